@@ -1,0 +1,209 @@
+//! Field paths and field errors with the wording of Kubernetes
+//! (`apimachinery/pkg/util/validation/field`).
+
+use serde_json::Value;
+use std::fmt::{self, Write};
+
+/// A path such as `spec.containers[0].env[FOO].name`. Cheap to extend: each step copies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Path(String);
+
+impl Path {
+    /// A path that starts at the named field.
+    pub fn new(field: &str) -> Self {
+        Self(field.to_owned())
+    }
+
+    /// `self.field`
+    #[must_use]
+    pub fn child(&self, field: &str) -> Self {
+        if self.0.is_empty() { Self::new(field) } else { Self(format!("{}.{field}", self.0)) }
+    }
+
+    /// `self[i]`
+    #[must_use]
+    pub fn index(&self, i: usize) -> Self {
+        Self(format!("{}[{i}]", self.0))
+    }
+
+    /// `self[key]`
+    #[must_use]
+    pub fn key(&self, key: &str) -> Self {
+        Self(format!("{}[{key}]", self.0))
+    }
+
+    /// The path as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "<nil>" } else { &self.0 })
+    }
+}
+
+/// What is wrong with a field; the names are those of `Status.details.causes[].reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// `FieldValueRequired`
+    Required,
+    /// `FieldValueDuplicate`
+    Duplicate,
+    /// `FieldValueInvalid`
+    Invalid,
+    /// `FieldValueTypeInvalid`
+    TypeInvalid,
+    /// `FieldValueNotSupported`
+    NotSupported,
+    /// `FieldValueForbidden`
+    Forbidden,
+    /// `FieldValueNotFound`
+    NotFound,
+    /// `FieldValueTooLong`
+    TooLong,
+    /// `FieldValueTooMany`
+    TooMany,
+    /// `InternalError`
+    Internal,
+}
+
+impl Fault {
+    /// The cause's machine-readable reason.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Required => "FieldValueRequired",
+            Self::Duplicate => "FieldValueDuplicate",
+            Self::Invalid => "FieldValueInvalid",
+            Self::TypeInvalid => "FieldValueTypeInvalid",
+            Self::NotSupported => "FieldValueNotSupported",
+            Self::Forbidden => "FieldValueForbidden",
+            Self::NotFound => "FieldValueNotFound",
+            Self::TooLong => "FieldValueTooLong",
+            Self::TooMany => "FieldValueTooMany",
+            Self::Internal => "InternalError",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Required => "Required value",
+            Self::Duplicate => "Duplicate value",
+            Self::Invalid | Self::TypeInvalid => "Invalid value",
+            Self::NotSupported => "Unsupported value",
+            Self::Forbidden => "Forbidden",
+            Self::NotFound => "Not found",
+            Self::TooLong => "Too long",
+            Self::TooMany => "Too many",
+            Self::Internal => "Internal error",
+        }
+    }
+
+    fn shows_value(self) -> bool {
+        !matches!(self, Self::Required | Self::Forbidden | Self::TooLong | Self::TooMany | Self::Internal)
+    }
+}
+
+/// One fault of one field, printed as Kubernetes prints it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldError {
+    /// Where.
+    pub path: Path,
+    /// What kind of fault.
+    pub fault: Fault,
+    /// The offending value, `Null` where none is shown.
+    pub value: Value,
+    /// The explanation, may be empty.
+    pub detail: String,
+}
+
+/// All faults found in one object. Validation collects, it never stops at the first.
+pub type FieldErrors = Vec<FieldError>;
+
+impl FieldError {
+    fn make(path: &Path, fault: Fault, value: Value, detail: impl Into<String>) -> Self {
+        Self { path: path.clone(), fault, value, detail: detail.into() }
+    }
+
+    /// The field must have a value.
+    pub fn required(path: &Path, detail: impl Into<String>) -> Self {
+        Self::make(path, Fault::Required, Value::Null, detail)
+    }
+
+    /// The value stands in the list already.
+    pub fn duplicate(path: &Path, value: impl Into<Value>) -> Self {
+        Self::make(path, Fault::Duplicate, value.into(), "")
+    }
+
+    /// The value is malformed or out of range.
+    pub fn invalid(path: &Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
+        Self::make(path, Fault::Invalid, value.into(), detail)
+    }
+
+    /// The value is none of `supported`, which must come sorted.
+    pub fn not_supported(path: &Path, value: impl Into<Value>, supported: &[&str]) -> Self {
+        let quoted: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
+        let detail = if quoted.is_empty() { String::new() } else { format!("supported values: {}", quoted.join(", ")) };
+        Self::make(path, Fault::NotSupported, value.into(), detail)
+    }
+
+    /// The field may not be set here, or may not change.
+    pub fn forbidden(path: &Path, detail: impl Into<String>) -> Self {
+        Self::make(path, Fault::Forbidden, Value::Null, detail)
+    }
+
+    /// What the value names does not exist.
+    pub fn not_found(path: &Path, value: impl Into<Value>) -> Self {
+        Self::make(path, Fault::NotFound, value.into(), "")
+    }
+
+    /// The value has more than `max` bytes.
+    pub fn too_long(path: &Path, max: usize) -> Self {
+        Self::make(path, Fault::TooLong, Value::Null, format!("may not be more than {max} bytes"))
+    }
+
+    /// The list has more than `max` items.
+    pub fn too_many(path: &Path, actual: usize, max: usize) -> Self {
+        Self::make(path, Fault::TooMany, Value::from(actual), format!("must have at most {max} items"))
+    }
+
+    /// The message of the cause: everything but the path.
+    pub fn message(&self) -> String {
+        let mut out = self.fault.words().to_owned();
+        match self.fault {
+            Fault::TooMany => {
+                let _ = write!(out, ": {}", self.value);
+            }
+            fault if fault.shows_value() => {
+                let _ = write!(out, ": {}", self.value);
+            }
+            _ => {}
+        }
+        if !self.detail.is_empty() {
+            let _ = write!(out, ": {}", self.detail);
+        }
+        out
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_error_reads_as_kubernetes_prints_it() {
+        let path = Path::new("spec").child("containers").index(0).child("name");
+        assert_eq!(FieldError::required(&path, "").to_string(), "spec.containers[0].name: Required value");
+        assert_eq!(
+            FieldError::not_supported(&Path::new("spec").child("type"), "x", &["A", "B"]).to_string(),
+            "spec.type: Unsupported value: \"x\": supported values: \"A\", \"B\""
+        );
+    }
+}

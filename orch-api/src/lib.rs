@@ -1,0 +1,25 @@
+//! Kubernetes object models as plain data and pure functions: no IO, no tokio, no clock.
+//!
+//! ```text
+//! Key, Gvr, Kind ──► kinds::all()      one row per kind: names, verbs, columns, strategy
+//! schema ──► facts (list types, merge keys, defaults) ──► prune, type-check, merge, apply, OpenAPI
+//! StatusError ◄── FieldError ◄── validation
+//! ```
+//!
+//! The built-in types are those of `k8s-openapi` (Kubernetes 1.37); every type that implements
+//! [`kube_core::Resource`] with `DynamicType = ()` and serde is an [`Object`].
+
+pub mod field;
+pub mod key;
+pub mod kind;
+pub mod object;
+pub mod status;
+
+pub use field::{FieldError, FieldErrors, Path};
+pub use key::{Gvk, Gvr, Key};
+pub use kind::{Kind, Scope};
+pub use object::Object;
+pub use status::{Reason, StatusError};
+
+pub use k8s_openapi;
+pub use kube_core;

@@ -1,0 +1,3 @@
+//! Plug points of the node agent.
+
+pub mod container;

@@ -1,0 +1,19 @@
+//! Revisioned storage, the watch cache, the [`Client`] trait and shared informers.
+//!
+//! ```text
+//! Client ──► (API server) ──► WatchCache ──► Backend: memory | embedded | etcd
+//!   │                            │
+//!   └──► Informers ◄── watch ────┘      one Stored per revision, shared by all
+//! ```
+
+pub mod ambient;
+pub mod backend;
+pub mod client;
+pub mod informer;
+pub mod stored;
+
+pub use ambient::{Ambient, Chance, Clock, Tasks};
+pub use backend::{Backend, Revision};
+pub use client::{Client, ClientExt};
+pub use informer::{Informer, Informers};
+pub use stored::Stored;
