@@ -13,6 +13,7 @@ pub mod field;
 pub mod key;
 pub mod kind;
 pub mod object;
+pub mod schema;
 pub mod status;
 
 pub use field::{FieldError, FieldErrors, Path};
