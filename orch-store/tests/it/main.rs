@@ -1,0 +1,6 @@
+//! Integration tests of orch-store, in one binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+
+mod backends;
+mod crash;
+mod disk;
