@@ -287,7 +287,7 @@ fn check(ops: &[Op], history: &[Batch]) {
     no_value_was_written_twice(history);
     real_time_agrees_with_revisions(&committed);
     conditions_held(ops, history);
-    reads_are_fresh(ops, &committed);
+    reads_are_fresh(ops, &committed, history);
 }
 
 fn no_value_was_written_twice(history: &[Batch]) {
@@ -335,20 +335,40 @@ fn conditions_held(ops: &[Op], history: &[Batch]) {
 }
 
 /// A read sees every write to its key that was acknowledged before it began, and none that was asked for
-/// after it ended.
-fn reads_are_fresh(ops: &[Op], committed: &BTreeMap<Revision, &Op>) {
+/// after it ended. An absent key is explained by a deletion after the newest such write.
+fn reads_are_fresh(ops: &[Op], committed: &BTreeMap<Revision, &Op>, history: &[Batch]) {
+    let mut acknowledged: HashMap<&str, BTreeMap<u64, Revision>> = HashMap::new();
+    for (revision, op) in committed {
+        let by_time = acknowledged.entry(&op.key).or_default();
+        by_time.insert(op.returned.expect("acknowledged"), *revision);
+    }
+    for by_time in acknowledged.values_mut() {
+        let mut newest = Revision(0);
+        for revision in by_time.values_mut() {
+            newest = newest.max(*revision);
+            *revision = newest;
+        }
+    }
+    let mut last_deletion: HashMap<&str, Revision> = HashMap::new();
+    for batch in history.iter().filter(|b| b.changes[0].value.is_none()) {
+        last_deletion.insert(&batch.changes[0].key, batch.revision);
+    }
     for read in ops {
         let (Answer::Read(found) | Answer::Refused(found), Some(returned)) = (&read.answer, read.returned) else {
             continue;
         };
-        for (revision, write) in committed.iter().filter(|(_, w)| w.key == read.key) {
-            let seen = found.is_some_and(|f| f >= *revision);
-            let before = write.returned.is_some_and(|r| r < read.invoked);
-            if before && !seen && write.text.is_some() {
-                // A newer deletion, acknowledged or not, explains an absent key.
-                assert!(found.is_none(), "{read:?} misses revision {revision}: {write:?}");
-            }
-            assert!(!(found == &Some(*revision) && write.invoked > returned), "{read:?} saw the future: {write:?}");
+        if let Some(write) = found.and_then(|f| committed.get(&f)) {
+            assert!(write.invoked < returned, "{read:?} saw the future: {write:?}");
+        }
+        let before = acknowledged.get(&*read.key).and_then(|t| t.range(..read.invoked).next_back());
+        let Some((_, newest)) = before else { continue };
+        match found {
+            Some(found) => assert!(found >= newest, "{read:?} misses revision {newest}"),
+            None => assert!(
+                history.first().is_some_and(|b| b.revision > *newest)
+                    || last_deletion.get(&*read.key).is_some_and(|d| d >= newest),
+                "{read:?} misses revision {newest}"
+            ),
         }
     }
 }
