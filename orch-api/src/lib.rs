@@ -10,6 +10,7 @@
 //! [`kube_core::Resource`] with `DynamicType = ()` and serde is an [`Object`].
 
 pub mod decode;
+pub mod defaults;
 pub mod field;
 pub mod key;
 pub mod kind;
@@ -18,6 +19,9 @@ pub mod quantity;
 pub mod schema;
 pub mod status;
 pub mod time;
+pub mod strategy;
+pub mod validation;
+mod value;
 
 pub use field::{FieldError, FieldErrors, Path};
 pub use key::{Gvk, Gvr, Key};
