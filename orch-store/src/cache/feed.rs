@@ -51,8 +51,7 @@ impl Feed {
         if let Some(resource) = routes.resources.get(prefix) {
             return resource.clone();
         }
-        let resource =
-            Arc::new(ResourceCache::new(prefix, self.backend.clone(), self.progress.clone(), self.options));
+        let resource = Arc::new(ResourceCache::new(prefix, self.backend.clone(), self.progress.clone(), self.options));
         routes.resources.insert(prefix.into(), resource.clone());
         if !std::mem::replace(&mut routes.following, true) {
             self.ambient.tasks.spawn(run(self.clone()));
