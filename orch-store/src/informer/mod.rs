@@ -22,8 +22,6 @@ mod handle;
 mod projection;
 mod reflect;
 mod state;
-#[cfg(test)]
-mod tests;
 
 pub use handle::Informer;
 pub use projection::Projection;

@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 mod backends;
+mod cache;
 mod crash;
 mod disk;
+mod informer;
