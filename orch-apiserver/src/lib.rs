@@ -1,5 +1,6 @@
 //! The Kubernetes API server as a tower service.
 
+pub mod apply;
 pub mod authn;
 pub mod authz;
 pub mod discovery;
