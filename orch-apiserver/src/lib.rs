@@ -5,3 +5,4 @@ pub mod authn;
 pub mod authz;
 pub mod discovery;
 pub mod patch;
+pub mod pki;
