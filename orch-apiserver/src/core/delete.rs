@@ -34,7 +34,7 @@ impl Core {
             return Err(StatusError::bad_request("Name parameter required."));
         }
         loop {
-            let Some(stored) = self.storage.peek(&call.kind, &call.key) else {
+            let Some(stored) = self.storage.find(&call.kind, &call.key).await? else {
                 return Err(StatusError::not_found(&call.kind.gvr(), &call.key.name));
             };
             if let Some(answer) = self.delete_once(call, options, &stored).await? {

@@ -19,6 +19,7 @@ pub mod patch;
 pub mod read;
 pub mod scale;
 pub mod storage;
+pub mod token;
 pub mod update;
 
 pub use call::{Answer, Call, Request, Verb, Warnings};

@@ -59,7 +59,7 @@ impl Core {
         }
         let mut config = decode::object(call, Parsed { value: config.clone(), duplicates: Vec::new() }, options)?;
         place(call, &mut config)?;
-        if self.storage.peek(&call.kind, &call.key).is_none() {
+        if self.storage.find(&call.kind, &call.key).await?.is_none() {
             return self.apply_new(call, &config, options, part).await;
         }
         let now = self.ambient.clock.now();

@@ -45,7 +45,7 @@ impl Core {
         options: &WriteOptions,
     ) -> Result<Answer, StatusError> {
         let body = self.decode_update(call, body, options)?;
-        if self.storage.peek(&call.kind, &call.key).is_none() && strategy::allows_create_on_update(&call.kind) {
+        if strategy::allows_create_on_update(&call.kind) && self.storage.find(&call.kind, &call.key).await?.is_none() {
             self.authorize(call, Verb::Create)?;
             let mut object = body;
             meta::wipe(&mut object);
@@ -100,7 +100,7 @@ impl Core {
         change: Change<'_>,
     ) -> Result<Arc<Stored>, StatusError> {
         loop {
-            let Some(old) = self.storage.peek(&call.kind, &call.key) else {
+            let Some(old) = self.storage.find(&call.kind, &call.key).await? else {
                 return Err(StatusError::not_found(&call.kind.gvr(), &call.key.name));
             };
             match self.write_once(call, mode, options, change, &old).await? {
@@ -136,11 +136,11 @@ impl Core {
         let errors = match mode.part {
             Part::Main => {
                 strategy::prepare_update(&call.kind, &mut new, &old);
-                validation::update(&call.kind, &old, &new)
+                validation::update(&call.kind, &new, &old)
             }
             Part::Status => {
                 strategy::prepare_status_update(&call.kind, &mut new, &old);
-                validation::status_update(&call.kind, &old, &new)
+                validation::status_update(&call.kind, &new, &old)
             }
             Part::Checked => Vec::new(),
         };
