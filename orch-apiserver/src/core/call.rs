@@ -33,6 +33,12 @@ impl Call {
         Self { kind, key, subresource: None, ..self.clone() }
     }
 
+    /// The kind that a body must be: the subresource's where there is one.
+    pub fn kind_of_body(&self) -> String {
+        let of_subresource = self.subresource.as_deref().and_then(|name| self.kind.subresource(name));
+        of_subresource.map_or_else(|| self.kind.kind.to_string(), |s| s.kind.kind.to_string())
+    }
+
     /// The same call on an object of that name.
     #[must_use]
     pub fn named(&self, name: &str) -> Self {

@@ -99,6 +99,11 @@ impl RequestInfo {
         }
     }
 
+    /// The namespace that the object itself is in: none for a Namespace, although its path names one.
+    pub fn namespace_of_object(&self) -> &str {
+        if self.group.is_empty() && self.resource == "namespaces" { "" } else { &self.namespace }
+    }
+
     /// Whether the verb reads or changes a whole collection.
     pub fn is_collection(&self) -> bool {
         matches!(self.verb.as_str(), "list" | "watch" | "deletecollection")
