@@ -9,11 +9,16 @@
 //! The built-in types are those of `k8s-openapi` (Kubernetes 1.37); every type that implements
 //! [`kube_core::Resource`] with `DynamicType = ()` and serde is an [`Object`].
 
+pub mod access;
 pub mod decode;
 pub mod defaults;
+pub mod duration;
 pub mod field;
 pub mod key;
 pub mod kind;
+pub mod kinds;
+pub mod label_selector;
+pub mod names;
 pub mod object;
 pub mod quantity;
 pub mod schema;
