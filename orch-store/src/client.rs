@@ -82,6 +82,9 @@ pub struct ListOptions {
     pub continue_token: String,
     /// `resourceVersion` with `resourceVersionMatch`.
     pub revision: ReadAt,
+    /// Only `metadata` is wanted. A server over HTTP then sends only that (`PartialObjectMetadata`); one
+    /// in process shares the whole object, which costs nothing.
+    pub metadata_only: bool,
 }
 
 /// How fresh, or which, a read must be.
@@ -109,12 +112,16 @@ pub struct WatchOptions {
     pub fields: String,
     /// Events after this revision; `None` for the current state as ADDED events and then what follows.
     pub after: Option<Revision>,
-    /// Whether to begin with the current state and a bookmark that ends it (`sendInitialEvents`).
+    /// Whether to begin with the current state, not older than `after`, and a bookmark that ends it
+    /// (`sendInitialEvents`).
     pub initial_events: bool,
     /// Whether bookmarks may be sent.
     pub bookmarks: bool,
-    /// When the server should end the watch.
+    /// When the server should end the watch. Where bookmarks were asked for, the last event before that
+    /// end is a bookmark that covers everything the server had seen by then.
     pub timeout: Option<Duration>,
+    /// Only `metadata` is wanted, as in [`ListOptions::metadata_only`].
+    pub metadata_only: bool,
 }
 
 /// A page of a list.

@@ -12,6 +12,8 @@ pub mod cache;
 pub mod client;
 pub mod informer;
 pub mod stored;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use ambient::{Ambient, Chance, Clock, Tasks};
 pub use backend::{Backend, Revision};

@@ -39,23 +39,26 @@ impl Core {
             attempt += 1;
             let mut candidate = object.clone();
             let generated = meta::generate_name(&mut candidate, &self.ambient.chance);
-            match self.create_named(call, candidate, options).await {
+            match self.create_named(call, candidate, false, options).await {
                 Err(error) if generated && error.is_already_exists() && attempt < NAME_ATTEMPTS => {}
                 result => return result.map(Answer::created),
             }
         }
     }
 
-    /// Creates an object that has its name.
+    /// Creates an object that has its name; `applied` says that its field owners are known already.
     pub(crate) async fn create_named(
         &self,
         call: &Call,
         mut object: Value,
+        applied: bool,
         options: &WriteOptions,
     ) -> Result<Arc<Stored>, StatusError> {
         let now = self.ambient.clock.now();
         meta::fill(&mut object, now, &self.ambient.chance);
-        managed::created(call, &mut object, options, now)?;
+        if !applied {
+            managed::created(call, &mut object, options, now);
+        }
         let key = Key::new(call.key.namespace.clone(), json::meta(&object, "name"));
         let review = Review { call, key: &key, operation: Operation::Create, old: None, dry_run: options.dry_run };
         if self.admission.mutate(self, &review, &mut object).await? {

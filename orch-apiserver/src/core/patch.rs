@@ -64,7 +64,7 @@ impl Core {
         }
         let now = self.ambient.clock.now();
         let change = |live: &Value| {
-            let mut merged = managed::applied(call, live, &config, options, now)?;
+            let mut merged = managed::applied(call, Some(live), &config, options, now)?;
             defaults::apply(&call.kind, &mut merged);
             Ok(merged)
         };
@@ -90,12 +90,11 @@ impl Core {
             return Err(StatusError::conflict(&call.kind.gvr(), &call.key.name, why));
         }
         self.authorize(call, Verb::Create)?;
-        let nothing = managed::nothing(call);
         let now = self.ambient.clock.now();
-        let mut object = managed::applied(call, &nothing, config, options, now)?;
+        let mut object = managed::applied(call, None, config, options, now)?;
         json::meta_mut(&mut object).remove("resourceVersion");
         defaults::apply(&call.kind, &mut object);
-        self.create_applied(call, object, options).await.map(Answer::created)
+        self.create_named(call, object, true, options).await.map(Answer::created)
     }
 }
 

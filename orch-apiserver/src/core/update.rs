@@ -50,7 +50,7 @@ impl Core {
             let mut object = body;
             meta::wipe(&mut object);
             json::meta_mut(&mut object).remove("resourceVersion");
-            return self.create_named(call, object, options).await.map(Answer::created);
+            return self.create_named(call, object, false, options).await.map(Answer::created);
         }
         self.write(call, Mode::default(), options, &|_| Ok(body.clone())).await.map(Answer::object)
     }
@@ -124,7 +124,7 @@ impl Core {
         check_version(call, stored, &mut new)?;
         let now = self.ambient.clock.now();
         if !mode.applied {
-            managed::updated(call, &old, &mut new, options, now)?;
+            managed::updated(call, &old, &mut new, options, now);
         }
         let key = &call.key;
         let review =

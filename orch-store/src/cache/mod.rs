@@ -23,8 +23,6 @@ mod filter;
 mod resource;
 mod snapshot;
 mod state;
-#[cfg(test)]
-mod tests;
 mod watcher;
 mod window;
 
