@@ -28,10 +28,10 @@ use std::sync::{
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), orch_api::StatusError> {
 /// use orch_apiserver::ApiServer;
-/// use orch_store::{Ambient, ClientExt, backend::memory::Memory};
+/// use orch_store::{Ambient, ClientExt, backend::memory::MemoryBackend};
 /// use orch_api::{Key, k8s_openapi::api::core::v1::Namespace};
 ///
-/// let server = ApiServer::builder(Ambient::system(), std::sync::Arc::new(Memory::new())).build().await?;
+/// let server = ApiServer::builder(Ambient::system(), std::sync::Arc::new(MemoryBackend::new())).build().await?;
 /// let default = server.client().read::<Namespace>(&Key::cluster("default")).await?;
 /// assert_eq!(default.metadata.name.as_deref(), Some("default"));
 /// # Ok(())

@@ -17,7 +17,6 @@ pub mod managed;
 pub mod meta;
 pub mod patch;
 pub mod read;
-pub mod scale;
 pub mod storage;
 pub mod token;
 pub mod update;
@@ -28,14 +27,13 @@ pub use storage::Storage;
 use crate::{
     admission::Chain,
     alloc::ServiceAllocators,
-    authn::{Authenticator, TokenSigner},
     authz::Authorizer,
     metrics::Metrics,
     proxy::NodeDialer,
     registry::Registry,
     sub,
 };
-use orch_api::{Reason, StatusError, status};
+use orch_api::{Reason, StatusError};
 use orch_store::Ambient;
 use std::sync::Arc;
 
@@ -51,10 +49,6 @@ pub struct Core {
     pub admission: Chain,
     /// Who may do what.
     pub authorizer: Arc<dyn Authorizer>,
-    /// Who is asking.
-    pub authenticator: Authenticator,
-    /// Signs service account tokens.
-    pub tokens: Arc<TokenSigner>,
     /// Cluster IPs and node ports.
     pub services: ServiceAllocators,
     /// How to reach the node agents.
@@ -112,5 +106,5 @@ pub fn missing_resource() -> StatusError {
 pub fn not_supported(call: &Call, verb: Verb) -> StatusError {
     let gvr = call.kind.gvr();
     let message = format!("{} is not supported on resources of kind {:?}", verb.as_str(), gvr.group_resource());
-    status::StatusError::new(Reason::MethodNotAllowed, message)
+    StatusError::new(Reason::MethodNotAllowed, message)
 }

@@ -28,7 +28,6 @@ pub(crate) async fn review(core: &Core, call: &Call, mut object: Value) -> Resul
             rules_status(&core.authorizer.rules(&call.user, namespace))
         }
         ("authentication.k8s.io", "SelfSubjectReview") => json!({"userInfo": user_info(&call.user)}),
-        ("authentication.k8s.io", "TokenReview") => core.review_token(&object).await,
         _ => return Err(crate::core::not_supported(call, crate::core::Verb::Create)),
     };
     if &*call.kind.kind == "SelfSubjectReview" {
