@@ -87,11 +87,7 @@ fn hosts(ingress: &Value) -> String {
 
 fn ip_address() -> Kind {
     let parent = text("ParentRef", "What the address belongs to.", |o, _| parent(o).into());
-    NETWORKING
-        .cluster("IPAddress", "ipaddresses")
-        .short(&["ip"])
-        .columns(vec![name(), parent])
-        .selectable(&["spec.parentRef.name"])
+    NETWORKING.cluster("IPAddress", "ipaddresses").short(&["ip"]).columns(vec![name(), parent])
 }
 
 fn parent(address: &Value) -> String {

@@ -2,6 +2,7 @@
 
 use super::cells::{age, name};
 use crate::{
+    access,
     key::{Gvk, Name},
     kind::{Cell, Column, FieldValue, Kind, Scope, SelectableField, Subresource, Verbs},
 };
@@ -163,11 +164,11 @@ pub(super) fn named(columns: impl IntoIterator<Item = Column>) -> Vec<Column> {
     std::iter::once(name()).chain(columns).chain([age()]).collect()
 }
 
-/// The second column of kinds that have no columns of their own.
+/// The second column of kinds that have no columns of their own. Unlike the others it shows the time itself.
 fn created_at() -> Column {
     Column {
         kind: Cow::Borrowed("date"),
-        cell: Cell::Path(Cow::Borrowed(".metadata.creationTimestamp")),
+        cell: Cell::Computed(|object, _| Value::from(access::text(object, "metadata.creationTimestamp"))),
         name: Cow::Borrowed("Created At"),
         ..age()
     }
