@@ -8,12 +8,14 @@
 
 pub mod ambient;
 pub mod backend;
+pub mod cache;
 pub mod client;
 pub mod informer;
 pub mod stored;
 
 pub use ambient::{Ambient, Chance, Clock, Tasks};
 pub use backend::{Backend, Revision};
+pub use cache::WatchCache;
 pub use client::{Client, ClientExt};
 pub use informer::{Informer, Informers};
 pub use stored::Stored;
