@@ -54,7 +54,7 @@ impl Executor {
     }
 
     /// Performs the actions in order: neighbouring creates in slow-start batches, neighbouring deletes
-    /// together. After a refusal only reports go on.
+    /// together. After a refusal only reports of status go on.
     pub async fn perform(&self, plan: &Plan) -> Performed {
         let mut performed = Performed::default();
         for group in plan.actions.chunk_by(|a, b| class(a).is_some() && class(a) == class(b)) {
@@ -134,17 +134,16 @@ impl Executor {
     }
 
     fn announce(&self, announce: &Announce, outcome: &Outcome) {
-        let (kind, reason, message) = match outcome {
-            Ok(Some((_, stored))) => {
-                (EventKind::Normal, announce.success.0, format!("{}{}", announce.success.1, stored.key.name))
-            }
-            Err(error) if !is_terminating(error) && !error.is_not_found() => {
-                (EventKind::Warning, announce.failure.0, format!("{}{error}", announce.failure.1))
+        let (kind, (reason, message), about) = match (outcome, &announce.success) {
+            (Ok(Some((_, stored))), Some(success)) => (EventKind::Normal, success, stored.key.name.to_string()),
+            (Err(error), _) if !is_terminating(error) && !error.is_not_found() => {
+                (EventKind::Warning, &announce.failure, error.message().to_owned())
             }
             _ => return,
         };
         let regarding = announce.regarding.clone();
-        self.recorder.record(Notice { regarding, kind, reason: reason.into(), message });
+        let message = message.replace("{}", &about);
+        self.recorder.record(Notice { regarding, kind, reason: (*reason).into(), message });
     }
 }
 

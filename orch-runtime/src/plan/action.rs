@@ -126,33 +126,35 @@ impl Notice {
     }
 }
 
-/// The events that tell the outcome of a write: a reason and the words before the name or the error.
+/// The events that tell the outcome of a write. In the messages `{}` stands for the object's name or
+/// for the words of the refusal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Announce {
     /// About which object, usually the owner.
     pub regarding: ObjectReference,
-    /// `("SuccessfulCreate", "Created pod: ")`
-    pub success: (&'static str, &'static str),
-    /// `("FailedCreate", "Error creating: ")`; the reason also becomes that of the key's failure.
-    pub failure: (&'static str, &'static str),
+    /// Reason and message when it went well: `SuccessfulCreate`, `Created pod: {}`.
+    pub success: Option<(&'static str, String)>,
+    /// Reason and message of a refusal: `FailedCreate`, `Error creating: {}`. The reason also becomes
+    /// that of the key's [`Failure`](crate::view::Failure).
+    pub failure: (&'static str, String),
 }
 
 impl Announce {
     /// Announces what was created for an object.
-    pub fn created<K: Object>(owner: &K, success: &'static str) -> Self {
+    pub fn created<K: Object>(owner: &K, success: &str) -> Self {
         Self {
             regarding: reference(owner),
-            success: ("SuccessfulCreate", success),
-            failure: ("FailedCreate", "Error creating: "),
+            success: Some(("SuccessfulCreate", success.into())),
+            failure: ("FailedCreate", "Error creating: {}".into()),
         }
     }
 
     /// Announces what was deleted for an object.
-    pub fn deleted<K: Object>(owner: &K, success: &'static str) -> Self {
+    pub fn deleted<K: Object>(owner: &K, success: &str) -> Self {
         Self {
             regarding: reference(owner),
-            success: ("SuccessfulDelete", success),
-            failure: ("FailedDelete", "Error deleting: "),
+            success: Some(("SuccessfulDelete", success.into())),
+            failure: ("FailedDelete", "Error deleting: {}".into()),
         }
     }
 }
@@ -172,11 +174,11 @@ pub fn reference<K: Object>(object: &K) -> ObjectReference {
 }
 
 impl Action {
-    /// Whether the action only reports: it goes on even if an earlier action was refused.
+    /// Whether the action only reports a status: it goes on even if an earlier action was refused.
     pub fn reports(&self) -> bool {
         match self {
             Self::Update { subresource, .. } | Self::Patch { subresource, .. } => *subresource == Some("status"),
-            Self::ApplyStatus { .. } | Self::Event(_) => true,
+            Self::ApplyStatus { .. } => true,
             _ => false,
         }
     }
@@ -204,13 +206,15 @@ impl fmt::Display for Action {
             }
             Self::Update { target, subresource, before, body } => {
                 let verb = subresource.unwrap_or("update");
-                let (before, body) = match subresource {
+                let lines = match subresource {
                     Some("status") => {
-                        (before.get("status").unwrap_or(&Value::Null), body.get("status").unwrap_or(&Value::Null))
+                        let part = |tree: &Value, path| tree.pointer(path).cloned().unwrap_or_default();
+                        let parts = |path| changes(&part(before, path), &part(body, path));
+                        [parts("/metadata/annotations"), parts("/status")].concat()
                     }
-                    _ => (before, body),
+                    _ => changes(before, body),
                 };
-                write!(f, "{verb} {target} {}", changes(before, body).join(" "))
+                write!(f, "{verb} {target} {}", lines.join(" "))
             }
             Self::Patch { target, subresource, patch } => {
                 let body = match patch {

@@ -17,7 +17,7 @@ use std::{fmt, sync::Arc, time::Duration};
 /// Actions in order, and when to look again although nothing changes. An empty plan writes nothing.
 ///
 /// The executor performs neighbouring creates in slow-start batches and neighbouring deletes together;
-/// after a refusal it skips the rest, except writes to a status and events.
+/// after a refusal it skips the rest, except writes to a status.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// What to do.
@@ -47,7 +47,8 @@ impl Plan {
         self.push_update(old, new, None)
     }
 
-    /// Replaces the status of `old` by that of `new`; nothing if they are equal.
+    /// Replaces the status of `old` by that of `new`, and the annotations, which the status subresource
+    /// takes too; nothing if they are equal.
     pub fn update_status<K: Object>(&mut self, old: &K, new: &K) -> bool {
         self.push_update(old, new, Some("status"))
     }
@@ -71,6 +72,13 @@ impl Plan {
     pub fn delete<K: Object>(&mut self, object: &K) {
         let options = DeleteOptions { uid: Some(object.uid().into()), ..DeleteOptions::default() };
         self.actions.push(Action::Delete { target: Target::of(object), options, announce: None });
+    }
+
+    /// Creates so many objects alike and records an event about each outcome.
+    pub fn create_many<K: Object>(&mut self, object: &K, count: usize, announce: &Announce) {
+        let (target, body, announce) = (Target::of(object), body(object), Some(announce.clone()));
+        let create = Action::Create { target, body, announce, may_exist: false };
+        self.actions.extend(std::iter::repeat_n(create, count));
     }
 
     /// Deletes an object and records an event about the outcome.
@@ -111,7 +119,9 @@ impl Plan {
     fn push_update<K: Object>(&mut self, old: &K, new: &K, subresource: Option<&'static str>) -> bool {
         let (before, body) = (body(old), body(new));
         let differs = match subresource {
-            Some("status") => before.get("status") != body.get("status"),
+            Some("status") => {
+                ["/metadata/annotations", "/status"].iter().any(|part| before.pointer(part) != body.pointer(part))
+            }
             _ => before != body,
         };
         if differs {

@@ -138,6 +138,9 @@ impl Objects {
         match subresource {
             Some("status") => {
                 section(&mut old, "").insert("status".into(), body.get("status").cloned().unwrap_or_default());
+                if let Some(annotations) = body.pointer("/metadata/annotations").filter(|a| !a.is_null()) {
+                    section(&mut old, "metadata").insert("annotations".into(), annotations.clone());
+                }
                 body = old;
             }
             _ => {
