@@ -9,3 +9,5 @@ pub mod replica_set;
 
 #[cfg(test)]
 mod fixtures;
+
+pub mod scheduler;

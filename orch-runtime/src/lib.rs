@@ -22,6 +22,7 @@ pub mod node;
 pub mod plan;
 pub mod queue;
 pub mod reconciler;
+pub mod scheduler;
 pub mod testing;
 pub mod view;
 pub mod watches;
