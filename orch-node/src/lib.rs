@@ -26,3 +26,8 @@ pub mod volume;
 
 pub use agent::{Agent, AgentConfig, AgentParts};
 pub use simulated::SimulatedRuntime;
+//! The node: what runs pods. Container runtimes, images and the pod network.
+pub mod image;
+pub mod net;
+//pub mod oci;
+pub mod toolbox;
