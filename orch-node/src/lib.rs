@@ -14,20 +14,18 @@ pub mod env;
 pub mod event;
 pub mod files;
 pub mod follow;
+pub mod image;
 mod image_pull;
 pub mod logs;
+pub mod net;
 pub mod pod;
 pub mod probe;
 mod quantity;
 mod resources;
 pub mod simulated;
 pub mod status;
+pub mod toolbox;
 pub mod volume;
 
 pub use agent::{Agent, AgentConfig, AgentParts};
 pub use simulated::SimulatedRuntime;
-//! The node: what runs pods. Container runtimes, images and the pod network.
-pub mod image;
-pub mod net;
-//pub mod oci;
-pub mod toolbox;

@@ -1,6 +1,7 @@
 //! [`Storage`]: the objects of every kind, in the watch cache and the backend under it. The one place that
 //! knows keys, conditions and how a failure of the store is said to a client.
 
+use futures::StreamExt;
 use orch_api::{Key, Kind, Reason, StatusError, field_selector, label_selector};
 use orch_store::{
     Revision, Stored,
@@ -8,7 +9,6 @@ use orch_store::{
     cache::{Filter, Position, ResourceCache, WatchCache, WatchStart},
     client::{ListOptions, Page, ReadAt, WatchOptions, WatchStream},
 };
-use futures::StreamExt;
 use std::sync::Arc;
 
 use super::token::{self, Token};
