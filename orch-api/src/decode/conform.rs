@@ -47,8 +47,8 @@ struct At<'a> {
 
 enum Step<'a> {
     Root,
-    /// A field of an object, with Go's name of the object's type.
-    Field(&'a str, &'a str),
+    /// A field of an object.
+    Field(&'a str, &'a Fields),
     /// A key of a map: Go's type errors do not show it.
     Key(&'a str),
     /// An index of a list: Go's type errors do not show it.
@@ -95,14 +95,14 @@ impl Walk {
             }
             let Some(schema) = known.find(name) else {
                 if !fields.preserve_unknown {
-                    self.conformed.unknown.push(at.then(Step::Field(name, "")).path());
+                    self.conformed.unknown.push(at.then(Step::Field(name, fields)).path());
                 }
                 return fields.preserve_unknown;
             };
             if value.is_null() && !schema.nullable {
                 return false;
             }
-            result = self.value(value, schema, &at.then(Step::Field(name, &fields.type_name)));
+            result = self.value(value, schema, &at.then(Step::Field(name, fields)));
             true
         });
         result
@@ -148,7 +148,7 @@ impl Walk {
 
     fn mismatch(&mut self, value: &Value, schema: &Schema, at: &At<'_>) {
         if self.mismatch.is_none() {
-            self.mismatch = Some(mismatch_of(value, at.go_place(), &go_type(schema)));
+            self.mismatch = Some(mismatch_of(value, at.go_place(), &at.go_type(schema)));
         }
     }
 }
@@ -208,21 +208,28 @@ impl<'a> At<'a> {
 
     /// `Go struct field Container.spec.containers.image`
     fn go_place(&self) -> String {
-        let fields: Vec<(&str, &str)> = self
-            .steps()
-            .into_iter()
-            .filter_map(|step| match step {
-                Step::Field(name, of) => Some((*name, *of)),
-                _ => None,
-            })
-            .collect();
-        match fields.last() {
-            None => "Go value".into(),
-            Some((_, of)) => {
-                let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
-                format!("Go struct field {of}.{}", names.join("."))
-            }
+        let Some((_, of)) = self.field() else { return "Go value".into() };
+        let name = |step: &Step<'a>| if let Step::Field(name, _) = step { Some(*name) } else { None };
+        let names: Vec<&str> = self.steps().into_iter().filter_map(name).collect();
+        format!("Go struct field {}.{}", of.type_name, names.join("."))
+    }
+
+    /// The Go type that the innermost field, or an item of it, has.
+    fn go_type(&self, schema: &Schema) -> String {
+        let fact = self.field().and_then(|(name, of)| schema::facts::of(&of.definition, name)?.go_type);
+        match (&schema.shape, fact) {
+            (Shape::List(_), Some(list)) => list.to_owned(),
+            (Shape::Scalar(Scalar::String), Some(name)) => name.strip_prefix("[]").unwrap_or(name).to_owned(),
+            _ => go_type(schema),
         }
+    }
+
+    /// The innermost field with the object that has it.
+    fn field(&self) -> Option<(&'a str, &'a Fields)> {
+        self.steps().into_iter().rev().find_map(|step| match step {
+            Step::Field(name, of) => Some((*name, *of)),
+            _ => None,
+        })
     }
 }
 
