@@ -71,18 +71,11 @@ impl Union {
     ///
     /// 401 `Unauthorized` when nobody knows the user. The reasons are logged, never sent.
     pub async fn user(&self, credentials: &Credentials<'_>) -> Result<Arc<User>, StatusError> {
-        let mut refused = false;
         for authenticator in &self.0 {
             match authenticator.authenticate(credentials).await {
                 Ok(Some(user)) => return Ok(user),
                 Ok(None) => {}
-                Err(why) => {
-                    tracing::debug!(%why, "a credential was refused");
-                    refused = true;
-                }
-            }
-            if refused && credentials.token.is_none() {
-                break;
+                Err(why) => tracing::debug!(%why, "a credential was refused"),
             }
         }
         Err(StatusError::new(Reason::Unauthorized, "Unauthorized"))
