@@ -58,9 +58,8 @@ fn entries_before(writer: &Writer<'_>, live: &Value, sent: Option<Value>) -> Opt
         return None;
     }
     // Most clients send back what they read; anything else must make sense.
-    let edited = edited.filter(|edited| {
-        Some(edited) == of_live || Managed::parse(edited).is_ok_and(|managed| !managed.0.is_empty())
-    });
+    let edited = edited
+        .filter(|edited| Some(edited) == of_live || Managed::parse(edited).is_ok_and(|managed| !managed.0.is_empty()));
     edited.or_else(|| of_live.cloned())
 }
 

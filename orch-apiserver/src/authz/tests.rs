@@ -188,7 +188,10 @@ fn a_kubelet_reads_what_its_pods_mention() {
     assert!(may(&node, Attributes::resource(&n1, "get", "", "persistentvolumes").named("pv1")));
     assert!(may(
         &node,
-        Attributes::resource(&n1, "create", "", "serviceaccounts").of_subresource("token").within("dev").named("builder")
+        Attributes::resource(&n1, "create", "", "serviceaccounts")
+            .of_subresource("token")
+            .within("dev")
+            .named("builder")
     ));
     let own = Attributes { fields: "spec.nodeName=n1", ..Attributes::resource(&n1, "list", "", "pods") };
     assert!(may(&node, own));

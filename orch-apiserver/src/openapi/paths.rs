@@ -42,7 +42,8 @@ impl Page<'_> {
         page["post"] = self.write("post", "create", &self.kind.gvk(), &self.kind.definition, "");
         if self.kind.verbs == Verbs::All {
             page["get"] = self.list();
-            page["delete"] = self.operation("deletecollection", "deleteCollection", &self.kind.gvk(), "", &SELECT, STATUS);
+            page["delete"] =
+                self.operation("deletecollection", "deleteCollection", &self.kind.gvk(), "", &SELECT, STATUS);
         }
         page
     }
@@ -64,7 +65,8 @@ impl Page<'_> {
 
     fn delete(&self) -> Value {
         let mut operation = self.operation("delete", "delete", &self.kind.gvk(), "", &DELETE, STATUS);
-        operation["requestBody"] = json!({"content": {"*/*": {"schema": to("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")}}});
+        operation["requestBody"] =
+            json!({"content": {"*/*": {"schema": to("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")}}});
         operation
     }
 
@@ -98,14 +100,23 @@ impl Page<'_> {
 
     fn patches(&self) -> Value {
         let body = json!({"schema": {"type": "object", "description": "A change to an object."}});
-        let mut types = vec!["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
+        let mut types =
+            vec!["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
         if !self.custom {
             types.push("application/strategic-merge-patch+json");
         }
         types.into_iter().map(|kind| (kind.to_owned(), body.clone())).collect::<Map<_, _>>().into()
     }
 
-    fn operation(&self, action: &str, verb: &str, kind: &Gvk, sub: &str, parameters: &[Parameter], answer: &str) -> Value {
+    fn operation(
+        &self,
+        action: &str,
+        verb: &str,
+        kind: &Gvk,
+        sub: &str,
+        parameters: &[Parameter],
+        answer: &str,
+    ) -> Value {
         let capital = |word: &str| {
             let mut letters = word.chars();
             letters.next().map(|first| first.to_uppercase().chain(letters).collect::<String>()).unwrap_or_default()
@@ -116,8 +127,10 @@ impl Page<'_> {
         };
         let tag = format!("{group}_{}", self.kind.version);
         let scope = if self.kind.scope == Scope::Namespaced { "Namespaced" } else { "" };
-        let name = [verb, &capital(group), &capital(&self.kind.version), scope, &self.kind.kind, &capital(sub)].concat();
-        let content = ["application/json", "application/yaml"].map(|kind| (kind.to_owned(), json!({"schema": to(answer)})));
+        let name =
+            [verb, &capital(group), &capital(&self.kind.version), scope, &self.kind.kind, &capital(sub)].concat();
+        let content =
+            ["application/json", "application/yaml"].map(|kind| (kind.to_owned(), json!({"schema": to(answer)})));
         json!({
             "tags": [tag],
             "operationId": name,

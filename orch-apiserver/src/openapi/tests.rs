@@ -1,5 +1,8 @@
 use super::*;
-use orch_api::{Gvk, kind::{Subresource, Verbs}};
+use orch_api::{
+    Gvk,
+    kind::{Subresource, Verbs},
+};
 
 fn kind(group: &'static str, kind: &'static str, plural: &'static str, definition: &'static str) -> Kind {
     Kind {
@@ -20,12 +23,17 @@ fn kind(group: &'static str, kind: &'static str, plural: &'static str, definitio
 }
 
 fn openapi() -> OpenApi {
-    let scale = Subresource { name: "scale".into(), kind: Gvk::of("autoscaling", "v1", "Scale"), verbs: &["get", "patch", "update"] };
+    let scale = Subresource {
+        name: "scale".into(),
+        kind: Gvk::of("autoscaling", "v1", "Scale"),
+        verbs: &["get", "patch", "update"],
+    };
     let deployment = Kind {
         subresources: vec![scale].into(),
         ..kind("apps", "Deployment", "deployments", "io.k8s.api.apps.v1.Deployment")
     };
-    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "description": "What is wanted."}}});
+    let schema =
+        json!({"type": "object", "properties": {"spec": {"type": "object", "description": "What is wanted."}}});
     let custom = HashMap::from([("com.example.v1.Foo".to_owned(), schema)]);
     let kinds = [
         kind("", "Pod", "pods", "io.k8s.api.core.v1.Pod"),
@@ -74,7 +82,8 @@ fn kubectl_explain_finds_the_kind_by_its_path_and_its_fields_with_descriptions()
 fn kubectl_apply_finds_how_lists_merge_and_that_patches_are_validated() {
     let document = read(&openapi(), "apis/apps/v1");
     let patch = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
-    let names: Vec<&str> = patch["parameters"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        patch["parameters"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"fieldValidation"), "{names:?}");
     assert!(patch["requestBody"]["content"]["application/strategic-merge-patch+json"].is_object());
     let schemas = &document["components"]["schemas"];
