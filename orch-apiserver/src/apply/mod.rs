@@ -235,7 +235,7 @@ fn merge_and_own(
         return Err(conflicts);
     }
     for entry in managed.0.iter_mut().filter(|e| e.is_same_manager(&mine)) {
-        entry.set = entry.set.difference(&stripped());
+        entry.set = entry.set.difference(stripped());
     }
     managed.0.retain(|entry| !entry.set.is_empty());
     Ok((merged, managed))

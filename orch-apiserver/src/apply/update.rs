@@ -7,6 +7,7 @@ use super::{
     set::Set,
 };
 use serde_json::{Map, Value};
+use std::sync::OnceLock;
 
 /// Most entries of updates that an object keeps; older ones are merged.
 const MAX_UPDATE_MANAGERS: usize = 10;
@@ -25,7 +26,7 @@ pub fn track_update(writer: &Writer<'_>, old: Option<&Value>, new: &mut Value) {
     if entries.is_none() && old.is_some() {
         return;
     }
-    let comparison = compare(writer.schema, live, new).without(&never_owned(writer));
+    let comparison = compare(writer.schema, live, new).without(server_set()).without(&writer.ignored());
     let entries = entries.unwrap_or(Value::Null);
     if comparison.is_empty() {
         put_entries(new, entries);
@@ -72,20 +73,22 @@ fn is_reset(entries: &Value) -> bool {
     }
 }
 
-/// Fields whose changes change no owner: those that the endpoint resets and those that nobody owns.
-fn never_owned(writer: &Writer<'_>) -> Set {
-    let server_set = Set::of_fields([
-        &["metadata", "managedFields"][..],
-        &["metadata", "resourceVersion"],
-        &["metadata", "generation"],
-        &["metadata", "uid"],
-        &["metadata", "creationTimestamp"],
-        &["metadata", "name"],
-        &["metadata", "namespace"],
-        &["apiVersion"],
-        &["kind"],
-    ]);
-    server_set.union(&writer.ignored())
+/// Fields whose changes change no owner, because the server sets them.
+fn server_set() -> &'static Set {
+    static SET: OnceLock<Set> = OnceLock::new();
+    SET.get_or_init(|| {
+        Set::of_fields([
+            &["metadata", "managedFields"][..],
+            &["metadata", "resourceVersion"],
+            &["metadata", "generation"],
+            &["metadata", "uid"],
+            &["metadata", "creationTimestamp"],
+            &["metadata", "name"],
+            &["metadata", "namespace"],
+            &["apiVersion"],
+            &["kind"],
+        ])
+    })
 }
 
 /// Takes changed and removed fields from their owners.
@@ -99,7 +102,7 @@ pub(super) fn take_over(managed: &mut Managed, comparison: &Comparison) {
 
 /// Gives the writer what it changed.
 fn own(writer: &Writer<'_>, managed: &mut Managed, comparison: &Comparison) {
-    let set = comparison.modified.union(&comparison.added).difference(&stripped());
+    let set = comparison.modified.union(&comparison.added).difference(stripped());
     if set.is_empty() {
         return;
     }
@@ -145,19 +148,22 @@ fn cap(managed: &mut Managed) {
 }
 
 /// Fields that nobody owns (`stripmeta.go`).
-pub(super) fn stripped() -> Set {
-    Set::of_fields([
-        &["apiVersion"][..],
-        &["kind"],
-        &["metadata"],
-        &["metadata", "name"],
-        &["metadata", "namespace"],
-        &["metadata", "creationTimestamp"],
-        &["metadata", "selfLink"],
-        &["metadata", "uid"],
-        &["metadata", "clusterName"],
-        &["metadata", "generation"],
-        &["metadata", "managedFields"],
-        &["metadata", "resourceVersion"],
-    ])
+pub(super) fn stripped() -> &'static Set {
+    static SET: OnceLock<Set> = OnceLock::new();
+    SET.get_or_init(|| {
+        Set::of_fields([
+            &["apiVersion"][..],
+            &["kind"],
+            &["metadata"],
+            &["metadata", "name"],
+            &["metadata", "namespace"],
+            &["metadata", "creationTimestamp"],
+            &["metadata", "selfLink"],
+            &["metadata", "uid"],
+            &["metadata", "clusterName"],
+            &["metadata", "generation"],
+            &["metadata", "managedFields"],
+            &["metadata", "resourceVersion"],
+        ])
+    })
 }

@@ -10,6 +10,7 @@ mod impersonation;
 mod jwt;
 mod openid;
 mod service_account;
+mod signer;
 mod static_tokens;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,8 @@ mod user;
 pub use certificate::{ClientCertificates, user_of_certificate, user_of_certificate_pem};
 pub use impersonation::{Impersonation, impersonate};
 pub use openid::OpenId;
-pub use service_account::{Bound, LiveObject, LiveObjects, Reference, ServiceAccountTokens, TokenRequest, TokenSigner};
+pub use service_account::{LiveObject, LiveObjects, ServiceAccountTokens};
+pub use signer::{Bound, Reference, TokenRequest, TokenSigner};
 pub use static_tokens::StaticTokens;
 pub use user::User;
 
