@@ -2,12 +2,13 @@
 
 use super::DecodeError;
 use crate::{
+    key::Name,
     quantity,
     schema::{self, Fields, Scalar, Schema, Shape},
     time,
 };
 use serde_json::{Map, Value};
-use std::fmt::Write;
+use std::{borrow::Cow, cmp::Ordering, fmt::Write, sync::Arc};
 
 /// What [`conform`] took away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,11 +88,12 @@ impl Walk {
 
     fn object(&mut self, map: &mut Map<String, Value>, fields: &Fields, at: &At<'_>) -> Result<(), DecodeError> {
         let mut result = Ok(());
+        let mut known = InOrder { fields, rest: fields.properties.iter(), next: None };
         map.retain(|name, value| {
             if result.is_err() {
                 return true;
             }
-            let Some(schema) = fields.properties.get(name.as_str()) else {
+            let Some(schema) = known.find(name) else {
                 if !fields.preserve_unknown {
                     self.conformed.unknown.push(at.then(Step::Field(name, "")).path());
                 }
@@ -123,7 +125,7 @@ impl Walk {
             (Scalar::Int32 | Scalar::IntOrString, Value::Number(number))
                 if number.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) => {}
             (Scalar::Bytes, Value::String(text)) => self.bytes(text),
-            (Scalar::Quantity, found) => *found = canonical_quantity(found)?,
+            (Scalar::Quantity, found) => canonicalise_quantity(found)?,
             (Scalar::Time, Value::String(text)) => time::canonical(text).map_err(DecodeError::Content)?,
             (Scalar::MicroTime, Value::String(text)) => time::canonical_micro(text).map_err(DecodeError::Content)?,
             // These types decode themselves, so Go's decoder cannot name the field and does not go on.
@@ -147,6 +149,29 @@ impl Walk {
     fn mismatch(&mut self, value: &Value, schema: &Schema, at: &At<'_>) {
         if self.mismatch.is_none() {
             self.mismatch = Some(mismatch_of(value, at.go_place(), &go_type(schema)));
+        }
+    }
+}
+
+/// Finds the schemas of fields that are asked for in the order of their names, as an object's map yields them,
+/// in one walk over the known fields. Fields in another order are looked up.
+struct InOrder<'s> {
+    fields: &'s Fields,
+    rest: std::collections::btree_map::Iter<'s, Name, Arc<Schema>>,
+    next: Option<(&'s str, &'s Schema)>,
+}
+
+impl<'s> InOrder<'s> {
+    fn find(&mut self, name: &str) -> Option<&'s Schema> {
+        loop {
+            match self.next.map(|(known, schema)| (known.cmp(name), schema)) {
+                Some((Ordering::Equal, schema)) => return Some(schema),
+                Some((Ordering::Greater, _)) => return self.fields.properties.get(name).map(|schema| &**schema),
+                Some((Ordering::Less, _)) | None => match self.rest.next() {
+                    Some((known, schema)) => self.next = Some((known, schema)),
+                    None => return self.fields.properties.get(name).map(|schema| &**schema),
+                },
+            }
         }
     }
 }
@@ -258,17 +283,16 @@ fn zero(schema: &Schema) -> Value {
     }
 }
 
-fn canonical_quantity(value: &Value) -> Result<Value, DecodeError> {
-    let number;
-    let text = match value {
-        Value::String(text) => text.as_str(),
-        other => {
-            number = other.to_string();
-            &number
-        }
+fn canonicalise_quantity(value: &mut Value) -> Result<(), DecodeError> {
+    let form = match &*value {
+        Value::String(text) => match quantity::canonical(text.trim()) {
+            Ok(Cow::Borrowed(same)) if same.len() == text.len() => return Ok(()),
+            form => form.map(Cow::into_owned),
+        },
+        other => quantity::canonical(&other.to_string()).map(Cow::into_owned),
     };
-    let form = quantity::canonical(text.trim()).map_err(|e| DecodeError::Content(e.to_string()))?;
-    Ok(Value::String(form.into_owned()))
+    *value = Value::String(form.map_err(|e| DecodeError::Content(e.to_string()))?);
+    Ok(())
 }
 
 /// The offset of the first byte that is no standard padded base64, as Go counts it.
