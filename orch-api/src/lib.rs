@@ -28,11 +28,11 @@ pub mod owner;
 pub mod quantity;
 pub mod schema;
 pub mod status;
+pub mod strategy;
 pub mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;
-pub mod strategy;
 pub mod validation;
 mod value;
 

@@ -22,6 +22,7 @@ pub mod discovery;
 pub mod http;
 pub mod metrics;
 pub mod patch;
+pub mod pki;
 pub mod proxy;
 pub mod registry;
 pub mod server;

@@ -173,7 +173,7 @@ impl Builder {
             ambient,
         });
         let server = ApiServer(Arc::new(Inner { core, discovery: OnceLock::new(), ready: AtomicBool::new(false) }));
-        bootstrap::run(&server, self.api_port).await?;
+        bootstrap::run(server.core(), self.api_port).await?;
         server.0.ready.store(true, Ordering::Release);
         Ok(server)
     }

@@ -11,6 +11,8 @@ pub mod backend;
 pub mod cache;
 pub mod client;
 pub mod informer;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod stored;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -145,7 +145,12 @@ impl Chain {
         Self(plugins)
     }
 
-    pub(crate) async fn mutate(&self, core: &Core, review: &Review<'_>, object: &mut Value) -> Result<bool, StatusError> {
+    pub(crate) async fn mutate(
+        &self,
+        core: &Core,
+        review: &Review<'_>,
+        object: &mut Value,
+    ) -> Result<bool, StatusError> {
         let view = View { core };
         let mut changed = false;
         for plugin in self.0.iter().filter(|p| p.handles(review)) {

@@ -85,7 +85,9 @@ impl ServiceAllocators {
         let kind = json::text(service, &["spec", "type"]).to_owned();
         let wanted = match kind.as_str() {
             "NodePort" => true,
-            "LoadBalancer" => json::at(service, &["spec", "allocateLoadBalancerNodePorts"]) != Some(&Value::Bool(false)),
+            "LoadBalancer" => {
+                json::at(service, &["spec", "allocateLoadBalancerNodePorts"]) != Some(&Value::Bool(false))
+            }
             _ => return Ok(()),
         };
         let mut seen: Vec<(i64, u32)> = Vec::new();

@@ -25,18 +25,12 @@ pub struct Expected<'a> {
 /// An object of the call's kind, pruned and type-checked, with its `apiVersion` and `kind`.
 pub fn object(call: &Call, body: Parsed, options: &WriteOptions) -> Result<Value, StatusError> {
     let api_version = call.kind.gvk().api_version();
-    let expected =
-        Expected { api_version: &api_version, kind: &call.kind.kind, definition: &call.kind.definition };
+    let expected = Expected { api_version: &api_version, kind: &call.kind.kind, definition: &call.kind.definition };
     typed(call, expected, body, options)
 }
 
 /// An object of any kind that a subresource reads.
-pub fn typed(
-    call: &Call,
-    expected: Expected<'_>,
-    body: Parsed,
-    options: &WriteOptions,
-) -> Result<Value, StatusError> {
+pub fn typed(call: &Call, expected: Expected<'_>, body: Parsed, options: &WriteOptions) -> Result<Value, StatusError> {
     let Parsed { mut value, duplicates } = body;
     check_kind(expected, &mut value)?;
     let version = version_of(expected.api_version);
@@ -66,8 +60,7 @@ pub fn patched(call: &Call, mut value: Value, options: &WriteOptions) -> Result<
         StatusError::invalid("", "", "", &[error])
     };
     let api_version = call.kind.gvk().api_version();
-    let expected =
-        Expected { api_version: &api_version, kind: &call.kind.kind, definition: &call.kind.definition };
+    let expected = Expected { api_version: &api_version, kind: &call.kind.kind, definition: &call.kind.definition };
     check_kind(expected, &mut value)?;
     let before = shown(&value);
     let conformed = conform(&mut value, &call.kind.definition).map_err(|e| refuse(before.clone(), e.to_string()))?;

@@ -52,13 +52,8 @@ impl Core {
     ) -> Result<Option<Answer>, StatusError> {
         check_preconditions(call, options, stored)?;
         let old: Value = stored.parse()?;
-        let review = Review {
-            call,
-            key: &call.key,
-            operation: Operation::Delete,
-            old: Some(&old),
-            dry_run: options.dry_run,
-        };
+        let review =
+            Review { call, key: &call.key, operation: Operation::Delete, old: Some(&old), dry_run: options.dry_run };
         self.admission.validate(self, &review, &Value::Null).await?;
         let written = match decide(call, &old, options, self.ambient.clock.now()) {
             Outcome::Pending => {
@@ -71,9 +66,7 @@ impl Core {
                     Written::Stale => None,
                 });
             }
-            Outcome::Now | Outcome::MarkedAndGone => {
-                self.storage.remove(&call.kind, stored, options.dry_run).await?
-            }
+            Outcome::Now | Outcome::MarkedAndGone => self.storage.remove(&call.kind, stored, options.dry_run).await?,
         };
         Ok(match written {
             Written::Done(object) => {

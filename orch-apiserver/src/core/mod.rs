@@ -25,13 +25,8 @@ pub use call::{Answer, Call, Request, Verb, Warnings};
 pub use storage::Storage;
 
 use crate::{
-    admission::Chain,
-    alloc::ServiceAllocators,
-    authz::Authorizer,
-    metrics::Metrics,
-    proxy::NodeDialer,
-    registry::Registry,
-    sub,
+    admission::Chain, alloc::ServiceAllocators, authz::Authorizer, metrics::Metrics, proxy::NodeDialer,
+    registry::Registry, sub,
 };
 use orch_api::{Reason, StatusError};
 use orch_store::Ambient;

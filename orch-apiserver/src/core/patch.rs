@@ -84,9 +84,8 @@ impl Core {
         }
         let uid = json::meta(config, "uid");
         if !uid.is_empty() {
-            let why = format_args!(
-                "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
-            );
+            let why =
+                format_args!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
             return Err(StatusError::conflict(&call.kind.gvr(), &call.key.name, why));
         }
         self.authorize(call, Verb::Create)?;

@@ -38,15 +38,18 @@ impl Token {
         if text.is_empty() {
             return Ok(None);
         }
-        let bad = |why: String| StatusError::bad_request(format!("invalid continue token: continue key is not valid{why}"));
+        let bad =
+            |why: String| StatusError::bad_request(format!("invalid continue token: continue key is not valid{why}"));
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|e| bad(format!(": {e}")))?;
         let wire: Wire = serde_json::from_slice(&bytes).map_err(|e| bad(format!(": {e}")))?;
         if wire.v != "meta.k8s.io/v1" {
             return Err(bad(format!(": server does not recognize this encoded version {}", wire.v)));
         }
-        let revision = u64::try_from(wire.rv).ok().filter(|r| *r > 0).map(Revision).ok_or_else(|| {
-            bad(": incorrect encoded start resourceVersion (version meta.k8s.io/v1)".into())
-        })?;
+        let revision = u64::try_from(wire.rv)
+            .ok()
+            .filter(|r| *r > 0)
+            .map(Revision)
+            .ok_or_else(|| bad(": incorrect encoded start resourceVersion (version meta.k8s.io/v1)".into()))?;
         let start = wire.start.trim_end_matches('\0');
         if start.is_empty() {
             return Err(bad(": encoded start key empty (version meta.k8s.io/v1)".into()));

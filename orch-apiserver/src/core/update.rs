@@ -3,7 +3,9 @@
 //! subresources that change their object all come through [`Core::write`].
 
 use super::{
-    Answer, Call, Core, Verb, create::{invalid, warn_repeated_owners}, decode, encode, json, managed, meta,
+    Answer, Call, Core, Verb,
+    create::{invalid, warn_repeated_owners},
+    decode, encode, json, managed, meta,
     storage::Written,
 };
 use crate::admission::{Operation, Review};
@@ -67,7 +69,12 @@ impl Core {
         self.write(call, mode, options, &|_| Ok(body.clone())).await.map(Answer::object)
     }
 
-    pub(crate) fn decode_update(&self, call: &Call, body: Parsed, options: &WriteOptions) -> Result<Value, StatusError> {
+    pub(crate) fn decode_update(
+        &self,
+        call: &Call,
+        body: Parsed,
+        options: &WriteOptions,
+    ) -> Result<Value, StatusError> {
         let mut object = decode::object(call, body, options)?;
         match call.kind.scope {
             Scope::Namespaced => meta::ensure_namespace(&mut object, &call.key.namespace)?,
@@ -127,8 +134,7 @@ impl Core {
             managed::updated(call, &old, &mut new, options, now);
         }
         let key = &call.key;
-        let review =
-            Review { call, key, operation: Operation::Update, old: Some(&old), dry_run: options.dry_run };
+        let review = Review { call, key, operation: Operation::Update, old: Some(&old), dry_run: options.dry_run };
         if self.admission.mutate(self, &review, &mut new).await? {
             defaults::apply(&call.kind, &mut new);
         }

@@ -132,9 +132,8 @@ fn metrics(server: &ApiServer) -> Response<Body> {
 }
 
 fn paths(server: &ApiServer) -> Response<Body> {
-    let mut paths: Vec<String> = ["/api", "/apis", "/healthz", "/livez", "/metrics", "/readyz", "/version"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut paths: Vec<String> =
+        ["/api", "/apis", "/healthz", "/livez", "/metrics", "/readyz", "/version"].map(str::to_owned).to_vec();
     for kind in server.core().registry.all() {
         match &*kind.group {
             "" => paths.push(format!("/api/{}", kind.version)),

@@ -89,7 +89,8 @@ impl RequestInfo {
     }
 
     fn refine_verb(&mut self, query: &Query) {
-        let watching = query.get("watch").is_some_and(|v| v.is_empty() || matches!(v, "1" | "true" | "True" | "t" | "T"));
+        let watching =
+            query.get("watch").is_some_and(|v| v.is_empty() || matches!(v, "1" | "true" | "True" | "t" | "T"));
         if self.name.is_empty() {
             match self.verb.as_str() {
                 "get" => self.verb = if watching { "watch" } else { "list" }.into(),
@@ -149,7 +150,11 @@ mod tests {
         check(http::Method::GET, "/api/v1/namespaces/a/pods?watch=1", "watch /v1 pods/ a:");
         check(http::Method::GET, "/api/v1/namespaces/a/pods/web/log", "get /v1 pods/log a:web");
         check(http::Method::POST, "/api/v1/nodes/n/proxy/a/b", "create /v1 nodes/proxy :n a/b");
-        check(http::Method::DELETE, "/apis/apps/v1/namespaces/a/deployments", "deletecollection apps/v1 deployments/ a:");
+        check(
+            http::Method::DELETE,
+            "/apis/apps/v1/namespaces/a/deployments",
+            "deletecollection apps/v1 deployments/ a:",
+        );
         check(http::Method::PUT, "/api/v1/namespaces/a/finalize", "update /v1 namespaces/finalize a:a");
         check(http::Method::GET, "/api/v1/namespaces/a", "get /v1 namespaces/ a:a");
         check(http::Method::GET, "/api/v1", "get / / :");

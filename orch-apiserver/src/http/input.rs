@@ -36,12 +36,7 @@ pub fn body(headers: &HeaderMap, bytes: &[u8], kind: &str) -> Result<Parsed, Sta
 }
 
 /// Reads a patch; its type is the body's `Content-Type`.
-pub fn patch(
-    headers: &HeaderMap,
-    query: &Query,
-    bytes: &[u8],
-    options: &WriteOptions,
-) -> Result<Patch, StatusError> {
+pub fn patch(headers: &HeaderMap, query: &Query, bytes: &[u8], options: &WriteOptions) -> Result<Patch, StatusError> {
     let content_type = media::content_type(headers);
     let json = |what: &str| {
         let parsed = decode::parse(bytes).map_err(|e| StatusError::bad_request(format!("{what}: {e}")));
@@ -77,11 +72,8 @@ pub fn patch(
 /// Reads delete options from the body or, when that is empty, from the query.
 pub fn delete_options(headers: &HeaderMap, query: &Query, bytes: &[u8]) -> Result<DeleteOptions, StatusError> {
     let mut errors = Vec::new();
-    let mut options = if bytes.is_empty() {
-        from_query(query, &mut errors)?
-    } else {
-        from_body(headers, bytes, &mut errors)?
-    };
+    let mut options =
+        if bytes.is_empty() { from_query(query, &mut errors)? } else { from_body(headers, bytes, &mut errors)? };
     if bytes.is_empty() {
         options.dry_run = query.dry_run(&mut errors);
     }
@@ -114,7 +106,8 @@ fn from_body(headers: &HeaderMap, bytes: &[u8], errors: &mut Vec<FieldError>) ->
 /// Reads the `DeleteOptions` inside another object, such as an Eviction.
 pub fn delete_options_value(value: &Value, errors: &mut Vec<FieldError>) -> Result<DeleteOptions, StatusError> {
     let text = |path: &str| value.pointer(path).and_then(Value::as_str).filter(|t| !t.is_empty());
-    let dry: Vec<&str> = value.get("dryRun").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let dry: Vec<&str> =
+        value.get("dryRun").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     for word in dry.iter().filter(|w| **w != "All") {
         errors.push(FieldError::not_supported(&Path::new("dryRun"), *word, &["All"]));
     }

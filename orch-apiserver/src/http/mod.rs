@@ -50,8 +50,7 @@ where
     };
     let core = server.core();
     let known = info.is_resource && core.registry.find(&gvr(&info)).is_some();
-    let (group, version, resource) =
-        if known { (&*info.group, &*info.version, &*info.resource) } else { ("", "", "") };
+    let (group, version, resource) = if known { (&*info.group, &*info.version, &*info.resource) } else { ("", "", "") };
     let verb = if known { &*info.verb } else { "get" };
     core.metrics.request(verb, group, version, resource, response.status().as_u16(), started.elapsed());
     response
@@ -165,8 +164,14 @@ fn returns_deleted(kind: &Kind) -> bool {
     match &*kind.group {
         "" => matches!(
             &*kind.kind,
-            "Pod" | "Service" | "ServiceAccount" | "PersistentVolume" | "PersistentVolumeClaim" | "PodTemplate"
-                | "ResourceQuota" | "Namespace"
+            "Pod"
+                | "Service"
+                | "ServiceAccount"
+                | "PersistentVolume"
+                | "PersistentVolumeClaim"
+                | "PodTemplate"
+                | "ResourceQuota"
+                | "Namespace"
         ),
         "storage.k8s.io" => &*kind.kind != "CSIStorageCapacity",
         "resource.k8s.io" => true,

@@ -175,7 +175,8 @@ pub fn partial(object: &Stored) -> Result<Bytes, StatusError> {
     }
     let envelope: Envelope<'_> = serde_json::from_slice(&object.json).map_err(StatusError::internal)?;
     let metadata = envelope.metadata.get();
-    Ok(format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{metadata}}}").into())
+    Ok(format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{metadata}}}")
+        .into())
 }
 
 fn list_meta(page: &Page) -> Value {

@@ -1,7 +1,10 @@
 //! One request over one connection, upgrades included.
 
 use super::Duplex;
-use crate::{core::Core, http::body::{Body, BoxError}};
+use crate::{
+    core::Core,
+    http::body::{Body, BoxError},
+};
 use bytes::Buf;
 use futures::{StreamExt, TryStreamExt};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header, request::Parts};

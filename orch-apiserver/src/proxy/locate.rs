@@ -30,8 +30,9 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let (_, name, port) = split(&call.key.name)
-        .ok_or_else(|| StatusError::bad_request(format!("invalid {} request {:?}", call.kind.singular, call.key.name)))?;
+    let (_, name, port) = split(&call.key.name).ok_or_else(|| {
+        StatusError::bad_request(format!("invalid {} request {:?}", call.kind.singular, call.key.name))
+    })?;
     let key = Key::new(call.key.namespace.clone(), name);
     let object: Value = core.storage.get(&call.kind, &key).await?.parse()?;
     let (connection, authority) = match &*call.kind.plural {

@@ -25,12 +25,7 @@ const LOG_OPTIONS: [&str; 8] =
     ["follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream"];
 
 /// `GET pods/NAME/log`.
-pub(crate) async fn log(
-    core: &Core,
-    call: &Call,
-    query: &Query,
-    parts: Parts,
-) -> Result<Response<Body>, StatusError> {
+pub(crate) async fn log(core: &Core, call: &Call, query: &Query, parts: Parts) -> Result<Response<Body>, StatusError> {
     check_log_options(call, query)?;
     let pod: Value = core.storage.get(&call.kind, &call.key).await?.parse()?;
     let container = container(&pod, query.text("container"))?;

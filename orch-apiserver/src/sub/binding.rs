@@ -11,8 +11,7 @@ use orch_api::{FieldError, Gvr, Path, StatusError, decode::Parsed};
 use orch_store::client::WriteOptions;
 use serde_json::{Value, json};
 
-const BINDING: Expected<'_> =
-    Expected { api_version: "v1", kind: "Binding", definition: "io.k8s.api.core.v1.Binding" };
+const BINDING: Expected<'_> = Expected { api_version: "v1", kind: "Binding", definition: "io.k8s.api.core.v1.Binding" };
 
 /// `POST pods/NAME/binding`.
 pub(crate) async fn bind(

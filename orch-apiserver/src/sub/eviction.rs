@@ -77,13 +77,7 @@ enum Spend {
     Pinned,
 }
 
-async fn spend(
-    core: &Core,
-    call: &Call,
-    stored: &Stored,
-    pod: &Value,
-    dry_run: bool,
-) -> Result<Spend, StatusError> {
+async fn spend(core: &Core, call: &Call, stored: &Stored, pod: &Value, dry_run: bool) -> Result<Spend, StatusError> {
     let Some(kind) = core.registry.find(&BUDGETS) else { return Ok(Spend::Free) };
     let mut budgets = Vec::new();
     for budget in core.storage.all(&kind, &stored.key.namespace).await? {

@@ -26,7 +26,9 @@ pub(crate) async fn perform(
         (.., "scale", request) => scale::perform(core, call, request).await,
         (.., Request::Get) => core.get(call).await,
         ("", "pods", "binding", Request::Create { body, options }) => binding::bind(core, call, body, &options).await,
-        ("", "pods", "eviction", Request::Create { body, options }) => eviction::evict(core, call, body, &options).await,
+        ("", "pods", "eviction", Request::Create { body, options }) => {
+            eviction::evict(core, call, body, &options).await
+        }
         ("", "namespaces", "finalize", Request::Update { body, options }) => {
             finalize::finalize(core, call, body, &options).await
         }

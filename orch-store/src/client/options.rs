@@ -1,71 +1,8 @@
-//! [`Client`]: how everything but the API server itself speaks to an API server, in process or over HTTP.
+//! What goes into a request and what comes out of it, as plain data.
 
 use crate::{backend::Revision, stored::Stored};
-use async_trait::async_trait;
-use futures::stream::BoxStream;
-use orch_api::{Gvr, Key, Object, StatusError};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
-
-/// The result of a request.
-pub type Result<T, E = StatusError> = std::result::Result<T, E>;
-
-/// The API of Kubernetes, type-erased. Implementors: the API server in process, HTTP, and wrappers that
-/// inject faults. Callers use [`ClientExt`], which adds the types.
-///
-/// # Laws
-///
-/// - A returned object is what the store holds: callers share it and never change it.
-/// - Refusals are the [`StatusError`]s of kube-apiserver.
-/// - A watch ends when the server ends it; resuming is the caller's business (or the informer's).
-/// - Where a key's namespace is empty the resource is cluster-scoped (or the list spans all namespaces).
-#[async_trait]
-pub trait Client: Send + Sync + 'static {
-    /// Reads one object, or a subresource such as `scale`.
-    async fn get(&self, resource: &Gvr, key: &Key, subresource: Option<&str>) -> Result<Arc<Stored>>;
-
-    /// Reads a collection.
-    async fn list(&self, resource: &Gvr, options: &ListOptions) -> Result<Page>;
-
-    /// Follows a collection.
-    async fn watch(&self, resource: &Gvr, options: &WatchOptions) -> Result<WatchStream>;
-
-    /// Creates an object. An empty name asks for `metadata.generateName`. Subresources: `binding`, `eviction`, `token`.
-    async fn create(
-        &self,
-        resource: &Gvr,
-        key: &Key,
-        subresource: Option<&str>,
-        body: Value,
-        options: &WriteOptions,
-    ) -> Result<Arc<Stored>>;
-
-    /// Replaces an object, or the part of it that the subresource (`status`, `scale`) names.
-    async fn update(
-        &self,
-        resource: &Gvr,
-        key: &Key,
-        subresource: Option<&str>,
-        body: Value,
-        options: &WriteOptions,
-    ) -> Result<Arc<Stored>>;
-
-    /// Changes an object.
-    async fn patch(
-        &self,
-        resource: &Gvr,
-        key: &Key,
-        subresource: Option<&str>,
-        patch: Patch,
-        options: &WriteOptions,
-    ) -> Result<Arc<Stored>>;
-
-    /// Deletes an object. The answer is the object when it lives on (finalizers, grace) or as it was last.
-    async fn delete(&self, resource: &Gvr, key: &Key, options: &DeleteOptions) -> Result<Arc<Stored>>;
-
-    /// Deletes every object that the options select.
-    async fn delete_collection(&self, resource: &Gvr, select: &ListOptions, options: &DeleteOptions) -> Result<()>;
-}
 
 /// Which objects a list reads.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -155,9 +92,6 @@ pub enum WatchEvent {
     },
 }
 
-/// Events until the server ends the watch, or the error that ended it.
-pub type WatchStream = BoxStream<'static, Result<WatchEvent>>;
-
 /// Options of create, update and patch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WriteOptions {
@@ -220,58 +154,4 @@ pub enum Propagation {
     Background,
     /// They are deleted first.
     Foreground,
-}
-
-/// The typed calls. Implemented for every [`Client`], whatever is behind it.
-#[allow(async_fn_in_trait)]
-pub trait ClientExt: Client {
-    /// Reads a typed object.
-    async fn read<K: Object>(&self, key: &Key) -> Result<Arc<K>> {
-        self.get(&K::gvr(), key, None).await?.decode()
-    }
-
-    /// Reads a typed object, or `None` if there is none.
-    async fn find<K: Object>(&self, key: &Key) -> Result<Option<Arc<K>>> {
-        match self.read(key).await {
-            Ok(object) => Ok(Some(object)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Reads all objects of a namespace, or of all namespaces when it is empty.
-    async fn read_all<K: Object>(&self, namespace: &str) -> Result<Vec<Arc<K>>> {
-        let options = ListOptions { namespace: namespace.into(), ..ListOptions::default() };
-        self.list(&K::gvr(), &options).await?.items.iter().map(|o| o.decode()).collect()
-    }
-
-    /// Creates a typed object in the namespace that its metadata names.
-    async fn add<K: Object>(&self, object: &K) -> Result<Arc<K>> {
-        let body = encode(object)?;
-        self.create(&K::gvr(), &object.key(), None, body, &WriteOptions::default()).await?.decode()
-    }
-
-    /// Replaces a typed object; a conflict if its resourceVersion is set and no longer current.
-    async fn replace<K: Object>(&self, object: &K) -> Result<Arc<K>> {
-        let body = encode(object)?;
-        self.update(&K::gvr(), &object.key(), None, body, &WriteOptions::default()).await?.decode()
-    }
-
-    /// Replaces the status of a typed object.
-    async fn replace_status<K: Object>(&self, object: &K) -> Result<Arc<K>> {
-        let body = encode(object)?;
-        self.update(&K::gvr(), &object.key(), Some("status"), body, &WriteOptions::default()).await?.decode()
-    }
-
-    /// Deletes a typed object with the defaults of its kind.
-    async fn remove<K: Object>(&self, key: &Key) -> Result<()> {
-        self.delete(&K::gvr(), key, &DeleteOptions::default()).await.map(drop)
-    }
-}
-
-impl<C: Client + ?Sized> ClientExt for C {}
-
-/// The JSON tree of a typed object.
-pub fn encode<K: serde::Serialize>(object: &K) -> Result<Value> {
-    serde_json::to_value(object).map_err(StatusError::internal)
 }
