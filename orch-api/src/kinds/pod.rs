@@ -139,10 +139,8 @@ impl Summary {
         for (i, status) in list(pod, "status.initContainerStatuses").iter().enumerate() {
             self.count_restarts(status);
             let sidecar = specs.iter().any(|c| field(c, "name") == field(status, "name") && is_sidecar(c));
-            if let Some(ended) = get(status, "state.terminated") {
-                if integer(ended, "exitCode") == 0 {
-                    continue;
-                }
+            if get(status, "state.terminated").is_some_and(|ended| integer(ended, "exitCode") == 0) {
+                continue;
             }
             if sidecar && boolean(status, "started") {
                 self.ready += usize::from(boolean(status, "ready"));

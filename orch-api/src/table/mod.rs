@@ -140,3 +140,6 @@ fn typed(kind: &str, found: &[&Value], now: Timestamp) -> Value {
 fn printed(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
+
+#[cfg(test)]
+mod tests;
