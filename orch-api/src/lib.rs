@@ -17,6 +17,8 @@ pub mod object;
 pub mod schema;
 pub mod status;
 pub mod strategy;
+#[cfg(test)]
+mod testing;
 pub mod validation;
 mod value;
 
