@@ -33,8 +33,6 @@ pub mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;
-#[cfg(test)]
-mod testing;
 pub mod validation;
 mod value;
 

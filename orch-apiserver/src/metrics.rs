@@ -54,7 +54,6 @@ impl Default for Metrics {
         let requests = Family::default();
         let durations =
             Family::new_with_constructor(buckets as fn() -> Histogram);
-        let durations = Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_05, 2.0, 20)));
         let watches = Family::default();
         let mut registry = Registry::default();
         registry.register("apiserver_request", "Requests by verb, resource and status code", requests.clone());

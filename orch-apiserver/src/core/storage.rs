@@ -6,8 +6,6 @@ use orch_api::{
     field_selector::{self, FieldSelector},
     label_selector::{Labels, Selector},
 };
-use futures::StreamExt;
-use orch_api::{Key, Kind, Reason, StatusError, field_selector, label_selector};
 use orch_store::{
     Revision, Stored,
     backend::{BackendError, Condition, Durability, Txn, Value, Write},
@@ -16,7 +14,6 @@ use orch_store::{
 };
 use futures::StreamExt;
 use std::{borrow::Cow, sync::Arc};
-use std::sync::Arc;
 
 use super::token::{self, Token};
 
