@@ -12,6 +12,7 @@
 pub mod access;
 pub mod conditions;
 pub mod decode;
+pub mod defaults;
 pub mod duration;
 pub mod field;
 pub mod field_selector;
@@ -27,10 +28,13 @@ pub mod owner;
 pub mod quantity;
 pub mod schema;
 pub mod status;
+pub mod strategy;
 pub mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;
+pub mod validation;
+mod value;
 
 pub use field::{FieldError, FieldErrors, Path};
 pub use key::{Gvk, Gvr, Key};

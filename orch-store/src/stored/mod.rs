@@ -1,15 +1,29 @@
 //! [`Stored`]: one revision of one object, as its JSON bytes with what everybody asks for beside them.
 
+mod intern;
+mod meta;
+mod string_map;
+#[cfg(test)]
+mod tests;
+
+pub use meta::{Labels, Meta, Owner};
+pub use string_map::StringMap;
+
 use crate::backend::Revision;
 use bytes::Bytes;
 use orch_api::{Key, Object, StatusError};
 use parking_lot::Mutex;
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 use std::{
     any::Any,
     fmt,
-    sync::{Arc, Weak},
+    ops::Range,
+    sync::{Arc, OnceLock, Weak},
 };
+
+/// The selectable fields of an object, by the words of field selectors.
+pub type Fields = StringMap;
 
 /// One revision of one object. Immutable, shared by the log, the caches and every watcher.
 ///
@@ -24,51 +38,8 @@ pub struct Stored {
     pub meta: Meta,
     /// The whole object as JSON, `metadata.resourceVersion` included.
     pub json: Bytes,
+    fields: OnceLock<Fields>,
     decoded: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
-}
-
-/// The part of `metadata` that is extracted once per revision.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Meta {
-    /// Name.
-    pub name: Arc<str>,
-    /// Namespace, empty when cluster-scoped.
-    pub namespace: Arc<str>,
-    /// UID, empty when the object has none (Scale, reviews).
-    pub uid: Arc<str>,
-    /// `metadata.resourceVersion`, empty before the first write.
-    pub resource_version: String,
-    /// `metadata.generation`
-    pub generation: i64,
-    /// Labels, sorted by key.
-    pub labels: std::collections::BTreeMap<Arc<str>, Arc<str>>,
-    /// Owner references.
-    pub owner_references: Vec<Owner>,
-    /// Finalizers that are still to run.
-    pub finalizers: Vec<Arc<str>>,
-    /// Set once deletion was requested.
-    pub deletion_timestamp: Option<jiff::Timestamp>,
-    /// When the object was created.
-    pub creation_timestamp: Option<jiff::Timestamp>,
-}
-
-/// An owner reference.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Owner {
-    /// Group and version of the owner.
-    pub api_version: Arc<str>,
-    /// Kind of the owner.
-    pub kind: Arc<str>,
-    /// Name of the owner.
-    pub name: Arc<str>,
-    /// UID of the owner.
-    pub uid: Arc<str>,
-    /// Whether this owner is the managing controller.
-    pub controller: bool,
-    /// Whether foreground deletion of the owner waits for this object.
-    pub block_owner_deletion: bool,
 }
 
 impl Stored {
@@ -87,11 +58,35 @@ impl Stored {
     pub fn new(meta: Meta, json: Bytes) -> Self {
         Self {
             key: Key { namespace: meta.namespace.clone(), name: meta.name.clone() },
-            revision: Revision(meta.resource_version.parse().unwrap_or(0)),
+            revision: meta.resource_version,
             meta,
             json,
+            fields: OnceLock::new(),
             decoded: Mutex::new(None),
         }
+    }
+
+    /// The same object as of another revision: only `metadata.resourceVersion` differs. This is how
+    /// the last state of a deleted object tells the revision that deleted it.
+    #[must_use]
+    pub fn at_revision(&self, revision: Revision) -> Self {
+        let json = splice(&self.json, revision).unwrap_or_else(|| self.json.clone());
+        let meta = Meta { resource_version: revision, ..self.meta.clone() };
+        Self { key: self.key.clone(), ..Self::new(meta, json) }.with_revision(revision)
+    }
+
+    /// Says which revision wrote the object, where the JSON itself does not.
+    #[must_use]
+    pub fn with_revision(mut self, revision: Revision) -> Self {
+        self.revision = revision;
+        self
+    }
+
+    /// Says what the object is called, where the JSON itself does not.
+    #[must_use]
+    pub fn with_key(mut self, key: Key) -> Self {
+        self.key = key;
+        self
     }
 
     /// The typed form, shared with whoever else holds it.
@@ -114,9 +109,15 @@ impl Stored {
             .map_err(|e| StatusError::internal(format_args!("decoding {}: {e}", self.key)))
     }
 
+    /// The values of the selectable fields. The first call computes them; they are kept as long as
+    /// this revision is, so every caller must pass the same function for the same resource.
+    pub fn fields(&self, compute: impl FnOnce(&Stored) -> Fields) -> &Fields {
+        self.fields.get_or_init(|| compute(self))
+    }
+
     /// The managing controller, if the object has one.
     pub fn controller(&self) -> Option<&Owner> {
-        self.meta.owner_references.iter().find(|o| o.controller)
+        self.meta.controller()
     }
 }
 
@@ -124,4 +125,31 @@ impl fmt::Debug for Stored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.key, self.revision)
     }
+}
+
+/// The JSON with another `metadata.resourceVersion`, or `None` where it has none.
+fn splice(json: &Bytes, revision: Revision) -> Option<Bytes> {
+    let span = revision_span(json)?;
+    let (before, after) = (json.get(..span.start)?, json.get(span.end..)?);
+    let new = format!("\"{revision}\"");
+    Some([before, new.as_bytes(), after].concat().into())
+}
+
+/// Where the value of `metadata.resourceVersion` stands, its quotes included.
+pub(crate) fn revision_span(json: &[u8]) -> Option<Range<usize>> {
+    #[derive(Deserialize)]
+    struct Envelope<'a> {
+        #[serde(borrow)]
+        metadata: Metadata<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Metadata<'a> {
+        #[serde(borrow, rename = "resourceVersion")]
+        resource_version: &'a RawValue,
+    }
+    let envelope: Envelope<'_> = serde_json::from_slice(json).ok()?;
+    let value = envelope.metadata.resource_version.get();
+    // The raw value borrows from the input, so the distance of the pointers is its offset.
+    let start = (value.as_ptr() as usize).checked_sub(json.as_ptr() as usize)?;
+    Some(start..start + value.len())
 }

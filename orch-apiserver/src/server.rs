@@ -1,0 +1,269 @@
+//! [`ApiServer`]: the whole server as a value.
+
+use crate::{
+    admission::{Chain, Plugin},
+    alloc::{ServiceAllocators, ServiceCidr},
+    authn::{
+        Authenticator, ClientCertificates, Credentials, Impersonation, LiveObject, LiveObjects, ServiceAccountTokens,
+        TokenSigner, Union, User, bearer, impersonate,
+    },
+    authz::{AlwaysAllow, Authorizer},
+    bootstrap,
+    client::LocalClient,
+    core::{Core, Storage},
+    discovery::Discovery,
+    follow,
+    http::media::header_text,
+    metrics::Metrics,
+    proxy::NodeDialer,
+    registry::Registry,
+    service::ApiService,
+};
+use ::http::{header, request::Parts};
+use async_trait::async_trait;
+use orch_api::{Gvr, Key, StatusError};
+use orch_store::{Ambient, Backend, cache::WatchCache};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// The API server. Cheap to clone: clones are the same server.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), orch_api::StatusError> {
+/// use orch_apiserver::ApiServer;
+/// use orch_store::{Ambient, ClientExt, backend::memory::MemoryBackend};
+/// use orch_api::{Key, k8s_openapi::api::core::v1::Namespace};
+///
+/// let server = ApiServer::builder(Ambient::system(), std::sync::Arc::new(MemoryBackend::new())).build().await?;
+/// let default = server.client().read::<Namespace>(&Key::cluster("default")).await?;
+/// assert_eq!(default.metadata.name.as_deref(), Some("default"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ApiServer(Arc<Inner>);
+
+struct Inner {
+    core: Arc<Core>,
+    authenticators: Union,
+    discovery: OnceLock<Discovery>,
+    ready: AtomicBool,
+}
+
+/// Whom a request comes from, as far as the transport knows.
+#[derive(Clone)]
+pub enum Identity {
+    /// The transport vouches for this user.
+    Trusted(Arc<User>),
+    /// The transport is open to anybody; this is the user of the verified client certificate, if there is one.
+    Remote(Option<Arc<User>>),
+}
+
+/// What a server is made of.
+pub struct Builder {
+    ambient: Ambient,
+    backend: Arc<dyn Backend>,
+    authorizer: Option<Arc<dyn Authorizer>>,
+    authenticators: Vec<Arc<dyn Authenticator>>,
+    signer: Option<Arc<TokenSigner>>,
+    plugins: Vec<Arc<dyn Plugin>>,
+    cidr: ServiceCidr,
+    nodes: Option<Arc<dyn NodeDialer>>,
+    api_port: u16,
+}
+
+impl ApiServer {
+    /// A server over a backend, with the default admission plugins.
+    pub fn builder(ambient: Ambient, backend: Arc<dyn Backend>) -> Builder {
+        Builder {
+            ambient,
+            backend,
+            authorizer: None,
+            authenticators: Vec::new(),
+            signer: None,
+            plugins: Chain::default_plugins(),
+            cidr: ServiceCidr::default(),
+            nodes: None,
+            api_port: 6443,
+        }
+    }
+
+    /// A client in this process that may do everything.
+    pub fn client(&self) -> LocalClient {
+        self.client_as(User::system("apiserver"))
+    }
+
+    /// A client in this process that acts as a user.
+    pub fn client_as(&self, user: User) -> LocalClient {
+        LocalClient::new(self.0.core.clone(), user)
+    }
+
+    /// The server as a tower service whose requests may do everything.
+    pub fn service(&self) -> ApiService {
+        self.service_as(User::system("apiserver"))
+    }
+
+    /// The server as a tower service whose requests act as a user.
+    pub fn service_as(&self, user: User) -> ApiService {
+        ApiService::new(self.clone(), Identity::Trusted(Arc::new(user)))
+    }
+
+    /// Whether everything that must exist from the start exists.
+    pub fn is_ready(&self) -> bool {
+        self.0.ready.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.0.core
+    }
+
+    /// The discovery documents.
+    pub(crate) fn discovery(&self) -> &Discovery {
+        self.0.discovery.get_or_init(|| {
+            let kinds = self.0.core.registry.all();
+            Discovery::new(kinds.iter().map(|kind| &**kind))
+        })
+    }
+
+    /// The user that a request acts as.
+    pub(crate) async fn identify(&self, identity: &Identity, parts: &Parts) -> Result<User, StatusError> {
+        let real = match identity {
+            Identity::Trusted(user) => user.clone(),
+            Identity::Remote(certificate) => {
+                let authorization = header_text(&parts.headers, header::AUTHORIZATION);
+                let credentials = Credentials {
+                    certificate: certificate.as_ref(),
+                    token: bearer(&authorization),
+                    path: parts.uri.path(),
+                    now: self.core().ambient.clock.now(),
+                };
+                self.0.authenticators.user(&credentials).await?
+            }
+        };
+        match Impersonation::of(&parts.headers)? {
+            Some(wish) => impersonate(&*self.core().authorizer, &real, &wish),
+            None => Ok(User::clone(&real)),
+        }
+    }
+}
+
+/// Where tokens find what they are bound to.
+struct Live {
+    registry: Arc<Registry>,
+    storage: Storage,
+}
+
+#[async_trait]
+impl LiveObjects for Live {
+    async fn find(&self, resource: &str, namespace: &str, name: &str) -> Option<LiveObject> {
+        let gvr = Gvr { group: "".into(), version: "v1".into(), resource: resource.to_owned().into() };
+        let kind = self.registry.find(&gvr)?;
+        let stored = self.storage.lookup(&kind, &Key::new(namespace, name)).await.ok()??;
+        let (uid, deletion_timestamp) = (stored.meta.uid.to_string(), stored.meta.deletion_timestamp);
+        Some(LiveObject { uid, deletion_timestamp })
+    }
+}
+
+impl Builder {
+    /// Decides who may do what. Without this, roles and their bindings decide (RBAC), and for kubelets what
+    /// their pods mention.
+    #[must_use]
+    pub fn authorizer(mut self, authorizer: Arc<dyn Authorizer>) -> Self {
+        self.authorizer = Some(authorizer);
+        self
+    }
+
+    /// Allows everything to everybody whom the server knows: for embedding without identities.
+    #[must_use]
+    pub fn allow_all(self) -> Self {
+        self.authorizer(Arc::new(AlwaysAllow))
+    }
+
+    /// One more way to know a remote user, asked after client certificates and service account tokens.
+    #[must_use]
+    pub fn authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
+        self.authenticators.push(authenticator);
+        self
+    }
+
+    /// Signs and accepts service account tokens.
+    #[must_use]
+    pub fn token_signer(mut self, signer: Arc<TokenSigner>) -> Self {
+        self.signer = Some(signer);
+        self
+    }
+
+    /// Replaces the admission plugins.
+    #[must_use]
+    pub fn admission(mut self, plugins: Vec<Arc<dyn Plugin>>) -> Self {
+        self.plugins = plugins;
+        self
+    }
+
+    /// The network that cluster IPs come from.
+    #[must_use]
+    pub fn service_cidr(mut self, cidr: ServiceCidr) -> Self {
+        self.cidr = cidr;
+        self
+    }
+
+    /// How node agents are reached, for logs, exec and proxies.
+    #[must_use]
+    pub fn nodes(mut self, dialer: Arc<dyn NodeDialer>) -> Self {
+        self.nodes = Some(dialer);
+        self
+    }
+
+    /// The port that the `kubernetes` Service leads to.
+    #[must_use]
+    pub fn api_port(mut self, port: u16) -> Self {
+        self.api_port = port;
+        self
+    }
+
+    /// Starts the server: reads what is stored and creates what must exist.
+    pub async fn build(self) -> Result<ApiServer, StatusError> {
+        let ambient = self.ambient.child("apiserver");
+        let registry = Arc::new(Registry::builtin());
+        let storage = Storage::new(WatchCache::new(self.backend, ambient.clone()));
+        let live = || Arc::new(Live { registry: registry.clone(), storage: storage.clone() });
+        let accounts = self.signer.clone().map(|signer| Arc::new(ServiceAccountTokens::new(signer, live())));
+        let mut authenticators: Vec<Arc<dyn Authenticator>> = vec![Arc::new(ClientCertificates)];
+        authenticators.extend(accounts.clone().map(|a| a as Arc<dyn Authenticator>));
+        authenticators.extend(self.authenticators);
+        let (roles, authorizer) = match self.authorizer {
+            Some(authorizer) => (None, authorizer),
+            None => {
+                let roles = follow::Roles::new();
+                let authorizer = roles.authorizer();
+                (Some(roles), authorizer)
+            }
+        };
+        let core = Arc::new(Core {
+            registry,
+            storage,
+            admission: Chain::new(self.plugins),
+            authorizer,
+            signer: self.signer,
+            accounts,
+            services: ServiceAllocators::new(self.cidr, ambient.chance.child("services")),
+            nodes: self.nodes,
+            metrics: Metrics::default(),
+            ambient,
+        });
+        bootstrap::run(&core, self.api_port).await?;
+        if let Some(roles) = roles {
+            roles.start(&core).await?;
+        }
+        let inner = Inner {
+            core,
+            authenticators: Union::new(authenticators),
+            discovery: OnceLock::new(),
+            ready: AtomicBool::new(true),
+        };
+        Ok(ApiServer(Arc::new(inner)))
+    }
+}
