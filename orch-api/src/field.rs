@@ -124,6 +124,8 @@ pub struct FieldError {
     pub value: Value,
     /// The explanation, may be empty.
     pub detail: String,
+    /// Whether the value stays out of the message although its fault would show it.
+    bare: bool,
 }
 
 /// All faults found in one object. Validation collects, it never stops at the first.
@@ -131,7 +133,7 @@ pub type FieldErrors = Vec<FieldError>;
 
 impl FieldError {
     fn make(path: &Path, fault: Fault, value: Value, detail: impl Into<String>) -> Self {
-        Self { path: path.clone(), fault, value, detail: detail.into() }
+        Self { path: path.clone(), fault, value, detail: detail.into(), bare: false }
     }
 
     /// The field must have a value.
@@ -147,6 +149,11 @@ impl FieldError {
     /// The value is malformed or out of range.
     pub fn invalid(path: &Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
         Self::make(path, Fault::Invalid, value.into(), detail)
+    }
+
+    /// The value is invalid, and showing it would not help.
+    pub fn invalid_bare(path: &Path, detail: impl Into<String>) -> Self {
+        Self { bare: true, ..Self::make(path, Fault::Invalid, Value::Null, detail) }
     }
 
     /// The value is none of `supported`, which must come sorted.
@@ -192,7 +199,7 @@ impl FieldError {
     /// The message of the cause: everything but the path.
     pub fn message(&self) -> String {
         let mut out = self.fault.words().to_owned();
-        if self.fault.shows_value() {
+        if self.fault.shows_value() && !self.bare {
             let _ = write!(out, ": {}", self.value);
         }
         if !self.detail.is_empty() {

@@ -1,46 +1,73 @@
 //! What must exist from the start: namespaces, priority classes, the `kubernetes` Service, the default roles.
+//! All that is missing is written in one transaction.
 
-use crate::{authz::bootstrap_objects, client::LocalClient, server::ApiServer};
-use orch_api::{Gvk, Gvr, Key, StatusError};
-use orch_store::{Client, client::WriteOptions};
+use crate::{
+    authz::bootstrap_objects,
+    core::{Core, encode, json as hands, meta, storage},
+};
+use orch_api::{Gvk, Gvr, Key, Kind, StatusError, defaults, strategy};
+use orch_store::backend::{BackendError, Condition, Durability, Txn, Write};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+/// How often others may create the same objects at the same time.
+const ATTEMPTS: usize = 8;
 
 /// Restores the allocators and creates what is missing.
-pub(crate) async fn run(server: &ApiServer, api_port: u16) -> Result<(), StatusError> {
-    let core = server.core();
+pub(crate) async fn run(core: &Core, api_port: u16) -> Result<(), StatusError> {
+    let objects = objects(core, api_port);
+    for _ in 0..ATTEMPTS {
+        let writes = missing(core, &objects).await?;
+        if writes.is_empty() {
+            break;
+        }
+        match core.storage.cache().backend().commit(Txn { writes }).await {
+            Ok(_) => break,
+            Err(BackendError::Conflict { .. }) => {}
+            Err(error) => return Err(storage::refuse(&error)),
+        }
+    }
     if let Some(services) = core.registry.find(&Gvr::of("", "v1", "services")) {
         for service in core.storage.all(&services, "").await? {
             core.services.restore(&service.parse()?);
         }
     }
-    let client = server.client();
-    for name in NAMESPACES {
-        ensure(server, &client, namespace(name)).await?;
-    }
-    for (name, value, description) in priority_classes() {
-        ensure(server, &client, priority_class(name, value, description)).await?;
-    }
-    for object in bootstrap_objects() {
-        ensure(server, &client, object).await?;
-    }
-    ensure(server, &client, kubernetes_service(server, api_port)).await
+    Ok(())
 }
 
-/// Creates an object unless one of its name exists.
-async fn ensure(server: &ApiServer, client: &LocalClient, object: Value) -> Result<(), StatusError> {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let gvk = Gvk::parse(text("/apiVersion"), text("/kind"));
-    let Some(kind) = server.core().registry.by_kind(&gvk) else { return Ok(()) };
-    let key = Key::new(text("/metadata/namespace"), text("/metadata/name"));
-    if server.core().storage.find(&kind, &key).await?.is_some() {
-        return Ok(());
+fn objects(core: &Core, api_port: u16) -> Vec<(Arc<Kind>, Key, Value)> {
+    let namespaces = NAMESPACES.map(namespace);
+    let classes = priority_classes().map(|(name, value, why)| priority_class(name, value, why));
+    let all = namespaces.into_iter().chain(classes).chain(bootstrap_objects());
+    all.chain([kubernetes_service(core, api_port)])
+        .filter_map(|object| {
+            let gvk = Gvk::parse(hands::text(&object, &["apiVersion"]), hands::text(&object, &["kind"]));
+            let kind = core.registry.by_kind(&gvk)?;
+            let key = Key::new(hands::meta(&object, "namespace"), hands::meta(&object, "name"));
+            Some((kind, key, object))
+        })
+        .collect()
+}
+
+async fn missing(core: &Core, objects: &[(Arc<Kind>, Key, Value)]) -> Result<Vec<Write>, StatusError> {
+    let mut writes = Vec::new();
+    for (kind, key, object) in objects {
+        if core.storage.find(kind, key).await?.is_some() {
+            continue;
+        }
+        let mut object = object.clone();
+        meta::fill(&mut object, core.ambient.clock.now(), &core.ambient.chance);
+        defaults::apply(kind, &mut object);
+        strategy::prepare_create(kind, &mut object);
+        writes.push(Write {
+            key: storage::path(kind, key).into(),
+            condition: Condition::Absent,
+            value: Some(encode::encode(&object)?),
+            durability: Durability::Synced,
+        });
     }
-    match client.create(&kind.gvr(), &key, None, object, &WriteOptions::default()).await {
-        Err(error) if !error.is_already_exists() => Err(error),
-        _ => Ok(()),
-    }
+    Ok(writes)
 }
 
 fn namespace(name: &str) -> Value {
@@ -68,11 +95,12 @@ fn priority_class(name: &str, value: i64, description: &str) -> Value {
         "value": value, "description": description})
 }
 
-fn kubernetes_service(server: &ApiServer, api_port: u16) -> Value {
-    let ip = server.core().services.cidr().first().to_string();
+fn kubernetes_service(core: &Core, api_port: u16) -> Value {
+    let ip = core.services.cidr().first().to_string();
     json!({"apiVersion": "v1", "kind": "Service",
         "metadata": {"name": "kubernetes", "namespace": "default",
             "labels": {"component": "apiserver", "provider": "kubernetes"}},
         "spec": {"type": "ClusterIP", "clusterIP": ip, "clusterIPs": [ip], "sessionAffinity": "None",
+            "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
             "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": api_port}]}})
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 #[derive(Clone)]
 pub struct Metrics {
     requests: Family<Request, Counter>,
-    durations: Family<Path, Histogram>,
+    durations: Family<Path, Histogram, fn() -> Histogram>,
     watches: Family<Path, Gauge>,
     registry: std::sync::Arc<Registry>,
 }
@@ -45,10 +45,15 @@ impl Drop for WatchGuard {
     }
 }
 
+fn buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_05, 2.0, 20))
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let requests = Family::default();
-        let durations = Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_05, 2.0, 20)));
+        let durations =
+            Family::new_with_constructor(buckets as fn() -> Histogram);
         let watches = Family::default();
         let mut registry = Registry::default();
         registry.register("apiserver_request", "Requests by verb, resource and status code", requests.clone());

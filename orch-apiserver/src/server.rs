@@ -3,19 +3,25 @@
 use crate::{
     admission::{Chain, Plugin},
     alloc::{ServiceAllocators, ServiceCidr},
-    authn::User,
+    authn::{
+        Authenticator, ClientCertificates, Credentials, Impersonation, LiveObject, LiveObjects, ServiceAccountTokens,
+        TokenSigner, Union, User, bearer, impersonate,
+    },
     authz::{AlwaysAllow, Authorizer},
     bootstrap,
     client::LocalClient,
     core::{Core, Storage},
     discovery::Discovery,
+    follow,
+    http::media::header_text,
     metrics::Metrics,
     proxy::NodeDialer,
     registry::Registry,
     service::ApiService,
 };
-use http::request::Parts;
-use orch_api::StatusError;
+use ::http::{header, request::Parts};
+use async_trait::async_trait;
+use orch_api::{Gvr, Key, StatusError};
 use orch_store::{Ambient, Backend, cache::WatchCache};
 use std::sync::{
     Arc, OnceLock,
@@ -42,6 +48,7 @@ pub struct ApiServer(Arc<Inner>);
 
 struct Inner {
     core: Arc<Core>,
+    authenticators: Union,
     discovery: OnceLock<Discovery>,
     ready: AtomicBool,
 }
@@ -51,13 +58,17 @@ struct Inner {
 pub enum Identity {
     /// The transport vouches for this user.
     Trusted(Arc<User>),
+    /// The transport is open to anybody; this is the user of the verified client certificate, if there is one.
+    Remote(Option<Arc<User>>),
 }
 
 /// What a server is made of.
 pub struct Builder {
     ambient: Ambient,
     backend: Arc<dyn Backend>,
-    authorizer: Arc<dyn Authorizer>,
+    authorizer: Option<Arc<dyn Authorizer>>,
+    authenticators: Vec<Arc<dyn Authenticator>>,
+    signer: Option<Arc<TokenSigner>>,
     plugins: Vec<Arc<dyn Plugin>>,
     cidr: ServiceCidr,
     nodes: Option<Arc<dyn NodeDialer>>,
@@ -70,7 +81,9 @@ impl ApiServer {
         Builder {
             ambient,
             backend,
-            authorizer: Arc::new(AlwaysAllow),
+            authorizer: None,
+            authenticators: Vec::new(),
+            signer: None,
             plugins: Chain::default_plugins(),
             cidr: ServiceCidr::default(),
             nodes: None,
@@ -116,18 +129,70 @@ impl ApiServer {
     }
 
     /// The user that a request acts as.
-    pub(crate) async fn identify(&self, identity: &Identity, _parts: &Parts) -> Result<User, StatusError> {
-        match identity {
-            Identity::Trusted(user) => Ok(User::clone(user)),
+    pub(crate) async fn identify(&self, identity: &Identity, parts: &Parts) -> Result<User, StatusError> {
+        let real = match identity {
+            Identity::Trusted(user) => user.clone(),
+            Identity::Remote(certificate) => {
+                let authorization = header_text(&parts.headers, header::AUTHORIZATION);
+                let credentials = Credentials {
+                    certificate: certificate.as_ref(),
+                    token: bearer(&authorization),
+                    path: parts.uri.path(),
+                    now: self.core().ambient.clock.now(),
+                };
+                self.0.authenticators.user(&credentials).await?
+            }
+        };
+        match Impersonation::of(&parts.headers)? {
+            Some(wish) => impersonate(&*self.core().authorizer, &real, &wish),
+            None => Ok(User::clone(&real)),
         }
     }
 }
 
+/// Where tokens find what they are bound to.
+struct Live {
+    registry: Arc<Registry>,
+    storage: Storage,
+}
+
+#[async_trait]
+impl LiveObjects for Live {
+    async fn find(&self, resource: &str, namespace: &str, name: &str) -> Option<LiveObject> {
+        let gvr = Gvr { group: "".into(), version: "v1".into(), resource: resource.to_owned().into() };
+        let kind = self.registry.find(&gvr)?;
+        let stored = self.storage.lookup(&kind, &Key::new(namespace, name)).await.ok()??;
+        let (uid, deletion_timestamp) = (stored.meta.uid.to_string(), stored.meta.deletion_timestamp);
+        Some(LiveObject { uid, deletion_timestamp })
+    }
+}
+
 impl Builder {
-    /// Decides who may do what. Without this, everybody whom the server knows may do everything.
+    /// Decides who may do what. Without this, roles and their bindings decide (RBAC), and for kubelets what
+    /// their pods mention.
     #[must_use]
     pub fn authorizer(mut self, authorizer: Arc<dyn Authorizer>) -> Self {
-        self.authorizer = authorizer;
+        self.authorizer = Some(authorizer);
+        self
+    }
+
+    /// Allows everything to everybody whom the server knows: for embedding without identities.
+    #[must_use]
+    pub fn allow_all(self) -> Self {
+        self.authorizer(Arc::new(AlwaysAllow))
+    }
+
+    /// One more way to know a remote user, asked after client certificates and service account tokens.
+    #[must_use]
+    pub fn authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
+        self.authenticators.push(authenticator);
+        self
+    }
+
+    /// Signs and accepts service account tokens.
+    #[must_use]
+    pub fn token_signer(mut self, signer: Arc<TokenSigner>) -> Self {
+        self.signer = Some(signer);
         self
     }
 
@@ -162,19 +227,43 @@ impl Builder {
     /// Starts the server: reads what is stored and creates what must exist.
     pub async fn build(self) -> Result<ApiServer, StatusError> {
         let ambient = self.ambient.child("apiserver");
+        let registry = Arc::new(Registry::builtin());
+        let storage = Storage::new(WatchCache::new(self.backend, ambient.clone()));
+        let live = || Arc::new(Live { registry: registry.clone(), storage: storage.clone() });
+        let accounts = self.signer.clone().map(|signer| Arc::new(ServiceAccountTokens::new(signer, live())));
+        let mut authenticators: Vec<Arc<dyn Authenticator>> = vec![Arc::new(ClientCertificates)];
+        authenticators.extend(accounts.clone().map(|a| a as Arc<dyn Authenticator>));
+        authenticators.extend(self.authenticators);
+        let (roles, authorizer) = match self.authorizer {
+            Some(authorizer) => (None, authorizer),
+            None => {
+                let roles = follow::Roles::new();
+                let authorizer = roles.authorizer();
+                (Some(roles), authorizer)
+            }
+        };
         let core = Arc::new(Core {
-            registry: Registry::builtin(),
-            storage: Storage::new(WatchCache::new(self.backend, ambient.clone())),
+            registry,
+            storage,
             admission: Chain::new(self.plugins),
-            authorizer: self.authorizer,
+            authorizer,
+            signer: self.signer,
+            accounts,
             services: ServiceAllocators::new(self.cidr, ambient.chance.child("services")),
             nodes: self.nodes,
             metrics: Metrics::default(),
             ambient,
         });
-        let server = ApiServer(Arc::new(Inner { core, discovery: OnceLock::new(), ready: AtomicBool::new(false) }));
-        bootstrap::run(&server, self.api_port).await?;
-        server.0.ready.store(true, Ordering::Release);
-        Ok(server)
+        bootstrap::run(&core, self.api_port).await?;
+        if let Some(roles) = roles {
+            roles.start(&core).await?;
+        }
+        let inner = Inner {
+            core,
+            authenticators: Union::new(authenticators),
+            discovery: OnceLock::new(),
+            ready: AtomicBool::new(true),
+        };
+        Ok(ApiServer(Arc::new(inner)))
     }
 }

@@ -6,7 +6,6 @@ use crate::{
     kind::Kind,
     value::{self, Object},
 };
-use serde_json::Value;
 
 /// A new object is not being deleted and has no revision.
 pub(super) fn created(object: &mut Object) {
@@ -49,6 +48,11 @@ pub(super) fn status_updated(kind: &Kind, new: &mut Object, old: &Object) {
     }
 }
 
+/// Takes from `old` what no writer of a subresource may change.
+pub(super) fn reset(new: &mut Object, old: &Object) {
+    ALL.iter().for_each(|field| take_part(new, old, "metadata", field));
+}
+
 const ALL: &[&str] = &["deletionTimestamp", "generation", "labels", "annotations", "finalizers", "ownerReferences"];
 
 fn fixed(kind: &Kind) -> &'static [&'static str] {
@@ -79,9 +83,4 @@ fn fixed(kind: &Kind) -> &'static [&'static str] {
             "ownerReferences",
         ],
     }
-}
-
-/// The metadata of an object.
-pub(super) fn of(object: &Value) -> Option<&Object> {
-    object.get("metadata").and_then(Value::as_object)
 }

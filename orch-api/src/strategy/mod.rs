@@ -69,6 +69,11 @@ pub fn prepare_update(kind: &Kind, new: &mut Value, old: &Value) {
         ("certificates.k8s.io", "CertificateSigningRequest") => take(new, old, "spec"),
         _ => {}
     }
+    bump(kind, new, old);
+}
+
+/// Counts a change of what is wanted.
+fn bump(kind: &Kind, new: &mut Object, old: &Object) {
     if generation::has_changed(kind, new, old) {
         let next = meta_int(old, "generation") + 1;
         set_meta(new, "generation", json!(next));
@@ -90,6 +95,32 @@ pub fn prepare_status_update(kind: &Kind, new: &mut Value, old: &Value) {
     if id(kind) == ("", "Pod") {
         pod::status_updated(new, old);
     }
+}
+
+/// Makes an update of a pod's ephemeral containers ready for validation: everything else comes from `old`.
+pub fn prepare_ephemeral_containers_update(kind: &Kind, new: &mut Value, old: &Value) {
+    part_of_pod(kind, new, old, pod::only_ephemeral_containers);
+}
+
+/// Makes a resize of a pod ready for validation: everything but resources and resize policies comes from `old`.
+pub fn prepare_resize(kind: &Kind, new: &mut Value, old: &Value) {
+    part_of_pod(kind, new, old, pod::only_resources);
+}
+
+fn part_of_pod(kind: &Kind, new: &mut Value, old: &Value, keep: fn(&mut Object, &Object)) {
+    let (Some(new), Some(old)) = (new.as_object_mut(), old.as_object()) else { return };
+    meta::updated(new, old);
+    meta::reset(new, old);
+    take(new, old, "status");
+    keep(new, old);
+    bump(kind, new, old);
+}
+
+/// Makes an update of a namespace through `finalize` ready for validation: the status comes from `old`.
+pub fn prepare_finalize(new: &mut Value, old: &Value) {
+    let (Some(new), Some(old)) = (new.as_object_mut(), old.as_object()) else { return };
+    meta::updated(new, old);
+    take(new, old, "status");
 }
 
 /// What happens to dependents when a deletion does not say. `None` means that the kind has no dependents.

@@ -47,6 +47,45 @@ pub(super) fn status_updated(new: &mut Object, old: &Object) {
     }
 }
 
+/// The old spec with the new ephemeral containers.
+pub(super) fn only_ephemeral_containers(new: &mut Object, old: &Object) {
+    let field = "ephemeralContainers";
+    let containers = new.get("spec").and_then(|s| s.get(field)).cloned();
+    super::take(new, old, "spec");
+    if let Some(spec) = value::part(new, "spec") {
+        match containers {
+            Some(containers) => spec.insert(field.into(), containers),
+            None => spec.remove(field),
+        };
+    }
+}
+
+/// The old spec with the new resources and resize policies, as long as the containers are the same ones.
+pub(super) fn only_resources(new: &mut Object, old: &Object) {
+    let given = new.get("spec").cloned().unwrap_or_default();
+    let names = |spec: &Value, list: &str| {
+        let list = spec.get(list).and_then(Value::as_array).into_iter().flatten();
+        list.map(|c| c.get("name").cloned()).collect::<Vec<_>>()
+    };
+    let before = old.get("spec").unwrap_or(&Value::Null);
+    let lists = ["containers", "initContainers"];
+    if lists.iter().any(|list| names(&given, list) != names(before, list)) {
+        return;
+    }
+    super::take(new, old, "spec");
+    let Some(spec) = value::part(new, "spec") else { return };
+    for list in lists {
+        let given = given.get(list).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object);
+        for (container, given) in value::each(spec, list).zip(given) {
+            super::take(container, given, "resources");
+            super::take(container, given, "resizePolicy");
+        }
+    }
+    if let Some(given) = given.as_object() {
+        super::take(spec, given, "resources");
+    }
+}
+
 /// `matchLabelKeys` and `mismatchLabelKeys` become expressions of their selectors, from the labels of the pod.
 fn label_keys(spec: &mut Object, labels: &Object) {
     if let Some(affinity) = value::part(spec, "affinity") {

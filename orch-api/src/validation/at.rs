@@ -83,6 +83,11 @@ impl<'a> At<'a> {
         map.into_iter().flatten().map(move |(k, v)| (k.as_str(), self.step(Step::Key(k), Some(v))))
     }
 
+    /// The names of the fields of the object here.
+    pub(crate) fn fields(self) -> impl Iterator<Item = &'a str> {
+        self.value.and_then(Value::as_object).into_iter().flatten().map(|(field, _)| field.as_str())
+    }
+
     /// The list here, or the empty one.
     pub(crate) fn list(self) -> &'a [Value] {
         self.value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
@@ -185,6 +190,11 @@ impl<'a> At<'a> {
     /// The value here is invalid and shown as something else.
     pub(crate) fn invalid_as(self, shown: impl Into<Value>, detail: impl Into<String>) {
         self.report(FieldError::invalid(&self.path(), shown, detail));
+    }
+
+    /// What stands here is invalid; the value is not shown.
+    pub(crate) fn invalid_bare(self, detail: impl Into<String>) {
+        self.report(FieldError::invalid_bare(&self.path(), detail));
     }
 
     /// Nothing may stand here, or what stands here may not change.

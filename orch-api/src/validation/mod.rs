@@ -5,18 +5,31 @@
 //! A validator walks the JSON and costs nothing but the walk while nothing is wrong.
 
 mod amount;
-mod at;
+pub(crate) mod at;
+mod autoscaling;
+mod batch;
 mod certificates;
+mod cluster;
+mod config;
+mod cron;
+mod endpoints;
 mod meta;
-mod names;
+pub(crate) mod names;
+mod networking;
 mod pod;
+mod rbac;
+mod requests;
 mod selector;
+mod service;
+mod small;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod workloads;
 
 pub(crate) use amount::Amount;
 pub(crate) use at::same;
+pub use requests::{binding, delete_options, eviction, scale, write_options};
 
 use crate::{FieldErrors, kind::Kind};
 use at::{At, Run};
@@ -26,8 +39,8 @@ use serde_json::Value;
 struct Rules {
     name: meta::NameRule,
     create: fn(At<'_>),
-    update: for<'a> fn(At<'a>, At<'a>),
-    status: for<'a> fn(At<'a>, At<'a>),
+    update: Judge,
+    status: Judge,
 }
 
 /// Judges a new object.
@@ -42,38 +55,137 @@ pub fn create(kind: &Kind, object: &Value) -> FieldErrors {
 
 /// Judges an update of an object.
 pub fn update(kind: &Kind, new: &Value, old: &Value) -> FieldErrors {
-    let run = Run::default();
-    let (new, old) = (run.root(new), run.root(old));
-    meta::updated(new.at("metadata"), old.at("metadata"));
-    (rules(kind).update)(new, old);
-    run.finish()
+    changed(new, old, rules(kind).update)
 }
 
 /// Judges an update of the status of an object.
 pub fn status_update(kind: &Kind, new: &Value, old: &Value) -> FieldErrors {
+    changed(new, old, rules(kind).status)
+}
+
+/// Judges the update of a pod's ephemeral containers.
+pub fn ephemeral_containers_update(new: &Value, old: &Value) -> FieldErrors {
+    changed(new, old, pod::ephemeral_containers_updated)
+}
+
+/// Judges the resize of a pod.
+pub fn resize(new: &Value, old: &Value) -> FieldErrors {
+    changed(new, old, pod::resized)
+}
+
+/// Judges the update of a namespace's finalizers through `finalize`.
+pub fn finalize(new: &Value, old: &Value) -> FieldErrors {
+    changed(new, old, cluster::namespace_finalized)
+}
+
+fn changed(new: &Value, old: &Value, judge: for<'a> fn(At<'a>, At<'a>)) -> FieldErrors {
     let run = Run::default();
     let (new, old) = (run.root(new), run.root(old));
     meta::updated(new.at("metadata"), old.at("metadata"));
-    (rules(kind).status)(new, old);
+    judge(new, old);
     run.finish()
 }
 
+fn judge(object: &Value, judge: impl Fn(At<'_>)) -> FieldErrors {
+    let run = Run::default();
+    judge(run.root(object));
+    run.finish()
+}
+
+/// The rules of a kind without rules for its status.
+fn plain(name: meta::NameRule, create: fn(At<'_>), update: Judge) -> Rules {
+    Rules { name, create, update, status: |_, _| () }
+}
+
+/// What judges a change.
+type Judge = for<'a> fn(At<'a>, At<'a>);
+
 fn rules(kind: &Kind) -> Rules {
-    let base = Rules { name: names::dns_subdomain, create: |_| (), update: |_, _| (), status: |_, _| () };
+    let base = plain(names::dns_subdomain, |_| (), |_, _| ());
+    let with = |create: fn(At<'_>), update: Judge| plain(names::dns_subdomain, create, update);
     match (&*kind.group, &*kind.kind) {
-        ("", "Pod") => Rules { create: pod::created, update: pod::updated, status: pod::status_updated, ..base },
-        ("", "PodTemplate") => Rules {
-            create: |object| pod::template(object.at("template")),
-            update: |object, _| pod::template(object.at("template")),
-            ..base
+        ("", kind) => core_rules(kind, base),
+        ("apps", kind) => apps_rules(kind, base),
+        ("batch", "Job") => Rules { status: batch::job_status_updated, ..with(batch::job, batch::job_updated) },
+        ("batch", "CronJob") => with(batch::cron_job, batch::cron_job_updated),
+        ("autoscaling", _) => {
+            Rules { status: autoscaling::status_updated, ..with(autoscaling::created, autoscaling::updated) }
+        }
+        ("discovery.k8s.io", "EndpointSlice") => with(endpoints::slice, endpoints::slice_updated),
+        ("networking.k8s.io", "NetworkPolicy") => {
+            with(networking::network_policy, |new, _| networking::network_policy(new))
+        }
+        ("networking.k8s.io", "Ingress") => with(networking::ingress, networking::ingress_updated),
+        ("networking.k8s.io", "IngressClass") => with(networking::ingress_class, networking::ingress_class_updated),
+        ("policy", "PodDisruptionBudget") => Rules {
+            status: small::disruption_budget_status,
+            ..with(small::disruption_budget, |new, _| small::disruption_budget(new))
         },
-        ("", "PersistentVolume") => Rules { create: storage::volume_created, update: storage::volume_updated, ..base },
-        ("", "PersistentVolumeClaim") => {
-            Rules { create: storage::claim_created, update: storage::claim_updated, ..base }
+        ("rbac.authorization.k8s.io", kind) => rbac_rules(kind),
+        ("scheduling.k8s.io", "PriorityClass") => with(small::priority_class, small::priority_class_updated),
+        ("coordination.k8s.io", "Lease") => with(small::lease, |new, _| small::lease(new)),
+        ("node.k8s.io", "RuntimeClass") => with(small::runtime_class, small::runtime_class_updated),
+        ("certificates.k8s.io", "CertificateSigningRequest") => {
+            with(small::signing_request, |new, _| small::signing_request(new))
         }
-        ("storage.k8s.io", "StorageClass") => {
-            Rules { create: storage::class_created, update: storage::class_updated, ..base }
-        }
+        ("events.k8s.io", "Event") => with(small::event, small::event_updated),
+        ("storage.k8s.io", "StorageClass") => with(storage::class_created, storage::class_updated),
+        ("storage.k8s.io", "CSIDriver") => with(small::csi_driver, |new, _| small::csi_driver(new)),
+        ("storage.k8s.io", "VolumeAttachment") => with(small::volume_attachment, small::volume_attachment_updated),
         _ => base,
     }
+}
+
+fn core_rules(kind: &str, base: Rules) -> Rules {
+    let with = |create: fn(At<'_>), update: Judge| plain(names::dns_subdomain, create, update);
+    match kind {
+        "Pod" => Rules { status: pod::status_updated, ..with(pod::created, pod::updated) },
+        "PodTemplate" => {
+            with(|object| pod::template(object.at("template")), |object, _| pod::template(object.at("template")))
+        }
+        "ReplicationController" => Rules {
+            status: workloads::status_updated,
+            ..with(workloads::replication_controller, |new, _| workloads::replication_controller(new))
+        },
+        "Service" => Rules {
+            name: names::dns_1035_label,
+            status: service::status_updated,
+            ..with(service::created, service::updated)
+        },
+        "Endpoints" => with(endpoints::endpoints, endpoints::endpoints_updated),
+        "ConfigMap" => with(config::config_map, config::config_map_updated),
+        "Secret" => with(config::secret, config::secret_updated),
+        "Namespace" => {
+            Rules { name: names::dns_label, status: cluster::namespace_status, ..with(cluster::namespace, |_, _| ()) }
+        }
+        "Node" => Rules { status: cluster::node_updated, ..with(cluster::node, cluster::node_updated) },
+        "ResourceQuota" => with(cluster::quota, cluster::quota_updated),
+        "LimitRange" => with(cluster::limit_range, |new, _| cluster::limit_range(new)),
+        "PersistentVolume" => with(storage::volume_created, storage::volume_updated),
+        "PersistentVolumeClaim" => with(storage::claim_created, storage::claim_updated),
+        "Event" => plain(names::path_segment, small::core_event, |new, _| small::core_event(new)),
+        _ => base,
+    }
+}
+
+fn apps_rules(kind: &str, base: Rules) -> Rules {
+    let (name, create, update): (meta::NameRule, fn(At<'_>), Judge) = match kind {
+        "Deployment" => (names::dns_subdomain, workloads::deployment, workloads::deployment_updated),
+        "ReplicaSet" => (names::dns_subdomain, workloads::replica_set, workloads::replica_set_updated),
+        "DaemonSet" => (names::dns_subdomain, workloads::daemon_set, workloads::daemon_set_updated),
+        "StatefulSet" => (names::dns_label, workloads::stateful_set, workloads::stateful_set_updated),
+        "ControllerRevision" => (names::dns_subdomain, workloads::revision, workloads::revision_updated),
+        _ => return base,
+    };
+    Rules { name, create, update, status: workloads::status_updated }
+}
+
+fn rbac_rules(kind: &str) -> Rules {
+    let (create, update): (fn(At<'_>), Judge) = match kind {
+        "Role" => (rbac::role, |new, _| rbac::role(new)),
+        "ClusterRole" => (rbac::cluster_role, |new, _| rbac::cluster_role(new)),
+        "RoleBinding" => (rbac::role_binding, rbac::role_binding_updated),
+        _ => (rbac::cluster_role_binding, rbac::cluster_role_binding_updated),
+    };
+    plain(names::path_segment, create, update)
 }

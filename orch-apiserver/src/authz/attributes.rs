@@ -56,6 +56,7 @@ impl<'a> Attributes<'a> {
 
     /// The same about a subresource.
     #[must_use]
+    #[allow(clippy::should_implement_trait)] // Nothing is subtracted here.
     pub fn sub(self, subresource: &'a str) -> Self {
         Self { subresource, ..self }
     }

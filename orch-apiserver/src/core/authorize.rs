@@ -16,6 +16,7 @@ impl Core {
             subresource: call.subresource.as_deref().unwrap_or_default(),
             name: &call.key.name,
             namespace: &call.key.namespace,
+            fields: "",
             path: "",
         };
         self.allow(&attributes)

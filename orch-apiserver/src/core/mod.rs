@@ -25,6 +25,7 @@ pub use call::{Answer, Call, Request, Verb, Warnings};
 pub use storage::Storage;
 
 use crate::{
+    authn::{ServiceAccountTokens, TokenSigner},
     admission::Chain, alloc::ServiceAllocators, authz::Authorizer, metrics::Metrics, proxy::NodeDialer,
     registry::Registry, sub,
 };
@@ -35,7 +36,7 @@ use std::sync::Arc;
 /// Everything that requests share.
 pub struct Core {
     /// The served kinds.
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     /// Where objects live.
     pub storage: Storage,
     /// Time, chance and tasks.
@@ -44,6 +45,10 @@ pub struct Core {
     pub admission: Chain,
     /// Who may do what.
     pub authorizer: Arc<dyn Authorizer>,
+    /// Signs service account tokens.
+    pub signer: Option<Arc<TokenSigner>>,
+    /// Knows the users of service account tokens.
+    pub accounts: Option<Arc<ServiceAccountTokens>>,
     /// Cluster IPs and node ports.
     pub services: ServiceAllocators,
     /// How to reach the node agents.
@@ -85,7 +90,7 @@ impl Core {
         let may_span = matches!(request, Request::List(_) | Request::Watch(_) | Request::DeleteCollection { .. });
         match (namespaced, has_namespace) {
             (false, true) => Err(missing_resource()),
-            (true, false) if !may_span => Err(StatusError::bad_request("Namespace parameter required.")),
+            (true, false) if !may_span => Err(missing_resource()),
             _ => Ok(()),
         }
     }

@@ -1,15 +1,19 @@
 //! [`Storage`]: the objects of every kind, in the watch cache and the backend under it. The one place that
 //! knows keys, conditions and how a failure of the store is said to a client.
 
-use futures::StreamExt;
-use orch_api::{Key, Kind, Reason, StatusError, field_selector, label_selector};
+use orch_api::{
+    Key, Kind, Reason, StatusError,
+    field_selector::{self, FieldSelector},
+    label_selector::{Labels, Selector},
+};
 use orch_store::{
     Revision, Stored,
     backend::{BackendError, Condition, Durability, Txn, Value, Write},
     cache::{Filter, Position, ResourceCache, WatchCache, WatchStart},
     client::{ListOptions, Page, ReadAt, WatchOptions, WatchStream},
 };
-use std::sync::Arc;
+use futures::StreamExt;
+use std::{borrow::Cow, sync::Arc};
 
 use super::token::{self, Token};
 
@@ -185,7 +189,7 @@ impl Storage {
             let selectable = kind.selectable.clone();
             resource.register_fields(Arc::new(move |object| {
                 let Ok(json) = object.parse::<serde_json::Value>() else { return Default::default() };
-                field_selector::fields(&selectable, &json).into_iter().collect()
+                selectable.iter().map(|f| (f.name.to_string(), field_selector::value(f, &json).into_owned())).collect()
             }));
         }
         resource
@@ -220,37 +224,47 @@ pub fn path(kind: &Kind, key: &Key) -> String {
 
 /// Label and field selectors of one request.
 struct Selection {
-    labels: Option<label_selector::Selector>,
-    fields: Option<field_selector::Selector>,
+    labels: Option<Selector>,
+    fields: Option<FieldSelector>,
+}
+
+/// The labels of a stored object, as selectors read them.
+pub(crate) struct LabelsOf<'a>(pub &'a Stored);
+
+impl Labels for LabelsOf<'_> {
+    fn label(&self, key: &str) -> Option<&str> {
+        self.0.meta.labels.get(key)
+    }
 }
 
 impl Selection {
     /// Reads selectors; `None` when they select everything.
     fn parse(kind: &Kind, labels: &str, fields: &str) -> Result<Option<Self>, StatusError> {
-        if labels.is_empty() && fields.is_empty() {
-            return Ok(None);
-        }
         let labels = match labels {
             "" => None,
-            text => Some(text.parse().map_err(|e: label_selector::ParseError| {
-                StatusError::bad_request(format!("unable to parse requirement: {e}"))
-            })?),
+            text => Some(Selector::parse(text).map_err(|e| StatusError::bad_request(e.to_string()))?),
         };
         let fields = match fields {
             "" => None,
-            text => Some(field_selector::Selector::parse(kind, text)?),
+            text => {
+                let fields = FieldSelector::parse(text).map_err(|e| StatusError::bad_request(e.to_string()))?;
+                fields.check(kind).map_err(|e| StatusError::bad_request(e.to_string()))?;
+                Some(fields)
+            }
         };
-        Ok(Some(Self { labels, fields }))
+        Ok((labels.is_some() || fields.is_some()).then_some(Self { labels, fields }))
     }
 
     fn matches(&self, resource: &ResourceCache, object: &Stored) -> bool {
-        let label = |key: &str| object.meta.labels.get(key);
-        let field = |name: &str| match name {
-            "metadata.name" => &object.key.name,
-            "metadata.namespace" => &object.key.namespace,
-            name => resource.fields(object).get(name).unwrap_or_default(),
+        let field = |name: &str| -> Cow<'_, str> {
+            match name {
+                "metadata.name" => Cow::Borrowed(&*object.key.name),
+                "metadata.namespace" => Cow::Borrowed(&*object.key.namespace),
+                name => Cow::Borrowed(resource.fields(object).get(name).unwrap_or_default()),
+            }
         };
-        self.labels.as_ref().is_none_or(|s| s.matches(label)) && self.fields.as_ref().is_none_or(|s| s.matches(field))
+        self.labels.as_ref().is_none_or(|s| s.matches(&LabelsOf(object)))
+            && self.fields.as_ref().is_none_or(|s| s.matches_by(field))
     }
 }
 

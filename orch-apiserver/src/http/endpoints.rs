@@ -78,17 +78,16 @@ fn discovery(server: &ApiServer, parts: &Parts, at: &[&str]) -> Result<Response<
 /// A document that clients may keep: with its tag, and 304 for those who have it.
 fn document_response(parts: &Parts, document: &Document) -> Response<Body> {
     let known = media::header_text(&parts.headers, header::IF_NONE_MATCH);
-    let mut response = if known == document.etag {
+    let mut response = if document.etag.as_deref() == Some(&*known) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
         Response::new(Body::full(document.body.clone()))
     };
-    for (name, value) in [(header::CONTENT_TYPE, document.content_type), (header::ETAG, &*document.etag)] {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            response.headers_mut().insert(name, value);
-        }
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(document.content_type));
+    if let Some(Ok(tag)) = document.etag.as_deref().map(HeaderValue::try_from) {
+        response.headers_mut().insert(header::ETAG, tag);
     }
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));

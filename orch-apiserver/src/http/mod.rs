@@ -86,7 +86,7 @@ where
         media: media?,
         gzip: gzip::accepted(&parts.headers),
         kind: call.kind.clone(),
-        include: table::Include::parse(query.text("includeObject"))?,
+        include: table::include(query.text("includeObject"))?,
         now: core.ambient.clock.now(),
     };
     let asked = match verb {

@@ -78,6 +78,7 @@ impl Query {
             limit: usize::try_from(limit).unwrap_or(0),
             continue_token,
             revision,
+            metadata_only: false,
         })
     }
 
@@ -99,6 +100,7 @@ impl Query {
             initial_events: initial == Some(true),
             bookmarks: self.flag("allowWatchBookmarks").unwrap_or(false),
             timeout: timeout.map(Duration::from_secs),
+            metadata_only: false,
         })
     }
 

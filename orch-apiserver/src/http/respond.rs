@@ -11,7 +11,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderValue, Response, StatusCode, header};
 use jiff::Timestamp;
-use orch_api::{Kind, StatusError, k8s_openapi::apimachinery::pkg::apis::meta::v1::Status};
+use orch_api::{Kind, StatusError, k8s_openapi::apimachinery::pkg::apis::meta::v1::Status, table::IncludeObject};
 use orch_store::{Stored, client::Page};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
@@ -30,7 +30,7 @@ pub struct Shape {
     /// The kind of the objects.
     pub kind: Arc<Kind>,
     /// How much of the object a table row carries.
-    pub include: table::Include,
+    pub include: IncludeObject,
     /// For the ages in tables.
     pub now: Timestamp,
 }

@@ -76,7 +76,7 @@ where
 }
 
 /// The options of a stream in the kubelet's words.
-fn stream_options(query: &Query) -> impl Iterator<Item = (&'static str, &str)> {
+fn stream_options(query: &Query) -> impl Iterator<Item = (&str, &str)> {
     let flags = [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
     let on = flags.into_iter().filter(|(name, _)| query.flag(name) == Some(true)).map(|(_, word)| (word, "1"));
     let commands = query.all("command").map(|command| ("command", command));

@@ -6,6 +6,7 @@ use crate::{
         Answer, Call, Core,
         decode::{self, Expected},
         json, meta,
+        storage::LabelsOf,
         update::{Mode, Part},
     },
     http::input::delete_options_value,
@@ -13,7 +14,7 @@ use crate::{
 use orch_api::{
     Gvr, Key, Kind, Reason, StatusError,
     decode::Parsed,
-    k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, StatusCause, StatusDetails},
+    k8s_openapi::apimachinery::pkg::apis::meta::v1::{StatusCause, StatusDetails},
     label_selector::Selector,
 };
 use orch_store::{
@@ -219,10 +220,9 @@ async fn disrupted(core: &Core, call: &Call, options: &DeleteOptions) -> Result<
 
 fn covers(budget: &Stored, pod: &Stored) -> Result<bool, StatusError> {
     let budget: Value = budget.parse()?;
-    let Some(selector) = json::at(&budget, &["spec", "selector"]) else { return Ok(false) };
-    let Ok(selector) = serde_json::from_value::<LabelSelector>(selector.clone()) else { return Ok(false) };
-    let Ok(selector) = Selector::try_from(&selector) else { return Ok(false) };
-    Ok(selector.matches(|key: &str| pod.meta.labels.get(key)))
+    let selector = json::at(&budget, &["spec", "selector"]).unwrap_or(&Value::Null);
+    // A selector that cannot be read covers nothing.
+    Ok(Selector::from_json(selector).is_ok_and(|s| s.matches(&LabelsOf(pod))))
 }
 
 /// A pod that is over, not yet running, or going anyway disrupts nobody.

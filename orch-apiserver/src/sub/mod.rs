@@ -6,6 +6,7 @@ mod finalize;
 mod pod_parts;
 mod review;
 mod scale;
+mod token;
 
 use crate::core::{Answer, Call, Core, Request, missing_resource, not_supported, update::Part};
 use orch_api::StatusError;
@@ -28,6 +29,9 @@ pub(crate) async fn perform(
         ("", "pods", "binding", Request::Create { body, options }) => binding::bind(core, call, body, &options).await,
         ("", "pods", "eviction", Request::Create { body, options }) => {
             eviction::evict(core, call, body, &options).await
+        }
+        ("", "serviceaccounts", "token", Request::Create { body, options }) => {
+            token::issue(core, call, body, &options).await
         }
         ("", "namespaces", "finalize", Request::Update { body, options }) => {
             finalize::finalize(core, call, body, &options).await

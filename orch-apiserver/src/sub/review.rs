@@ -1,7 +1,7 @@
 //! Reviews: questions to authentication and authorization, and the Binding (`pkg/registry/authorization`,
 //! `pkg/registry/authentication`).
 
-use super::{binding, unstored};
+use super::{binding, token, unstored};
 use crate::{
     authn::User,
     authz::{Attributes, Verdict, rules_status},
@@ -27,6 +27,7 @@ pub(crate) async fn review(core: &Core, call: &Call, mut object: Value) -> Resul
             }
             rules_status(&core.authorizer.rules(&call.user, namespace))
         }
+        ("authentication.k8s.io", "TokenReview") => token::review(core, &object).await,
         ("authentication.k8s.io", "SelfSubjectReview") => json!({"userInfo": user_info(&call.user)}),
         _ => return Err(crate::core::not_supported(call, crate::core::Verb::Create)),
     };

@@ -20,6 +20,7 @@
 
 mod feed;
 mod filter;
+mod kept;
 mod resource;
 mod snapshot;
 mod state;

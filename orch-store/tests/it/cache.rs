@@ -132,6 +132,29 @@ async fn exact_revisions_of_the_window_can_be_listed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_goes_on_page_by_page_however_much_happens_meanwhile() {
+    let world = World::with_window(Limits { events: 3, bytes: 1 << 20 }).await;
+    for name in ["a", "b", "c", "d"] {
+        world.put(&format!("n/{name}"), "x").await;
+    }
+    let first = world.pods.snapshot(ReadAt::Latest).await.unwrap();
+    world.pods.keep(&first);
+    for _ in 0..100 {
+        world.put("n/b", "y").await;
+    }
+    world.delete("n/c").await;
+    world.pods.snapshot(ReadAt::Latest).await.unwrap();
+    tokio::time::advance(Duration::from_secs(200)).await;
+    assert_eq!(world.list(ReadAt::Exact(first.revision)).await.unwrap(), "n/a@1 n/b@2 n/c@3 n/d@4");
+    tokio::time::advance(Duration::from_secs(200)).await;
+    assert!(world.list(ReadAt::Exact(first.revision)).await.is_ok(), "each page prolongs it");
+    tokio::time::advance(Duration::from_secs(301)).await;
+    world.put("n/b", "z").await;
+    world.pods.snapshot(ReadAt::Latest).await.unwrap();
+    assert!(matches!(world.list(ReadAt::Exact(first.revision)).await, Err(BackendError::Compacted { .. })));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revision_that_never_comes_is_refused_after_a_while() {
     let world = World::new().await;
     let refused = world.list(ReadAt::NotOlderThan(Revision(99))).await;
@@ -459,5 +482,65 @@ async fn the_same_bytes_serve_every_reader() {
     for watcher in [&mut one, &mut two] {
         let Some(Ok(WatchEvent::Added(object))) = watcher.next().await else { panic!("an addition is expected") };
         assert!(Arc::ptr_eq(&object, &read));
+    }
+}
+
+/// Writers, watchers that come and go, and reads, all at once on several threads: every watcher sees
+/// exactly the history after its start, each event once and in order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn watchers_that_come_and_go_amid_writes_all_see_the_same_history() {
+    const KEYS: u64 = 8;
+    const WRITES: u64 = 2_000;
+    let world = Arc::new(World::with_window(Limits { events: 1 << 20, bytes: 1 << 30 }).await);
+    let writers = (0..4u64).map(|writer| {
+        let world = world.clone();
+        tokio::spawn(async move {
+            for i in 0..WRITES / 4 {
+                let key = format!("n/{}", (i * 7 + writer) % KEYS);
+                if i % 5 == 4 {
+                    world.delete(&key).await
+                } else {
+                    world.put(&key, "x").await
+                };
+                if i % 16 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        })
+    });
+    let watchers = (0..40u64).map(|i| {
+        let world = world.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_micros(i * 100)).await;
+            let snapshot = world.pods.snapshot(ReadAt::Latest).await.unwrap();
+            let mut watcher = world.after(snapshot.revision.0).with_bookmarks();
+            let mut state: std::collections::BTreeMap<Key, Revision> =
+                snapshot.iter(None, None).map(|o| (o.key.clone(), o.revision)).collect();
+            let mut last = snapshot.revision;
+            while last < Revision(WRITES) {
+                let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(500), watcher.next()).await else {
+                    break;
+                };
+                let (object, known) = match event.unwrap() {
+                    WatchEvent::Added(object) => (object.clone(), state.insert(object.key.clone(), object.revision)),
+                    WatchEvent::Modified(object) => (object.clone(), state.insert(object.key.clone(), object.revision)),
+                    WatchEvent::Deleted(object) => (object.clone(), state.remove(&object.key)),
+                    WatchEvent::Bookmark { .. } => continue,
+                };
+                assert!(object.revision > last, "{object:?} after {last}");
+                assert!(known.is_none_or(|known| known < object.revision));
+                last = object.revision;
+            }
+            state
+        })
+    });
+    let (writers, watchers) = (writers.collect::<Vec<_>>(), watchers.collect::<Vec<_>>());
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let end = world.pods.snapshot(ReadAt::Latest).await.unwrap();
+    let expected: Vec<_> = end.iter(None, None).map(|o| (o.key.clone(), o.revision)).collect();
+    for watcher in watchers {
+        assert_eq!(watcher.await.unwrap().into_iter().collect::<Vec<_>>(), expected);
     }
 }

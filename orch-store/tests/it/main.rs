@@ -3,6 +3,7 @@
 
 mod backends;
 mod cache;
+mod client;
 mod crash;
 mod disk;
 mod informer;

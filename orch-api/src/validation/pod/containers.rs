@@ -4,13 +4,14 @@ use super::{
     env::{env, env_from},
     handlers::{Probe, lifecycle, probe},
     mounts, resources, security,
+    volumes::Volume,
 };
 use crate::validation::{
     at::At,
     names::{dns_label, port_name},
 };
 
-pub(in crate::validation) const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
+const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 const RESTART_POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
 const NOT_EPHEMERAL: &str = "cannot be set for an Ephemeral Container";
 
@@ -19,7 +20,7 @@ pub(super) struct Shared<'a, 'v> {
     /// The pod's spec.
     pub(super) spec: At<'a>,
     /// Volumes that mounts may name.
-    pub(super) volumes: &'v [At<'a>],
+    pub(super) volumes: &'v [Volume<'a>],
     /// Seconds that the pod has to stop.
     pub(super) grace: Option<i64>,
     /// Whether users of the pod are users of the node.
@@ -28,7 +29,7 @@ pub(super) struct Shared<'a, 'v> {
 
 impl<'a, 'v> Shared<'a, 'v> {
     /// What the spec says.
-    pub(super) fn new(spec: At<'a>, volumes: &'v [At<'a>]) -> Self {
+    pub(super) fn new(spec: At<'a>, volumes: &'v [Volume<'a>]) -> Self {
         let users = spec.at("hostUsers");
         let grace = spec.at("terminationGracePeriodSeconds").int();
         Self { spec, volumes, grace, host_users: !users.is_set() || users.flag() }

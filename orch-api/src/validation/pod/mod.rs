@@ -13,19 +13,16 @@ mod scheduling;
 mod security;
 mod spec;
 mod status;
-#[cfg(test)]
-mod tests;
 mod update;
 mod volumes;
 
-pub(super) use containers::PULL_POLICIES;
 pub(super) use handlers::port_number;
 pub(super) use resize::{ephemeral_containers_updated, resized};
 pub(super) use resources::{quantity, resource_name};
-pub(super) use scheduling::{node_selector, node_selector_term, tolerations};
+pub(super) use scheduling::{node_selector, tolerations};
 pub(super) use status::status_updated;
 pub(super) use update::updated;
-pub(super) use volumes::{path_no_backsteps, secret_like};
+pub(super) use volumes::path_no_backsteps;
 
 use super::{at::At, meta, selector};
 
@@ -34,8 +31,8 @@ use super::{at::At, meta, selector};
 pub(super) enum Whose<'a> {
     /// A pod with this metadata.
     Pod(At<'a>),
-    /// A template.
-    Template,
+    /// A template; a StatefulSet adds a volume for each of its claims.
+    Template(Option<At<'a>>),
 }
 
 /// A new pod.
@@ -65,11 +62,20 @@ fn metadata_and_spec(pod: At<'_>) {
 
 /// A `PodTemplateSpec`, as workloads embed it.
 pub(super) fn template(template: At<'_>) {
+    judge_template(template, None);
+}
+
+/// A `PodTemplateSpec` whose containers may mount claims beside the volumes.
+pub(super) fn template_with_claims<'a>(template: At<'a>, claims: At<'a>) {
+    judge_template(template, Some(claims));
+}
+
+fn judge_template<'a>(template: At<'a>, claims: Option<At<'a>>) {
     let meta = template.at("metadata");
     selector::labels(meta.at("labels"));
     meta::annotations(meta.at("annotations"));
     annotations::pod(meta.at("annotations"), template.at("spec"));
-    spec::spec(template.at("spec"), Whose::Template);
+    spec::spec(template.at("spec"), Whose::Template(claims));
     if !template.at("spec").at("ephemeralContainers").is_empty() {
         template.at("spec").at("ephemeralContainers").forbidden("ephemeral containers not allowed in pod template");
     }

@@ -1,16 +1,16 @@
 //! Volume mounts and devices of a container (`ValidateVolumeMounts`, `ValidateVolumeDevices`).
 
-use super::volumes::descending_path;
+use super::volumes::{Volume, descending_path};
 use crate::validation::at::At;
 
 /// `volumeMounts`
-pub(super) fn mounts<'a>(container: At<'a>, volumes: &[At<'a>]) {
+pub(super) fn mounts<'a>(container: At<'a>, volumes: &[Volume<'a>]) {
     let (list, devices) = (container.at("volumeMounts"), container.at("volumeDevices"));
     let mut paths = Vec::new();
     for mount in list.items() {
         let (name, path) = (mount.at("name"), mount.at("mountPath"));
         name.require("");
-        if !volumes.iter().any(|v| v.at("name").str() == name.str()) {
+        if !volumes.iter().any(|v| v.name == name.str()) {
             name.not_found_as(name.str());
         }
         path.require("");
@@ -67,7 +67,7 @@ fn propagation<'a>(list: At<'a>, mount: At<'a>, is_privileged: bool) {
 }
 
 /// `volumeDevices`
-pub(super) fn devices<'a>(container: At<'a>, volumes: &[At<'a>]) {
+pub(super) fn devices<'a>(container: At<'a>, volumes: &[Volume<'a>]) {
     let mounts = container.at("volumeMounts");
     let (mut names, mut paths) = (Vec::new(), Vec::new());
     for device in container.at("volumeDevices").items() {
@@ -76,9 +76,9 @@ pub(super) fn devices<'a>(container: At<'a>, volumes: &[At<'a>]) {
         if names.contains(&name.str()) {
             name.invalid("must be unique");
         }
-        match volumes.iter().find(|v| v.at("name").str() == name.str()) {
+        match volumes.iter().find(|v| v.name == name.str()) {
             None => name.not_found_as(name.str()),
-            Some(volume) if volume.at("persistentVolumeClaim").is_set() || volume.at("ephemeral").is_set() => {}
+            Some(volume) if volume.is_claim => {}
             Some(_) => {
                 name.invalid("can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode");
             }

@@ -44,7 +44,7 @@ pub(in crate::validation) fn node_selector(selector: At<'_>) {
 }
 
 /// One term of a node selector. Preferences may name values that no label can have.
-pub(in crate::validation) fn node_selector_term(term: At<'_>, check_values: bool) {
+fn node_selector_term(term: At<'_>, check_values: bool) {
     for requirement in term.at("matchExpressions").items() {
         let values = requirement.at("values");
         match requirement.at("operator").str() {

@@ -123,7 +123,7 @@ fn host_network_ports(spec: At<'_>, whose: Whose<'_>) {
     }
     for port in spec.at("containers").items().flat_map(|c| c.at("ports").items().collect::<Vec<_>>()) {
         let host = port.at("hostPort").int().unwrap_or_default();
-        let is_demanded = whose != Whose::Template || host != 0;
+        let is_demanded = matches!(whose, Whose::Pod(_)) || host != 0;
         if is_demanded && host != port.at("containerPort").int().unwrap_or_default() {
             port.at("hostPort").invalid_as(host, "must match `containerPort` when `hostNetwork` is true");
         }

@@ -47,25 +47,39 @@ const BYGONE: [&str; 11] = [
     "storageos",
 ];
 
-/// Judges the volumes and returns those without fault, which mounts may name.
-pub(super) fn volumes<'a>(list: At<'a>, whose: Whose<'a>) -> Vec<At<'a>> {
-    let pod_name = match whose {
-        Whose::Pod(meta) => meta.at("name").str(),
-        Whose::Template => "",
+/// A volume that mounts and devices may name.
+pub(super) struct Volume<'a> {
+    /// Its name.
+    pub(super) name: &'a str,
+    /// Whether it is a claim, which can be a block device.
+    pub(super) is_claim: bool,
+}
+
+/// Judges the volumes and returns those without fault.
+pub(super) fn volumes<'a>(list: At<'a>, whose: Whose<'a>) -> Vec<Volume<'a>> {
+    let (pod_name, claims) = match whose {
+        Whose::Pod(meta) => (meta.at("name").str(), None),
+        Whose::Template(claims) => ("", claims),
     };
-    let mut sound: Vec<At<'a>> = Vec::new();
+    let claims = claims.into_iter().flat_map(|c| c.items().map(|claim| claim.at("metadata").at("name").str()));
+    let mut sound: Vec<Volume<'a>> = claims.map(|name| Volume { name, is_claim: true }).collect();
+    let claims = sound.len();
     for volume in list.items() {
+        if sound.iter().take(claims).any(|claim| claim.name == volume.at("name").str()) {
+            continue;
+        }
         let before = volume.faults();
         source(volume, whose);
         let name = volume.at("name");
         if name.require("") {
             name.text(dns_label);
         }
-        if sound.iter().any(|v| v.at("name").str() == name.str()) {
+        if sound.iter().any(|v| v.name == name.str()) {
             name.duplicate();
         }
         if volume.faults() == before {
-            sound.push(volume);
+            let is_claim = volume.at("persistentVolumeClaim").is_set() || volume.at("ephemeral").is_set();
+            sound.push(Volume { name: name.str(), is_claim });
         }
         let claim = volume.at("persistentVolumeClaim").at("claimName");
         let is_ephemeral = |claim: &str| {
@@ -163,7 +177,7 @@ fn nfs(source: At<'_>) {
 }
 
 /// A volume of the files of a Secret or ConfigMap, named by `name_field`.
-pub(in crate::validation) fn secret_like(source: At<'_>, name_field: &'static str) {
+fn secret_like(source: At<'_>, name_field: &'static str) {
     source.at(name_field).require("");
     file_mode(source.at("defaultMode"));
     source.at("items").items().for_each(key_to_path);

@@ -1,0 +1,88 @@
+//! Warnings that go with an accepted object (`WarningsOnCreate`, `WarningsOnUpdate` of the strategies).
+
+mod pod;
+mod service;
+
+use super::meta_int;
+use crate::{
+    kind::Kind,
+    validation::{
+        Amount,
+        at::{At, Run},
+        names::dns_label,
+    },
+};
+use serde_json::Value;
+
+/// What the writer of an object should know although it was accepted. `old` is there on updates.
+pub fn warnings(kind: &Kind, new: &Value, old: Option<&Value>) -> Vec<String> {
+    let generation = |object: &Value| object.as_object().map(|o| meta_int(o, "generation"));
+    let is_changed = old.is_none_or(|old| generation(old) != generation(new));
+    let run = Run::default();
+    let (at, is_new) = (run.root(new), old.is_none());
+    let mut out = Vec::new();
+    match (&*kind.group, &*kind.kind) {
+        ("", "Pod") if is_new => {
+            name(at, "this is used in the Pod's hostname", &mut out);
+            pod::pod(at, false, &mut out);
+        }
+        ("", "Service") => service::service(at, &mut out),
+        ("", "PersistentVolumeClaim") => claim(at.at("spec"), &mut out),
+        ("", "PodTemplate" | "ReplicationController") | ("apps", _) | ("batch", _) if is_changed => {
+            workload(kind, at, is_new, &mut out);
+        }
+        ("networking.k8s.io", "Ingress") if is_new => ingress(at, &mut out),
+        _ => {}
+    }
+    out
+}
+
+fn workload(kind: &Kind, at: At<'_>, is_new: bool, out: &mut Vec<String>) {
+    let has_plain_names =
+        matches!(&*kind.kind, "Deployment" | "ReplicaSet" | "ReplicationController" | "Job" | "CronJob");
+    if is_new && has_plain_names {
+        name(at, "this is used in Pod names and hostnames", out);
+    }
+    let spec = match &*kind.kind {
+        "PodTemplate" => at,
+        "CronJob" => at.at("spec").at("jobTemplate").at("spec"),
+        _ => at.at("spec"),
+    };
+    pod::pod(spec.at("template"), true, out);
+    spec.at("volumeClaimTemplates").items().for_each(|template| claim(template.at("spec"), out));
+    if kind.kind == "StatefulSet" && spec.at("revisionHistoryLimit").int().is_some_and(|n| n < 0) {
+        let words = "a negative value retains all historical revisions; a value >= 0 is recommended";
+        out.push(format!("spec.revisionHistoryLimit: {words}"));
+    }
+}
+
+fn name(at: At<'_>, why: &str, out: &mut Vec<String>) {
+    let complaints = dns_label(at.at("metadata").at("name").str());
+    if !complaints.is_empty() {
+        let complaints = complaints.join(" ");
+        out.push(format!(
+            "metadata.name: {why}, which can result in surprising behavior; a DNS label is recommended: [{complaints}]"
+        ));
+    }
+}
+
+fn claim(spec: At<'_>, out: &mut Vec<String>) {
+    for list in ["requests", "limits"] {
+        whole_bytes(spec.at("resources").at(list).key("storage"), out);
+    }
+}
+
+/// Bytes come whole.
+fn whole_bytes(amount: At<'_>, out: &mut Vec<String>) {
+    if amount.value().and_then(Amount::of).is_some_and(|a| !a.is_whole()) {
+        let text = amount.str();
+        out.push(format!("{}: fractional byte value {text:?} is invalid, must be an integer", amount.path()));
+    }
+}
+
+fn ingress(at: At<'_>, out: &mut Vec<String>) {
+    let annotation = "kubernetes.io/ingress.class";
+    if at.at("metadata").at("annotations").at(annotation).is_set() && !at.at("spec").at("ingressClassName").is_set() {
+        out.push(format!("annotation {annotation:?} is deprecated, please use 'spec.ingressClassName' instead"));
+    }
+}

@@ -1,0 +1,385 @@
+//! Job and CronJob (`pkg/apis/batch/validation`).
+
+use super::{
+    at::At,
+    cron,
+    names::{dns_label, dns_subdomain, qualified},
+    pod,
+    selector::{label_selector, matches},
+};
+use serde_json::Value;
+
+/// A new Job.
+pub(super) fn job(job: At<'_>) {
+    generated_selector(job);
+    job_spec(job.at("spec"));
+    let (name, completions) =
+        (job.at("metadata").at("name"), job.at("spec").at("completions").int().unwrap_or_default());
+    if job.at("spec").at("completionMode").str() == "Indexed" && completions > 0 {
+        let longest = format!("{}-{}", name.str(), completions - 1);
+        if !dns_label(&longest).is_empty() {
+            name.invalid(format!("will not able to create pod with invalid DNS label: {longest}"));
+        }
+    }
+}
+
+/// Unless the Job brings its own selector, template and selector name the Job by UID and name.
+fn generated_selector(job: At<'_>) {
+    let (meta, spec) = (job.at("metadata"), job.at("spec"));
+    if spec.at("manualSelector").flag() || !spec.at("selector").is_set() {
+        return;
+    }
+    meta.at("uid").require("");
+    let labels = spec.at("template").at("metadata").at("labels");
+    for (key, field) in [
+        ("controller-uid", "uid"),
+        ("job-name", "name"),
+        ("batch.kubernetes.io/controller-uid", "uid"),
+        ("batch.kubernetes.io/job-name", "name"),
+    ] {
+        let (label, expected) = (labels.key(key), meta.at(field).str());
+        if !label.is_set() {
+            label.required(format!("must be '{expected}'"));
+        } else if label.str() != expected {
+            labels.key(key).invalid_as(labels.value().cloned().unwrap_or_default(), format!("must be '{expected}'"));
+        }
+    }
+    let uid = "batch.kubernetes.io/controller-uid";
+    if spec.at("selector").at("matchLabels").at(uid).str() != meta.at("uid").str() {
+        spec.at("selector").invalid("`selector` not auto-generated");
+    }
+}
+
+fn job_spec(spec: At<'_>) {
+    template_spec(spec);
+    let (selector, labels) = (spec.at("selector"), spec.at("template").at("metadata").at("labels"));
+    if selector.is_set() {
+        label_selector(selector);
+    } else {
+        selector.required("");
+    }
+    if !selector.is_set() || !matches(selector, labels) {
+        labels
+            .invalid_as(labels.value().cloned().unwrap_or(Value::Null), "`selector` does not match template `labels`");
+    }
+}
+
+/// A Job's spec as a CronJob has it: without what is generated.
+fn template_spec(spec: At<'_>) {
+    for field in [
+        "parallelism",
+        "completions",
+        "activeDeadlineSeconds",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
+    ] {
+        spec.at(field).non_negative();
+    }
+    if spec.at("maxFailedIndexes").is_set() && !spec.at("backoffLimitPerIndex").is_set() {
+        spec.at("backoffLimitPerIndex").required("when maxFailedIndexes is specified");
+    }
+    managed_by(spec.at("managedBy"));
+    spec.at("completionMode").one_of(&["NonIndexed", "Indexed"]);
+    if spec.at("completionMode").str() == "Indexed" {
+        indexed(spec);
+    } else {
+        for field in ["backoffLimitPerIndex", "maxFailedIndexes", "successPolicy"] {
+            if spec.at(field).is_set() {
+                spec.at(field).invalid("requires indexed completion mode");
+            }
+        }
+    }
+    failure_policy(spec);
+    let replacement = spec.at("podReplacementPolicy");
+    let has_policy = spec.at("podFailurePolicy").is_set();
+    replacement.one_of(if has_policy { &["Failed"] } else { &["Failed", "TerminatingOrFailed"] });
+    pod::template(spec.at("template"));
+    let restart = spec.at("template").at("spec").at("restartPolicy");
+    match restart.str() {
+        "Always" | "" => restart.required("valid values: \"OnFailure\", \"Never\""),
+        "OnFailure" if has_policy => restart.invalid("only \"Never\" is supported when podFailurePolicy is specified"),
+        "OnFailure" | "Never" => {}
+        _ => restart.not_supported(&["OnFailure", "Never"]),
+    }
+}
+
+fn managed_by(by: At<'_>) {
+    if !by.is_set() || !by.require("") {
+        return;
+    }
+    match by.str().split_once('/').filter(|(host, path)| !host.is_empty() && !path.is_empty()) {
+        None => by.invalid("must be a domain-prefixed path (such as \"acme.io/foo\")"),
+        Some((host, _)) => dns_subdomain(host).into_iter().for_each(|message| by.invalid_as(host, message)),
+    }
+    if by.str().len() > 63 {
+        by.too_long(63);
+    }
+}
+
+fn indexed(spec: At<'_>) {
+    let (completions, parallelism) = (spec.at("completions"), spec.at("parallelism"));
+    let failed = spec.at("maxFailedIndexes");
+    if !completions.is_set() {
+        completions.required("when completion mode is Indexed");
+    }
+    if parallelism.int().is_some_and(|n| n > 100_000) {
+        parallelism.invalid("must be less than or equal to 100000 when completion mode is Indexed");
+    }
+    if failed.int().zip(completions.int()).is_some_and(|(failed, all)| failed > all) {
+        failed.invalid("must be less than or equal to completions");
+    }
+    if failed.int().is_some_and(|n| n > 100_000) {
+        failed.invalid("must be less than or equal to 100000");
+    }
+    if completions.int().is_some_and(|n| n > 100_000) && spec.at("backoffLimitPerIndex").is_set() {
+        if !failed.is_set() {
+            failed.required("must be specified when completions is above 100000");
+        }
+        for bound in [parallelism, failed].into_iter().filter(|at| at.int().is_some_and(|n| n > 10_000)) {
+            bound.invalid(
+                "must be less than or equal to 10000 when completions are above 100000 and used with backoff limit per index",
+            );
+        }
+    }
+    success_policy(spec);
+}
+
+fn success_policy(spec: At<'_>) {
+    let policy = spec.at("successPolicy");
+    if !policy.is_set() {
+        return;
+    }
+    let rules = policy.at("rules");
+    rules.require("at least one rules must be specified when the successPolicy is specified");
+    if rules.len() > 20 {
+        rules.too_many(20);
+    }
+    let all = spec.at("completions").int().unwrap_or_default();
+    for rule in rules.items() {
+        let (count, indexes) = (rule.at("succeededCount"), rule.at("succeededIndexes"));
+        if !count.is_set() && !indexes.is_set() {
+            rule.required("at least one of succeededCount or succeededIndexes must be specified");
+        }
+        count.non_negative();
+        if count.int().is_some_and(|n| n > all) {
+            count.invalid(format!("must be less than or equal to {all} (the number of specified completions)"));
+        }
+    }
+}
+
+fn failure_policy(spec: At<'_>) {
+    const ACTIONS: [&str; 4] = ["Count", "FailIndex", "FailJob", "Ignore"];
+    let rules = spec.at("podFailurePolicy").at("rules");
+    if rules.len() > 20 {
+        rules.too_many(20);
+    }
+    for rule in rules.items() {
+        let action = rule.at("action");
+        match action.str() {
+            "" => action.required("valid values: [\"Count\" \"FailIndex\" \"FailJob\" \"Ignore\"]"),
+            "FailIndex" if !spec.at("backoffLimitPerIndex").is_set() => {
+                action.invalid("requires the backoffLimitPerIndex to be set");
+            }
+            _ => action.one_of(&ACTIONS),
+        }
+        let (codes, conditions) = (rule.at("onExitCodes"), rule.at("onPodConditions"));
+        if codes.is_set() {
+            exit_codes(codes, spec.at("template").at("spec"));
+        }
+        if conditions.len() > 20 {
+            conditions.too_many(20);
+        }
+        for pattern in conditions.items() {
+            pattern.at("type").text(qualified);
+            let status = pattern.at("status");
+            if status.require("valid values: [\"False\" \"True\" \"Unknown\"]") {
+                status.one_of(&["False", "True", "Unknown"]);
+            }
+        }
+        match (codes.is_set(), !conditions.is_empty()) {
+            (true, true) => rule.invalid_bare("specifying both OnExitCodes and OnPodConditions is not supported"),
+            (false, false) => rule.invalid_bare("specifying one of OnExitCodes and OnPodConditions is required"),
+            _ => {}
+        }
+    }
+}
+
+fn exit_codes<'a>(codes: At<'a>, pod: At<'a>) {
+    let (operator, name, values) = (codes.at("operator"), codes.at("containerName"), codes.at("values"));
+    if operator.require("valid values: [\"In\" \"NotIn\"]") {
+        operator.one_of(&["In", "NotIn"]);
+    }
+    let lists = ["containers", "initContainers"].map(|list| pod.at(list));
+    if name.is_set() && !lists.iter().flat_map(|l| l.items()).any(|c| c.at("name").str() == name.str()) {
+        name.invalid("must be one of the container or initContainer names in the pod template");
+    }
+    if values.is_empty() {
+        values.invalid("at least one value is required");
+    } else if values.len() > 255 {
+        values.too_many(255);
+    }
+    let mut seen: Vec<i64> = Vec::new();
+    let mut is_ordered = true;
+    for value in values.items() {
+        let number = value.int().unwrap_or_default();
+        if operator.str() == "In" && number == 0 {
+            value.invalid("must not be 0 for the In operator");
+        }
+        if seen.contains(&number) {
+            value.duplicate();
+        }
+        is_ordered &= seen.last().is_none_or(|last| *last <= number);
+        seen.push(number);
+    }
+    if !is_ordered {
+        values.invalid("must be ordered");
+    }
+}
+
+/// An update of a Job: what it does stays; a Job that has not started may still choose where its pods run.
+pub(super) fn job_updated<'a>(new: At<'a>, old: At<'a>) {
+    job_spec(new.at("spec"));
+    let (spec, before) = (new.at("spec"), old.at("spec"));
+    let can_scale = spec.at("completionMode").str() == "Indexed" && spec.at("completions").same(spec.at("parallelism"));
+    if !can_scale {
+        spec.at("completions").immutable(before.at("completions"));
+    }
+    spec.at("selector").immutable(before.at("selector"));
+    let is_waiting = before.at("suspend").flag() && !old.at("status").at("startTime").is_set();
+    template_stays(spec.at("template"), before.at("template"), is_waiting);
+    for field in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
+        spec.at(field).immutable(before.at(field));
+    }
+}
+
+fn template_stays(new: At<'_>, old: At<'_>, is_waiting: bool) {
+    let fixed = |template: At<'_>| {
+        let mut template = template.value().cloned().unwrap_or_default();
+        if is_waiting {
+            for (part, fields) in [
+                ("metadata", &["labels", "annotations"][..]),
+                ("spec", &["nodeSelector", "tolerations", "schedulingGates"][..]),
+            ] {
+                if let Some(part) = template.get_mut(part).and_then(Value::as_object_mut) {
+                    fields.iter().for_each(|field| drop(part.remove(*field)));
+                    let affinity = part.get_mut("affinity").and_then(Value::as_object_mut);
+                    if affinity.is_some_and(|a| {
+                        a.remove("nodeAffinity");
+                        a.is_empty()
+                    }) {
+                        part.remove("affinity");
+                    }
+                }
+            }
+        }
+        template
+    };
+    if !super::same(Some(&fixed(new)), Some(&fixed(old))) {
+        new.invalid("field is immutable");
+    }
+}
+
+/// An update of a Job's status: what is finished stays finished.
+pub(super) fn job_status_updated<'a>(new: At<'a>, old: At<'a>) {
+    let (status, before) = (new.at("status"), old.at("status"));
+    for field in ["active", "succeeded", "failed", "ready", "terminating"] {
+        status.at(field).non_negative();
+    }
+    let holds = |status: At<'_>, kind: &str| {
+        status.at("conditions").items().any(|c| c.at("type").str() == kind && c.at("status").str() == "True")
+    };
+    let conditions = status.at("conditions");
+    for (a, b) in [("Complete", "Failed"), ("Complete", "FailureTarget"), ("SuccessCriteriaMet", "Failed")] {
+        if holds(status, a) && holds(status, b) {
+            let b = if b == "Failed" { "Failed=true" } else { "FailureTarget=true" };
+            conditions.invalid_bare(format!("cannot set {a}=True and {b} conditions"));
+        }
+    }
+    for kind in ["Failed", "Complete", "FailureTarget", "SuccessCriteriaMet"] {
+        if holds(before, kind) && !holds(status, kind) {
+            let terminal = if kind == "SuccessCriteriaMet" { "" } else { "terminal " };
+            conditions.invalid_bare(format!("cannot disable the {terminal}{kind}=True condition"));
+        }
+    }
+    for field in ["failed", "succeeded"] {
+        if status.at(field).int().unwrap_or_default() < before.at(field).int().unwrap_or_default() {
+            let value = status.at(field).int().unwrap_or_default();
+            status.at(field).invalid_as(value, format!("cannot decrease the {field} counter"));
+        }
+    }
+    let (done, done_before) = (status.at("completionTime"), before.at("completionTime"));
+    if done.is_set() && done_before.is_set() && !done.same(done_before) {
+        done.invalid("field is immutable");
+    }
+    if holds(status, "Complete") && !done.is_set() {
+        done.required("completionTime is required for Complete jobs");
+    }
+    let (started, started_before) = (status.at("startTime"), before.at("startTime"));
+    if started_before.is_set() && !started.same(started_before) && !new.at("spec").at("suspend").flag() {
+        started.invalid("field is immutable for unsuspended job once set");
+    }
+}
+
+/// A new CronJob.
+pub(super) fn cron_job(object: At<'_>) {
+    cron_spec(object.at("spec"), None);
+    let name = object.at("metadata").at("name");
+    if name.str().len() > 52 {
+        name.invalid("must be no more than 52 characters");
+    }
+}
+
+/// An update of a CronJob.
+pub(super) fn cron_job_updated<'a>(new: At<'a>, old: At<'a>) {
+    cron_spec(new.at("spec"), Some(old.at("spec")));
+}
+
+fn cron_spec<'a>(spec: At<'a>, old: Option<At<'a>>) {
+    let schedule = spec.at("schedule");
+    if schedule.require("") {
+        if let Err(message) = cron::check(schedule.str()) {
+            schedule.invalid(message);
+        }
+        let had_zone = old.is_some_and(|old| old.at("schedule").str().contains("TZ"));
+        match (had_zone, schedule.str().contains("TZ")) {
+            (true, true) if spec.at("timeZone").is_set() => {
+                schedule.invalid("cannot use both timeZone field and TZ or CRON_TZ in schedule");
+            }
+            (false, true) => schedule.invalid("cannot use TZ or CRON_TZ in schedule, use timeZone field instead"),
+            _ => {}
+        }
+    }
+    spec.at("startingDeadlineSeconds").non_negative();
+    if old.is_none_or(|old| !old.at("timeZone").same(spec.at("timeZone"))) {
+        time_zone(spec.at("timeZone"));
+    }
+    spec.at("concurrencyPolicy").required_one_of(&["Allow", "Forbid", "Replace"]);
+    let job = spec.at("jobTemplate").at("spec");
+    if job.at("manualSelector").flag() {
+        job.at("manualSelector").not_supported(&["nil", "false"]);
+    }
+    template_spec(job);
+    spec.at("successfulJobsHistoryLimit").non_negative();
+    spec.at("failedJobsHistoryLimit").non_negative();
+}
+
+fn time_zone(zone: At<'_>) {
+    if !zone.is_set() {
+        return;
+    }
+    if zone.is_empty() {
+        return zone.invalid("timeZone must be nil or non-empty string");
+    }
+    let is_part = |part: &str| {
+        let chars = part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'+'));
+        (1..=14).contains(&part.len()) && chars && !matches!(part, "." | "..") && !part.starts_with('-')
+    };
+    if !zone.str().split('/').all(is_part) {
+        return zone.invalid(format!("unknown time zone {}", zone.str()));
+    }
+    if zone.str().eq_ignore_ascii_case("local") {
+        zone.invalid("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+    }
+}

@@ -1,0 +1,8 @@
+//! The server through its tower service, over the memory backend: what a client sees, in its exact words.
+
+mod bad_input;
+mod delete;
+mod kube_client;
+mod rest;
+mod support;
+mod watch;
