@@ -22,6 +22,7 @@ pub mod discovery;
 mod follow;
 pub mod http;
 pub mod metrics;
+pub mod openapi;
 pub mod patch;
 pub mod pki;
 pub mod proxy;

@@ -7,6 +7,7 @@ use super::{
 use crate::patch::shape::{child, resolve};
 use orch_api::schema::{List, Schema, Shape};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// The fields that came, changed and went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,29 +145,38 @@ fn of_map(schema: &Schema, old: Fields<'_>, new: Fields<'_>, parent_was: bool) -
 }
 
 fn of_list(list: &List, old: Option<&Value>, new: Option<&Value>) -> Level {
-    let mut pairs: Vec<(Step, Vec<&Value>, Vec<&Value>)> = Vec::new();
+    let mut pairs: BTreeMap<Step, (Twins<'_>, Twins<'_>)> = BTreeMap::new();
     for (step, item) in items(list, old) {
-        match pairs.iter_mut().find(|(s, ..)| *s == step) {
-            Some((_, olds, _)) => olds.push(item),
-            None => pairs.push((step, vec![item], Vec::new())),
-        }
+        pairs.entry(step).or_default().0.push(item);
     }
-    for (at, (step, item)) in items(list, new).into_iter().enumerate() {
-        // Most lists keep their order, so the item at the same place is tried first.
-        let place = match pairs.get(at) {
-            Some((s, ..)) if *s == step => Some(at),
-            _ => pairs.iter().position(|(s, ..)| *s == step),
-        };
-        match place.and_then(|at| pairs.get_mut(at)) {
-            Some((_, _, news)) => news.push(item),
-            None => pairs.push((step, Vec::new(), vec![item])),
-        }
+    for (step, item) in items(list, new) {
+        pairs.entry(step).or_default().1.push(item);
     }
     let mut level = Level::default();
-    for (step, olds, news) in pairs {
-        level.item(list, step, &olds, &news);
+    for (step, (old, new)) in pairs {
+        level.item(list, step, &old, &new);
     }
     level
+}
+
+/// The items of a list that share an identity: nearly always one.
+#[derive(Default, PartialEq)]
+struct Twins<'a> {
+    first: Option<&'a Value>,
+    more: Vec<&'a Value>,
+}
+
+impl<'a> Twins<'a> {
+    fn push(&mut self, item: &'a Value) {
+        match self.first {
+            None => self.first = Some(item),
+            Some(_) => self.more.push(item),
+        }
+    }
+
+    fn are_many(&self) -> bool {
+        !self.more.is_empty()
+    }
 }
 
 impl Level {
@@ -178,32 +188,21 @@ impl Level {
         self.removed.extend(node(this == Change::Removed, removed));
     }
 
-    /// Twins (items with the same identity) are compared as one value.
-    fn item(&mut self, list: &List, step: Step, olds: &[&Value], news: &[&Value]) {
+    /// Items with the same identity are compared as one value.
+    fn item(&mut self, list: &List, step: Step, old: &Twins<'_>, new: &Twins<'_>) {
         let alone =
             |this| Difference { this, added: Set::default(), modified: Set::default(), removed: Set::default() };
-        let difference = match (olds, news) {
-            (olds, news) if olds.len() <= 1 && news.len() <= 1 => {
-                walk(&list.items, olds.first().copied(), news.first().copied())
+        let marker = || Node { step: step.clone(), member: true, below: Set::default() };
+        let difference = match (old.are_many(), new.are_many()) {
+            (false, false) => walk(&list.items, old.first, new.first),
+            (true, true) => alone(if old == new { Change::None } else { Change::Modified }),
+            (true, false) => {
+                self.removed.push(marker());
+                if new.first.is_none() { alone(Change::None) } else { walk(&list.items, None, new.first) }
             }
-            (olds, news) if olds.len() >= 2 && news.len() >= 2 => {
-                alone(if olds == news { Change::None } else { Change::Modified })
-            }
-            (olds, news) if olds.len() >= 2 => {
-                let mut new = walk(&list.items, None, news.first().copied());
-                self.removed.push(Node { step: step.clone(), member: true, below: Set::default() });
-                if news.is_empty() {
-                    new.this = Change::None;
-                }
-                new
-            }
-            (olds, _) => {
-                let mut old = walk(&list.items, olds.first().copied(), None);
-                self.added.push(Node { step: step.clone(), member: true, below: Set::default() });
-                if olds.is_empty() {
-                    old.this = Change::None;
-                }
-                old
+            (false, true) => {
+                self.added.push(marker());
+                if old.first.is_none() { alone(Change::None) } else { walk(&list.items, old.first, None) }
             }
         };
         self.push(|| step.clone(), difference);

@@ -38,9 +38,11 @@ fn of_map(schema: &Schema, value: &Value) -> Set {
 
 /// Items that stand in the list twice are owned as one, without what is below them.
 fn of_list(list: &List, value: &Value) -> Set {
-    let mut nodes: Vec<Node> = Vec::new();
-    for (step, item) in items(list, Some(value)) {
-        match nodes.iter_mut().find(|node| node.step == step) {
+    let mut items = items(list, Some(value));
+    items.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut nodes: Vec<Node> = Vec::with_capacity(items.len());
+    for (step, item) in items {
+        match nodes.last_mut().filter(|last| last.step == step) {
             Some(twin) => twin.below = Set::default(),
             None => nodes.push(Node { step, member: true, below: walk(&list.items, item).1 }),
         }

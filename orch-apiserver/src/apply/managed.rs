@@ -120,19 +120,18 @@ impl Managed {
     ///
     /// What is wrong with it, in upstream's words.
     pub fn read(object: &Value) -> Result<Self, String> {
-        let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
-        entries
-            .into_iter()
-            .flatten()
-            .enumerate()
-            .map(|(at, entry)| Entry::read(at, entry))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        object.pointer("/metadata/managedFields").map_or(Ok(Self::default()), Self::parse)
+    }
+
+    /// Reads the value of `metadata.managedFields`.
+    pub(super) fn parse(entries: &Value) -> Result<Self, String> {
+        let entries = entries.as_array().into_iter().flatten().enumerate();
+        entries.map(|(at, entry)| Entry::read(at, entry)).collect::<Result<_, _>>().map(Self)
     }
 
     /// Writes `metadata.managedFields`; without owners the field goes away.
     pub fn write(mut self, object: &mut Value) {
-        self.0.retain(|entry| !entry.set.is_empty() || entry.operation == Operation::Apply);
+        self.0.retain(|entry| !entry.set.is_empty());
         self.0.sort_by(|a, b| order(a).cmp(&order(b)));
         let entries: Vec<Value> = self.0.iter().map(Entry::write).collect();
         let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };

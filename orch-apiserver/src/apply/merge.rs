@@ -8,6 +8,7 @@ use super::{
 use crate::patch::shape::{child, resolve};
 use orch_api::schema::{List, Schema};
 use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The live object with the configuration merged into it.
 pub fn merge(schema: &Schema, live: &Value, config: &Value) -> Value {
@@ -50,22 +51,24 @@ fn of_map(schema: &Schema, live: Option<&Value>, config: Option<&Value>) -> Map<
 /// items that they stood before.
 fn of_list(list: &List, live: Option<&Value>, config: Option<&Value>) -> Vec<Value> {
     let (left, right) = (items(list, live), items(list, config));
-    let in_left = |step: &Step| left.iter().any(|(s, _)| s == step);
-    let in_right = |step: &Step| right.iter().any(|(s, _)| s == step);
-    let twin = |step: &Step| {
-        let mut same = left.iter().filter(|(s, _)| s == step);
-        let first = same.next().map(|(_, item)| *item);
-        first.filter(|_| same.next().is_none())
-    };
+    let mut twins: BTreeMap<&Step, Option<&Value>> = BTreeMap::new();
+    for (step, item) in &left {
+        twins.entry(step).and_modify(|twin| *twin = None).or_insert(Some(*item));
+    }
+    let wanted: BTreeSet<&Step> = right.iter().map(|(step, _)| step).collect();
+    let in_left = |step: &Step| twins.contains_key(step);
+    let in_right = |step: &Step| wanted.contains(step);
+    // Items that stand in the live list twice are not merged with.
+    let twin = |step: &Step| twins.get(step).copied().flatten();
     let mut shared = right.iter().map(|(step, _)| step).filter(|step| in_left(step));
     let mut next_shared = shared.next();
-    let mut merged: Vec<&Step> = Vec::new();
+    let mut merged: BTreeSet<&Step> = BTreeSet::new();
     let mut out = Vec::with_capacity(left.len().max(right.len()));
     let (mut l, mut r) = (0, 0);
     while l < left.len() || r < right.len() {
         if let (Some((ls, _)), Some((rs, item))) = (left.get(l), right.get(r)) {
             if ls == rs {
-                merged.push(rs);
+                merged.insert(rs);
                 out.extend(walk(&list.items, twin(ls), Some(item)));
                 (l, r) = (l + 1, r + 1);
                 next_shared = shared.next();
@@ -82,12 +85,12 @@ fn of_list(list: &List, live: Option<&Value>, config: Option<&Value>) -> Vec<Val
                 l += 1;
                 continue;
             }
-            if merged.contains(&step) {
+            if merged.contains(step) {
                 l += 1;
             }
         }
         if let Some((step, item)) = right.get(r) {
-            merged.push(step);
+            merged.insert(step);
             out.extend(walk(&list.items, twin(step), Some(item)));
             r += 1;
             if next_shared == Some(step) {

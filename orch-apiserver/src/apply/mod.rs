@@ -136,17 +136,26 @@ pub fn apply(writer: &Writer<'_>, live: Option<&Value>, config: &Value, force: b
 /// Takes back new timestamps of managed fields when nothing but them would change, so that a write
 /// without effect stores nothing.
 pub fn keep_times_if_unchanged(old: &Value, new: &mut Value) {
-    let timeless = |object: &Value| {
-        let mut copy = object.clone();
-        let entries = copy.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut);
-        for entry in entries.into_iter().flatten().filter_map(Value::as_object_mut) {
-            entry.remove("time");
-        }
-        copy
-    };
-    if old != new && timeless(old) == timeless(new) {
-        *new = old.clone();
+    if same_but_for(old, new, "metadata", |old, new| {
+        same_but_for(old, new, "managedFields", |old, new| match (old, new) {
+            (Value::Array(old), Value::Array(new)) => {
+                old.len() == new.len() && old.iter().zip(new).all(|(o, n)| same_but_for(o, n, "time", |_, _| true))
+            }
+            (old, new) => old == new,
+        })
+    }) {
+        new.clone_from(old);
     }
+}
+
+/// Whether two objects have the same fields, where `field` is compared by `same`.
+fn same_but_for(old: &Value, new: &Value, field: &str, same: impl Fn(&Value, &Value) -> bool) -> bool {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else { return old == new };
+    old.len() == new.len()
+        && old.iter().all(|(name, value)| match new.get(name) {
+            Some(other) if name == field => same(value, other),
+            other => other == Some(value),
+        })
 }
 
 fn check(writer: &Writer<'_>, config: &Value) -> Result<(), StatusError> {
@@ -226,7 +235,7 @@ fn merge_and_own(
         return Err(conflicts);
     }
     for entry in managed.0.iter_mut().filter(|e| e.is_same_manager(&mine)) {
-        entry.set = entry.set.difference(&stripped());
+        entry.set = entry.set.difference(stripped());
     }
     managed.0.retain(|entry| !entry.set.is_empty());
     Ok((merged, managed))

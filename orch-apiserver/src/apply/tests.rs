@@ -379,3 +379,24 @@ fn a_custom_object_without_schema_merges_its_maps_and_replaces_its_lists() {
     world.apply("alice", json!({"spec": {"list": [3]}}));
     assert_eq!(world.get("/spec"), json!({"a": {"c": 2}, "list": [3]}));
 }
+
+#[test]
+fn a_list_of_very_many_items_is_merged_in_good_time() {
+    let env = |from: usize| -> Vec<Value> { (from..from + 20_000).map(|i| json!({"name": format!("V{i}")})).collect() };
+    let spec = |from| json!({"spec": {"template": {"spec": {"containers": [{"name": "a", "env": env(from)}]}}}});
+    let mut world = World::deployment();
+    world.update("alice", spec(0)).apply("bob", spec(10_000));
+    assert_eq!(world.get("/spec/template/spec/containers/0/env").as_array().unwrap().len(), 30_000);
+}
+
+#[test]
+fn twins_in_a_set_are_tolerated_in_updates() {
+    let mut world = World::deployment();
+    let with = |ports: Value| json!({"spec": {"template": {"spec": {"containers": [{"name": "a", "ports": ports}]}}}});
+    world.update("alice", with(json!([{"containerPort": 80}, {"containerPort": 80}])));
+    let port = ".spec.template.spec.containers[name=\"a\"].ports[containerPort=80,protocol=\"TCP\"]";
+    assert!(world.owned("alice").contains(&port.to_owned()));
+    assert!(!world.owned("alice").contains(&format!("{port}.containerPort")));
+    world.update("bob", with(json!([{"containerPort": 80}])));
+    assert!(world.owned("bob").contains(&format!("{port}.containerPort")));
+}

@@ -3,10 +3,11 @@
 use super::{
     Writer,
     compare::{Comparison, compare},
-    managed::{Entry, Managed, Operation, forget},
+    managed::{Entry, Managed, Operation},
     set::Set,
 };
 use serde_json::{Map, Value};
+use std::sync::OnceLock;
 
 /// Most entries of updates that an object keeps; older ones are merged.
 const MAX_UPDATE_MANAGERS: usize = 10;
@@ -21,52 +22,73 @@ const ANCIENT: &str = "ancient-changes";
 pub fn track_update(writer: &Writer<'_>, old: Option<&Value>, new: &mut Value) {
     let empty = Value::Object(Map::new());
     let live = old.unwrap_or(&empty);
-    let managed = managed_before(writer, live, new);
-    forget(new);
-    if managed.0.is_empty() && old.is_some() {
+    let entries = entries_before(writer, live, take_entries(new));
+    if entries.is_none() && old.is_some() {
         return;
     }
-    let sent = take_managed(live);
-    let comparison = compare(writer.schema, sent.as_ref().unwrap_or(live), new).without(&writer.ignored());
-    let mut managed = managed;
-    if !comparison.is_empty() {
-        take_over(&mut managed, &comparison);
-        own(writer, &mut managed, &comparison);
-        cap(&mut managed);
+    let comparison = compare(writer.schema, live, new).without(server_set()).without(&writer.ignored());
+    let entries = entries.unwrap_or(Value::Null);
+    if comparison.is_empty() {
+        put_entries(new, entries);
+        return;
     }
+    let mut managed = Managed::parse(&entries).unwrap_or_default();
+    take_over(&mut managed, &comparison);
+    own(writer, &mut managed, &comparison);
+    cap(&mut managed);
     managed.write(new);
 }
 
-/// A copy of the live object without managed fields, which are never owned; `None` where it has none.
-fn take_managed(live: &Value) -> Option<Value> {
-    live.pointer("/metadata/managedFields")?;
-    let mut copy = live.clone();
-    forget(&mut copy);
-    Some(copy)
+/// Moves `metadata.managedFields` out of the object.
+fn take_entries(object: &mut Value) -> Option<Value> {
+    object.get_mut("metadata")?.as_object_mut()?.remove("managedFields")
 }
 
-fn managed_before(writer: &Writer<'_>, live: &Value, new: &Value) -> Managed {
-    let of_live = || Managed::read(live).unwrap_or_default();
-    if !writer.subresource.is_empty() {
-        return of_live();
+/// Moves `metadata.managedFields` into the object, as they were written.
+fn put_entries(object: &mut Value, entries: Value) {
+    if let (Some(Value::Object(metadata)), Value::Array(_)) = (object.get_mut("metadata"), &entries) {
+        metadata.insert("managedFields".into(), entries);
     }
-    if is_reset(new) {
-        return Managed::default();
+}
+
+/// The managed fields that a write starts from; `None` when the object is not tracked or no longer.
+fn entries_before(writer: &Writer<'_>, live: &Value, sent: Option<Value>) -> Option<Value> {
+    let of_live = live.pointer("/metadata/managedFields");
+    let edited = sent.filter(|_| writer.subresource.is_empty());
+    if edited.as_ref().is_some_and(is_reset) {
+        return None;
     }
-    match Managed::read(new) {
-        Ok(managed) if !managed.0.is_empty() => managed,
-        _ => of_live(),
-    }
+    // Most clients send back what they read; anything else must make sense.
+    let edited = edited
+        .filter(|edited| Some(edited) == of_live || Managed::parse(edited).is_ok_and(|managed| !managed.0.is_empty()));
+    edited.or_else(|| of_live.cloned())
 }
 
 /// Whether the client asks to forget all owners: by `[]` or `[{}]`.
-fn is_reset(object: &Value) -> bool {
-    let Some(Value::Array(entries)) = object.pointer("/metadata/managedFields") else { return false };
-    match &entries[..] {
-        [] => true,
-        [Value::Object(only)] => only.is_empty(),
+fn is_reset(entries: &Value) -> bool {
+    match entries.as_array().map(Vec::as_slice) {
+        Some([]) => true,
+        Some([Value::Object(only)]) => only.is_empty(),
         _ => false,
     }
+}
+
+/// Fields whose changes change no owner, because the server sets them.
+fn server_set() -> &'static Set {
+    static SET: OnceLock<Set> = OnceLock::new();
+    SET.get_or_init(|| {
+        Set::of_fields([
+            &["metadata", "managedFields"][..],
+            &["metadata", "resourceVersion"],
+            &["metadata", "generation"],
+            &["metadata", "uid"],
+            &["metadata", "creationTimestamp"],
+            &["metadata", "name"],
+            &["metadata", "namespace"],
+            &["apiVersion"],
+            &["kind"],
+        ])
+    })
 }
 
 /// Takes changed and removed fields from their owners.
@@ -80,7 +102,7 @@ pub(super) fn take_over(managed: &mut Managed, comparison: &Comparison) {
 
 /// Gives the writer what it changed.
 fn own(writer: &Writer<'_>, managed: &mut Managed, comparison: &Comparison) {
-    let set = comparison.modified.union(&comparison.added).difference(&stripped());
+    let set = comparison.modified.union(&comparison.added).difference(stripped());
     if set.is_empty() {
         return;
     }
@@ -126,19 +148,22 @@ fn cap(managed: &mut Managed) {
 }
 
 /// Fields that nobody owns (`stripmeta.go`).
-pub(super) fn stripped() -> Set {
-    Set::of_fields([
-        &["apiVersion"][..],
-        &["kind"],
-        &["metadata"],
-        &["metadata", "name"],
-        &["metadata", "namespace"],
-        &["metadata", "creationTimestamp"],
-        &["metadata", "selfLink"],
-        &["metadata", "uid"],
-        &["metadata", "clusterName"],
-        &["metadata", "generation"],
-        &["metadata", "managedFields"],
-        &["metadata", "resourceVersion"],
-    ])
+pub(super) fn stripped() -> &'static Set {
+    static SET: OnceLock<Set> = OnceLock::new();
+    SET.get_or_init(|| {
+        Set::of_fields([
+            &["apiVersion"][..],
+            &["kind"],
+            &["metadata"],
+            &["metadata", "name"],
+            &["metadata", "namespace"],
+            &["metadata", "creationTimestamp"],
+            &["metadata", "selfLink"],
+            &["metadata", "uid"],
+            &["metadata", "clusterName"],
+            &["metadata", "generation"],
+            &["metadata", "managedFields"],
+            &["metadata", "resourceVersion"],
+        ])
+    })
 }

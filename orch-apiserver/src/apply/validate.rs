@@ -7,6 +7,7 @@ use super::{
 use crate::patch::shape::{child, resolve};
 use orch_api::schema::{List, Schema, Shape};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Everything that is wrong with the configuration, as one text; `None` when it fits.
 pub(super) fn faults(schema: &Schema, config: &Value) -> Option<String> {
@@ -46,7 +47,7 @@ fn walk(schema: &Schema, value: &Value, path: &str, found: &mut Vec<String>) {
 
 fn of_list(list: &List, schema: &Schema, value: &Value, items: &[Value], path: &str, found: &mut Vec<String>) {
     let associative = matches!(atom(schema, value), Atom::List(_));
-    let mut seen: Vec<Step> = Vec::new();
+    let mut seen: BTreeSet<Step> = BTreeSet::new();
     for (at, item) in items.iter().enumerate() {
         let step =
             if associative { item_step(list, item) } else { Ok(Step::Index(i64::try_from(at).unwrap_or(i64::MAX))) };
@@ -57,7 +58,7 @@ fn of_list(list: &List, schema: &Schema, value: &Value, items: &[Value], path: &
                     found.push(format!("{path}: duplicate entries for key {step}"));
                 }
                 walk(&list.items, item, &format!("{path}{step}"), found);
-                seen.push(step);
+                seen.insert(step);
             }
         }
     }

@@ -10,6 +10,7 @@ mod impersonation;
 mod jwt;
 mod openid;
 mod service_account;
+mod signer;
 mod static_tokens;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,8 @@ mod user;
 pub use certificate::{ClientCertificates, user_of_certificate, user_of_certificate_pem};
 pub use impersonation::{Impersonation, impersonate};
 pub use openid::OpenId;
-pub use service_account::{Bound, LiveObject, LiveObjects, Reference, ServiceAccountTokens, TokenRequest, TokenSigner};
+pub use service_account::{LiveObject, LiveObjects, ServiceAccountTokens};
+pub use signer::{Bound, Reference, TokenRequest, TokenSigner};
 pub use static_tokens::StaticTokens;
 pub use user::User;
 
@@ -71,18 +73,11 @@ impl Union {
     ///
     /// 401 `Unauthorized` when nobody knows the user. The reasons are logged, never sent.
     pub async fn user(&self, credentials: &Credentials<'_>) -> Result<Arc<User>, StatusError> {
-        let mut refused = false;
         for authenticator in &self.0 {
             match authenticator.authenticate(credentials).await {
                 Ok(Some(user)) => return Ok(user),
                 Ok(None) => {}
-                Err(why) => {
-                    tracing::debug!(%why, "a credential was refused");
-                    refused = true;
-                }
-            }
-            if refused && credentials.token.is_none() {
-                break;
+                Err(why) => tracing::debug!(%why, "a credential was refused"),
             }
         }
         Err(StatusError::new(Reason::Unauthorized, "Unauthorized"))

@@ -56,7 +56,7 @@ impl<'a> Attributes<'a> {
 
     /// The same about a subresource.
     #[must_use]
-    pub fn sub(self, subresource: &'a str) -> Self {
+    pub fn of_subresource(self, subresource: &'a str) -> Self {
         Self { subresource, ..self }
     }
 

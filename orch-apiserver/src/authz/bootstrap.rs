@@ -1,6 +1,6 @@
 //! The default roles and bindings of every cluster (`bootstrappolicy`), read from a table.
 
-use super::{Rule, rbac::aggregate};
+use super::{Rule, aggregation::aggregate};
 use serde_json::{Map, Value, json};
 
 const TABLE: &str = include_str!("policy.txt");

@@ -6,6 +6,7 @@
 //!
 //! The authorizers are synchronous indexes. Whoever watches roles, bindings and pods feeds them.
 
+mod aggregation;
 mod attributes;
 mod bootstrap;
 mod escalation;

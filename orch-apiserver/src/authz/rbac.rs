@@ -1,10 +1,13 @@
 //! [`Rbac`]: roles and bindings as an index by subject, fed by whoever watches them.
 
-use super::{Attributes, Authorizer, Decision, Rule, Rules};
+use super::{
+    Attributes, Authorizer, Decision, Rule, Rules,
+    aggregation::{distinct, rules_in, selects},
+};
 use crate::authn::User;
 use parking_lot::RwLock;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::{collections::HashMap, sync::Arc};
 
 /// RBAC over the live roles and bindings. A request costs the bindings of its user and groups, not the
@@ -229,56 +232,6 @@ impl Bound {
         let (kind, role) = (self.role_kind.to_lowercase(), &self.role);
         format!("{kind}.rbac.authorization.k8s.io {role:?} not found")
     }
-}
-
-/// The rules that an aggregated cluster role takes from the `roles` that it selects.
-pub(super) fn aggregate<'a>(role: &Value, roles: impl Iterator<Item = &'a Map<String, Value>>) -> Vec<Rule> {
-    let name = role.pointer("/metadata/name");
-    let mut selected: Vec<Value> = roles.cloned().map(Value::Object).filter(|r| selects(role, r)).collect();
-    selected.retain(|other| other.pointer("/metadata/name") != name);
-    selected.sort_by_key(|r| r.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned());
-    distinct(selected.iter().flat_map(rules_in))
-}
-
-fn distinct(rules: impl Iterator<Item = Rule>) -> Vec<Rule> {
-    let mut out: Vec<Rule> = Vec::new();
-    for rule in rules {
-        if !out.contains(&rule) {
-            out.push(rule);
-        }
-    }
-    out
-}
-
-fn rules_in(role: &Value) -> Vec<Rule> {
-    let rules = role.get("rules").and_then(Value::as_array);
-    rules.into_iter().flatten().filter_map(|rule| Rule::deserialize(rule).ok()).collect()
-}
-
-/// Whether the aggregation rule of `role` selects `other`.
-fn selects(role: &Value, other: &Value) -> bool {
-    let none = Map::new();
-    let labels = other.pointer("/metadata/labels").and_then(Value::as_object).unwrap_or(&none);
-    let selectors = role.pointer("/aggregationRule/clusterRoleSelectors").and_then(Value::as_array);
-    selectors.into_iter().flatten().any(|selector| matches_labels(selector, labels))
-}
-
-fn matches_labels(selector: &Value, labels: &Map<String, Value>) -> bool {
-    let exact = selector.get("matchLabels").and_then(Value::as_object);
-    let expressions = selector.get("matchExpressions").and_then(Value::as_array);
-    exact.into_iter().flatten().all(|(k, v)| labels.get(k) == Some(v))
-        && expressions.into_iter().flatten().all(|e| {
-            let found = e.get("key").and_then(Value::as_str).and_then(|key| labels.get(key));
-            let values = e.get("values").and_then(Value::as_array);
-            let within = found.is_some_and(|v| values.is_some_and(|values| values.contains(v)));
-            match e.get("operator").and_then(Value::as_str) {
-                Some("In") => within,
-                Some("NotIn") => !within,
-                Some("Exists") => found.is_some(),
-                Some("DoesNotExist") => found.is_none(),
-                _ => false,
-            }
-        })
 }
 
 fn identity(object: &Value) -> Option<(&str, (String, String))> {

@@ -2,6 +2,7 @@
 //! as far as it can (`normalizeElementOrder` in `strategicpatch`).
 
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// What identifies an item of a list.
 #[derive(Clone, Copy)]
@@ -25,17 +26,18 @@ impl Key<'_> {
 /// Orders `merged`: the items named by `order` follow it, the others follow `server`, and the two are
 /// interleaved so that the positions in `server` are respected where both are known there.
 pub(super) fn normalize(merged: Vec<Value>, order: &[Value], server: &[Value], key: Key<'_>) -> Vec<Value> {
-    let position = |list: &[Value], item: &Value| list.iter().position(|other| key.of(other) == key.of(item));
+    let (order, server) = (positions(order, key), positions(server, key));
+    let position = |known: &Positions<'_>, item: &Value| known.get(&key.of(item)).copied();
     let (mut named, mut others): (Vec<Value>, Vec<Value>) =
-        merged.into_iter().partition(|item| position(order, item).is_some());
-    named.sort_by_key(|item| position(order, item));
-    others.sort_by_key(|item| position(server, item).unwrap_or(usize::MAX));
+        merged.into_iter().partition(|item| position(&order, item).is_some());
+    named.sort_by_key(|item| position(&order, item));
+    others.sort_by_key(|item| position(&server, item).unwrap_or(usize::MAX));
     let mut out = Vec::with_capacity(named.len() + others.len());
     let (mut named, mut others) = (named.into_iter().peekable(), others.into_iter().peekable());
     loop {
         let other_first = match (others.peek(), named.peek()) {
             (Some(left), Some(right)) => {
-                matches!((position(server, left), position(server, right)), (Some(l), Some(r)) if l < r)
+                matches!((position(&server, left), position(&server, right)), (Some(l), Some(r)) if l < r)
             }
             (Some(_), None) => true,
             (None, Some(_)) => false,
@@ -43,4 +45,15 @@ pub(super) fn normalize(merged: Vec<Value>, order: &[Value], server: &[Value], k
         };
         out.extend(if other_first { others.next() } else { named.next() });
     }
+}
+
+/// Where each identity stands first.
+type Positions<'a> = HashMap<Option<&'a Value>, usize>;
+
+fn positions<'a>(list: &'a [Value], key: Key<'_>) -> Positions<'a> {
+    let mut out = HashMap::with_capacity(list.len());
+    for (at, item) in list.iter().enumerate() {
+        out.entry(key.of(item)).or_insert(at);
+    }
+    out
 }

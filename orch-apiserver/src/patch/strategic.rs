@@ -9,6 +9,7 @@ use super::{
 };
 use orch_api::{Reason, StatusError, schema::Schema};
 use serde_json::{Map, Value};
+use std::collections::{HashMap, HashSet};
 
 const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
@@ -84,12 +85,8 @@ fn merge_list(items: &Schema, original: Vec<Value>, patch: Vec<Value>, by: &str)
     let maps = first.is_object();
     check_one_type(&original, &patch)?;
     if !maps {
-        let mut merged: Vec<Value> = Vec::with_capacity(original.len() + patch.len());
-        for item in original.iter().chain(&patch) {
-            if !merged.contains(item) {
-                merged.push(item.clone());
-            }
-        }
+        let mut seen = HashSet::new();
+        let merged: Vec<Value> = original.iter().chain(&patch).filter(|item| seen.insert(*item)).cloned().collect();
         return Ok(order::normalize(merged, &patch, &original, Key::Itself));
     }
     if by.is_empty() {
@@ -97,15 +94,22 @@ fn merge_list(items: &Schema, original: Vec<Value>, patch: Vec<Value>, by: &str)
     }
     let (original, patch) = apply_item_directives(original, patch, by)?;
     let mut merged = original.clone();
+    let mut known: HashMap<Value, usize> = HashMap::with_capacity(merged.len());
+    for (at, id) in merged.iter().enumerate().filter_map(|(at, item)| Some((at, item.get(by)?))) {
+        known.entry(id.clone()).or_insert(at);
+    }
     for change in &patch {
         let Value::Object(change) = change else { continue };
         let id = change.get(by).ok_or_else(|| no_merge_key(change, by))?;
-        match merged.iter_mut().find(|old| old.get(by) == Some(id)) {
+        match known.get(id).and_then(|at| merged.get_mut(*at)) {
             Some(old) => {
                 let fields = old.as_object_mut().map(std::mem::take).unwrap_or_default();
                 *old = Value::Object(merge_map(items, fields, change.clone())?);
             }
-            None => merged.extend(plain(Value::Object(change.clone()))),
+            None => {
+                known.insert(id.clone(), merged.len());
+                merged.extend(plain(Value::Object(change.clone())));
+            }
         }
     }
     require_merge_key(&merged, by)?;
@@ -116,19 +120,21 @@ fn merge_list(items: &Schema, original: Vec<Value>, patch: Vec<Value>, by: &str)
 fn apply_item_directives(mut original: Vec<Value>, patch: Vec<Value>, by: &str) -> Result<(Vec<Value>, Vec<Value>)> {
     let mut rest = Vec::with_capacity(patch.len());
     let mut replace = false;
+    let mut deleted = HashSet::new();
     for item in patch {
         let Value::Object(fields) = &item else { continue };
         match fields.get(DIRECTIVE).map(|d| (d, d.as_str())) {
             None => rest.push(item),
             Some((_, Some("delete"))) => {
                 let id = fields.get(by).ok_or_else(|| no_merge_key(fields, by))?;
-                original.retain(|old| old.get(by) != Some(id));
+                deleted.insert(id.clone());
             }
             Some((_, Some("replace"))) => replace = true,
             Some((_, Some("merge"))) => return Err(unexpected("merging lists cannot yet be specified in the patch")),
             Some((directive, _)) => return Err(bad_directive(directive, fields)),
         }
     }
+    original.retain(|old| old.get(by).is_none_or(|id| !deleted.contains(id)));
     Ok(if replace { (rest, Vec::new()) } else { (original, rest) })
 }
 
@@ -233,6 +239,7 @@ fn is_directive(key: &str) -> bool {
 }
 
 fn without(mut items: Vec<Value>, gone: &[Value]) -> Vec<Value> {
+    let gone: HashSet<&Value> = gone.iter().collect();
     items.retain(|item| !gone.contains(item));
     items
 }

@@ -34,6 +34,13 @@ pub(super) fn is_for(certificate: &str, common_name: &str, organization: &str) -
     .unwrap_or(false)
 }
 
+/// Whether the certificate and the key (PEM) belong together.
+pub(super) fn belongs_to(certificate: &str, key: &str) -> bool {
+    let Ok(key) = rcgen::KeyPair::from_pem(key) else { return false };
+    read(certificate, |certificate| *certificate.public_key().subject_public_key.data == *key.public_key_raw())
+        .unwrap_or(false)
+}
+
 /// Whether the authority's key signed the certificate.
 pub(super) fn is_signed_by(certificate: &str, authority: &str) -> bool {
     read(certificate, |certificate| {

@@ -142,6 +142,7 @@ impl Pki {
         if let Some(kept) = self.files.load(name)?
             && !needs_renewal(&kept.certificate, now)
             && subject.describes(&kept.certificate)
+            && inspect::belongs_to(&kept.certificate, kept.key.reveal())
             && self.authority.signed(&kept.certificate)
         {
             return Ok(kept);

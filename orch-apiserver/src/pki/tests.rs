@@ -58,6 +58,16 @@ fn a_certificate_is_renewed_before_it_runs_out_or_when_it_must_say_more() {
 }
 
 #[test]
+fn a_key_that_was_replaced_without_its_certificate_is_noticed() {
+    let dir = Scratch::new("torn");
+    let pki = Pki::open(&dir.0, now()).unwrap();
+    let first = pki.client("x", "jane", "", now()).unwrap();
+    std::fs::copy(dir.0.join("sa.key"), dir.0.join("x.key")).unwrap();
+    let second = pki.client("x", "jane", "", now()).unwrap();
+    assert_ne!(first.certificate, second.certificate);
+}
+
+#[test]
 fn a_broken_or_unwritable_file_is_named() {
     let dir = Scratch::new("broken");
     Pki::open(&dir.0, now()).unwrap();
