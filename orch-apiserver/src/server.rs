@@ -15,17 +15,21 @@ use crate::{
     follow,
     http::media::header_text,
     metrics::Metrics,
+    openapi::OpenApi,
     proxy::NodeDialer,
     registry::Registry,
     service::ApiService,
 };
 use ::http::{header, request::Parts};
 use async_trait::async_trait;
-use orch_api::{Gvr, Key, StatusError};
+use orch_api::{Gvr, Key, Kind, StatusError};
 use orch_store::{Ambient, Backend, cache::WatchCache};
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// The API server. Cheap to clone: clones are the same server.
@@ -50,6 +54,7 @@ struct Inner {
     core: Arc<Core>,
     authenticators: Union,
     discovery: OnceLock<Discovery>,
+    openapi: OnceLock<OpenApi>,
     ready: AtomicBool,
 }
 
@@ -125,6 +130,14 @@ impl ApiServer {
         self.0.discovery.get_or_init(|| {
             let kinds = self.0.core.registry.all();
             Discovery::new(kinds.iter().map(|kind| &**kind))
+        })
+    }
+
+    /// The OpenAPI documents.
+    pub(crate) fn openapi(&self) -> &OpenApi {
+        self.0.openapi.get_or_init(|| {
+            let kinds = self.0.core.registry.all();
+            OpenApi::new("v1.37.0", kinds.iter().map(|kind| Kind::clone(kind)), HashMap::new())
         })
     }
 
@@ -254,6 +267,12 @@ impl Builder {
             metrics: Metrics::default(),
             ambient,
         });
+        for kind in core.registry.all() {
+            core.storage.resource(&kind);
+        }
+        for kind in core.registry.all() {
+            core.storage.load(&kind).await?;
+        }
         bootstrap::run(&core, self.api_port).await?;
         if let Some(roles) = roles {
             roles.start(&core).await?;
@@ -262,6 +281,7 @@ impl Builder {
             core,
             authenticators: Union::new(authenticators),
             discovery: OnceLock::new(),
+            openapi: OnceLock::new(),
             ready: AtomicBool::new(true),
         };
         Ok(ApiServer(Arc::new(inner)))

@@ -4,6 +4,7 @@
 use orch_api::{
     Key, Kind, Reason, StatusError,
     field_selector::{self, FieldSelector},
+    key::Name,
     label_selector::{Labels, Selector},
 };
 use orch_store::{
@@ -12,6 +13,7 @@ use orch_store::{
     cache::{Filter, Position, ResourceCache, WatchCache, WatchStart},
     client::{ListOptions, Page, ReadAt, WatchOptions, WatchStream},
 };
+use dashmap::DashMap;
 use futures::StreamExt;
 use std::{borrow::Cow, sync::Arc};
 
@@ -21,6 +23,7 @@ use super::token::{self, Token};
 #[derive(Clone)]
 pub struct Storage {
     cache: WatchCache,
+    resources: Arc<DashMap<(Name, Name), Arc<ResourceCache>>>,
 }
 
 /// What came of a conditional write.
@@ -34,7 +37,7 @@ pub enum Written {
 impl Storage {
     /// Storage in a watch cache.
     pub fn new(cache: WatchCache) -> Self {
-        Self { cache }
+        Self { cache, resources: Arc::default() }
     }
 
     /// The watch cache, for whoever follows everything.
@@ -143,7 +146,7 @@ impl Storage {
             };
         }
         match self.commit(kind, key, Condition::Absent, Some(value.clone())).await {
-            Ok(revision) => stored(&value, revision),
+            Ok(revision) => self.written(kind, key, &value, revision).await,
             Err(BackendError::Conflict { .. }) => {
                 let existing = self.find(kind, key).await?;
                 Err(taken(kind, key, existing.as_deref()))
@@ -164,7 +167,7 @@ impl Storage {
             return stored(&value, old.revision).map(Written::Done);
         }
         match self.commit(kind, &old.key, Condition::At(old.revision), Some(value.clone())).await {
-            Ok(revision) => stored(&value, revision).map(Written::Done),
+            Ok(revision) => self.written(kind, &old.key, &value, revision).await.map(Written::Done),
             Err(BackendError::Conflict { .. }) => Ok(Written::Stale),
             Err(error) => Err(refuse(&error)),
         }
@@ -176,14 +179,33 @@ impl Storage {
             return Ok(Written::Done(old.clone()));
         }
         match self.commit(kind, &old.key, Condition::At(old.revision), None).await {
-            Ok(revision) => Ok(Written::Done(Arc::new(old.at_revision(revision)))),
+            Ok(revision) => {
+                // What cannot be waited for is not lost: readers that must be fresh wait themselves.
+                let _seen = self.cache.caught_up(revision).await;
+                Ok(Written::Done(Arc::new(old.at_revision(revision))))
+            }
             Err(BackendError::Conflict { .. }) => Ok(Written::Stale),
             Err(error) => Err(refuse(&error)),
         }
     }
 
+    /// Loads a kind, so that its history begins now and not with its first reader.
+    pub async fn load(&self, kind: &Kind) -> Result<(), StatusError> {
+        self.resource(kind).snapshot(ReadAt::Any).await.map(drop).map_err(|e| refuse(&e))
+    }
+
     /// The cache of a kind.
     pub fn resource(&self, kind: &Kind) -> Arc<ResourceCache> {
+        let key = (kind.group.clone(), kind.plural.clone());
+        if let Some(known) = self.resources.get(&key) {
+            return known.clone();
+        }
+        let resource = self.new_resource(kind);
+        self.resources.insert(key, resource.clone());
+        resource
+    }
+
+    fn new_resource(&self, kind: &Kind) -> Arc<ResourceCache> {
         let resource = self.cache.resource(&prefix(kind));
         if !kind.selectable.is_empty() {
             let selectable = kind.selectable.clone();
@@ -193,6 +215,22 @@ impl Storage {
             }));
         }
         resource
+    }
+
+    /// The object as this revision wrote it: the cache's own, once the cache has seen it, so that everybody
+    /// shares one.
+    async fn written(
+        &self,
+        kind: &Kind,
+        key: &Key,
+        value: &Value,
+        revision: Revision,
+    ) -> Result<Arc<Stored>, StatusError> {
+        let _seen = self.cache.caught_up(revision).await;
+        match self.resource(kind).peek(key) {
+            Some(known) if known.revision == revision => Ok(known),
+            _ => stored(value, revision),
+        }
     }
 
     async fn commit(

@@ -8,12 +8,17 @@ use super::{
     reads, respond,
 };
 use crate::{
+    authn::OpenId,
     discovery::{Document, wants_aggregated},
+    openapi,
     server::ApiServer,
 };
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use orch_api::{Reason, StatusError};
 use serde_json::json;
+
+/// How clients inside the cluster reach the server.
+const PUBLIC_URL: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// Answers a request for a path that is no resource.
 pub(crate) async fn answer(server: &ApiServer, parts: &Parts, query: &Query) -> Result<Response<Body>, StatusError> {
@@ -27,13 +32,16 @@ pub(crate) async fn answer(server: &ApiServer, parts: &Parts, query: &Query) -> 
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     match segments.as_slice() {
         ["version"] => respond::value(Media::json(), StatusCode::OK, &version()),
-        ["healthz" | "livez" | "readyz", rest @ ..] => Ok(health(server, &segments[0], rest, query)),
+        ["healthz" | "livez" | "readyz", rest @ ..] => Ok(health(server, path.trim_matches('/').split('/').next().unwrap_or_default(), rest, query)),
         ["metrics"] => Ok(metrics(server)),
         ["api"] => discovery(server, parts, &[]),
         ["api", version] => discovery(server, parts, &["", version]),
         ["apis"] => discovery(server, parts, &["apis"]),
         ["apis", group] => discovery(server, parts, &["group", group]),
         ["apis", group, version] => discovery(server, parts, &[group, version]),
+        ["openapi", "v3", at @ ..] => Ok(openapi(server, parts, at, query)),
+        [".well-known", "openid-configuration"] => Ok(openid(server, |o| (o.configuration.clone(), "application/json"))),
+        ["openid", "v1", "jwks"] => Ok(openid(server, |o| (o.keys.clone(), "application/jwk-set+json"))),
         [""] => Ok(paths(server)),
         _ => Ok(not_found()),
     }
@@ -91,6 +99,50 @@ fn document_response(parts: &Parts, document: &Document) -> Response<Body> {
     }
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+    response
+}
+
+fn openapi(server: &ApiServer, parts: &Parts, at: &[&str], query: &Query) -> Response<Body> {
+    let documents = server.openapi();
+    let (document, immutable) = match at {
+        [] => (documents.index().clone(), false),
+        at => match documents.answer(&at.join("/"), query.get("hash")) {
+            Some(openapi::Answer::Document { document, immutable }) => (document, immutable),
+            Some(openapi::Answer::Moved(url)) => return moved(&url),
+            None => return not_found(),
+        },
+    };
+    let known = media::header_text(&parts.headers, header::IF_NONE_MATCH);
+    let mut response = Response::new(Body::full(document.body.clone()));
+    if known == document.etag {
+        *response.body_mut() = Body::empty();
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    let caching = if immutable { "public, immutable" } else { "no-cache, private" };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    if let Ok(tag) = HeaderValue::try_from(&document.etag) {
+        headers.insert(header::ETAG, tag);
+    }
+    response
+}
+
+fn moved(url: &str) -> Response<Body> {
+    let mut response = respond::plain(StatusCode::MOVED_PERMANENTLY, "");
+    if let Ok(url) = HeaderValue::try_from(url) {
+        response.headers_mut().insert(header::LOCATION, url);
+    }
+    response
+}
+
+/// The documents by which others verify service account tokens.
+fn openid(server: &ApiServer, pick: impl FnOnce(&OpenId) -> (bytes::Bytes, &'static str)) -> Response<Body> {
+    let Some(signer) = &server.core().signer else { return not_found() };
+    let (body, content_type) = pick(&signer.openid(PUBLIC_URL));
+    let mut response = Response::new(Body::full(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 

@@ -24,6 +24,8 @@ pub struct RequestInfo {
     pub subresource: String,
     /// Object name, if any.
     pub name: String,
+    /// Whether the path leads through a namespace to something in it.
+    pub nested: bool,
     /// What follows the subresource: the path of a proxied request, without a leading slash.
     pub rest: String,
 }
@@ -62,6 +64,7 @@ impl RequestInfo {
     fn locate(&mut self, parts: &[&str]) {
         let parts = match parts {
             ["namespaces", namespace, next, rest @ ..] if !matches!(*next, "status" | "finalize" | "") => {
+                self.nested = true;
                 self.namespace = decode(namespace);
                 self.resource = (*next).to_owned();
                 rest
@@ -102,7 +105,7 @@ impl RequestInfo {
 
     /// The namespace that the object itself is in: none for a Namespace, although its path names one.
     pub fn namespace_of_object(&self) -> &str {
-        if self.group.is_empty() && self.resource == "namespaces" { "" } else { &self.namespace }
+        if self.nested { &self.namespace } else { "" }
     }
 
     /// Whether the verb reads or changes a whole collection.

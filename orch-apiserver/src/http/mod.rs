@@ -239,8 +239,8 @@ pub(crate) fn attributes<'a>(user: &'a User, info: &'a RequestInfo, query: &'a Q
     }
     let mut attributes = Attributes::resource(user, &info.verb, &info.group, &info.resource)
         .within(&info.namespace)
-        .named(&info.name)
-        .sub(&info.subresource);
+        .named(&info.name);
+    attributes.subresource = &info.subresource;
     attributes.version = &info.version;
     attributes.path = &info.path;
     if info.is_collection() {

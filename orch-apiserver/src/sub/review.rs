@@ -84,8 +84,8 @@ fn access(core: &Core, call: &Call, review: &Value, user: &User) -> Result<Value
                 json::text(asked, &["resource"]),
             )
             .within(json::text(asked, &["namespace"]))
-            .named(json::text(asked, &["name"]))
-            .sub(json::text(asked, &["subresource"]));
+            .named(json::text(asked, &["name"]));
+            attributes.subresource = json::text(asked, &["subresource"]);
             attributes.version = json::text(asked, &["version"]);
             core.authorizer.authorize(&attributes)
         }

@@ -6,3 +6,4 @@ mod kube_client;
 mod rest;
 mod support;
 mod watch;
+mod identity;

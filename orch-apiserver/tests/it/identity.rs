@@ -1,0 +1,106 @@
+use crate::support::*;
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use orch_api::Gvr;
+use orch_apiserver::{
+    ApiServer,
+    authn::{TokenSigner, User},
+    pki::{Pki, server_config},
+};
+use orch_store::{Ambient, Client, backend::memory::MemoryBackend, client::ListOptions};
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+use tower::ServiceExt;
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_role_may_do_nothing_and_a_binding_changes_that() {
+    let server = Server::start().await;
+    let jane = server.api.client_as(User::authenticated("jane", Vec::<String>::new()));
+    let maps = Gvr::of("", "v1", "configmaps");
+    let options = ListOptions { namespace: "default".into(), ..ListOptions::default() };
+    let error = jane.list(&maps, &options).await.unwrap_err();
+    assert_eq!(
+        error.message(),
+        "configmaps is forbidden: User \"jane\" cannot list resource \"configmaps\" in API group \"\" in the namespace \
+         \"default\""
+    );
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": {"name": "jane"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "jane"}]});
+    server.post("/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings", binding).await.ok();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    jane.list(&maps, &options).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn reviews_answer_what_the_authorizer_thinks() {
+    let server = Server::start().await;
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {"verb": "list", "resource": "pods", "namespace": "default"}}});
+    let uri = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    assert_eq!(server.post(uri, review.clone()).await.ok()["status"]["allowed"], true);
+    let jane = server.api.service_as(User::authenticated("jane", Vec::<String>::new()));
+    let request = Request::post(uri).body(Full::<bytes::Bytes>::from(review.to_string())).unwrap();
+    let response = jane.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::CREATED);
+    let me = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let me = server.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", me).await.ok();
+    assert_eq!(me["status"]["userInfo"]["username"], "system:apiserver");
+}
+
+#[tokio::test]
+async fn a_service_account_token_is_signed_and_known_again() {
+    let ambient = Ambient::system();
+    let pki = Pki::in_memory(ambient.clock.now()).unwrap();
+    let signer = TokenSigner::new(pki.service_account_key(), "https://kubernetes.default.svc", Vec::new()).unwrap();
+    let api = ApiServer::builder(ambient, Arc::new(MemoryBackend::new())).token_signer(Arc::new(signer)).build().await;
+    let api = api.unwrap();
+    let server = Server { service: api.service(), api }.with_account().await;
+    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}});
+    let uri = "/api/v1/namespaces/default/serviceaccounts/default/token";
+    let issued = server.post(uri, request).await.ok();
+    let token = issued["status"]["token"].as_str().unwrap();
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}});
+    let review = server.post("/apis/authentication.k8s.io/v1/tokenreviews", review).await.ok();
+    assert_eq!(review["status"]["user"]["username"], "system:serviceaccount:default:default");
+    let short = json!({"spec": {"audiences": [], "expirationSeconds": 5}});
+    assert_eq!(
+        server.post(uri, short).await.status(),
+        "422 Invalid: TokenRequest.authentication.k8s.io \"default\" is invalid: spec.expirationSeconds: Invalid value: 5: \
+         may not specify a duration less than 10 minutes"
+    );
+}
+
+#[tokio::test]
+async fn over_tls_a_client_certificate_names_the_user() {
+    let ambient = Ambient::system();
+    let now = ambient.clock.now();
+    let pki = Pki::in_memory(now).unwrap();
+    let tls = server_config(&pki.serving(&[], now).unwrap(), Some(pki.ca_certificate())).unwrap();
+    let api = ApiServer::builder(ambient.clone(), Arc::new(MemoryBackend::new())).build().await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = api.clone();
+    ambient.tasks.spawn_graceful(async move { serving.serve(listener, tls).await.unwrap() });
+    let admin = pki.client("admin", "admin", "system:masters", now).unwrap();
+    let mut config = kube::Config::new(format!("https://127.0.0.1:{port}").parse().unwrap());
+    config.root_cert = Some(vec![pem(pki.ca_certificate())]);
+    config.auth_info.client_certificate_data = Some(base64(&admin.certificate));
+    config.auth_info.client_key_data = Some(base64(admin.key.reveal()).into());
+    let client = kube::Client::try_from(config).unwrap();
+    let namespaces: kube::Api<orch_api::k8s_openapi::api::core::v1::Namespace> = kube::Api::all(client);
+    assert_eq!(namespaces.list(&Default::default()).await.unwrap().items.len(), 4);
+    ambient.tasks.stop().await;
+}
+
+fn pem(text: &str) -> Vec<u8> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+    STANDARD.decode(body).unwrap()
+}
+
+fn base64(text: &str) -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    STANDARD.encode(text)
+}
