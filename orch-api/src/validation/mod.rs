@@ -17,6 +17,7 @@ mod meta;
 pub(crate) mod names;
 mod networking;
 mod pod;
+mod quota;
 mod rbac;
 mod requests;
 mod selector;
@@ -159,8 +160,8 @@ fn core_rules(kind: &str, base: Rules) -> Rules {
             Rules { name: names::dns_label, status: cluster::namespace_status, ..with(cluster::namespace, |_, _| ()) }
         }
         "Node" => Rules { status: cluster::node_updated, ..with(cluster::node, cluster::node_updated) },
-        "ResourceQuota" => with(cluster::quota, cluster::quota_updated),
-        "LimitRange" => with(cluster::limit_range, |new, _| cluster::limit_range(new)),
+        "ResourceQuota" => with(quota::quota, quota::quota_updated),
+        "LimitRange" => with(quota::limit_range, |new, _| quota::limit_range(new)),
         "PersistentVolume" => with(storage::volume_created, storage::volume_updated),
         "PersistentVolumeClaim" => with(storage::claim_created, storage::claim_updated),
         "Event" => plain(names::path_segment, small::core_event, |new, _| small::core_event(new)),

@@ -622,7 +622,7 @@ fn a_claim_says_how_much_and_may_only_grow() {
         claim(),
         json!({"spec": {"storageClassName": "fast"}}),
         &[
-            "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
+            "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n+ \"storageClassName\": \"fast\"\n",
         ],
     );
 }
