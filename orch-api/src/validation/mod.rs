@@ -26,6 +26,7 @@ mod small;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 mod workloads;
 
 pub(crate) use amount::Amount;
@@ -107,6 +108,7 @@ fn rules(kind: &Kind) -> Rules {
     match (&*kind.group, &*kind.kind) {
         ("", kind) => core_rules(kind, base),
         ("apps", kind) => apps_rules(kind, base),
+        ("admissionregistration.k8s.io", kind) => admission_rules(kind),
         ("batch", "Job") => Rules { status: batch::job_status_updated, ..with(batch::job, batch::job_updated) },
         ("batch", "CronJob") => with(batch::cron_job, batch::cron_job_updated),
         ("autoscaling", _) => {
@@ -179,6 +181,19 @@ fn apps_rules(kind: &str, base: Rules) -> Rules {
         _ => return base,
     };
     Rules { name, create, update, status: workloads::status_updated }
+}
+
+fn admission_rules(kind: &str) -> Rules {
+    let (create, update): (fn(At<'_>), Judge) = match kind {
+        "ValidatingAdmissionPolicy" => (webhooks::validating_policy, |new, _| webhooks::validating_policy(new)),
+        "MutatingAdmissionPolicy" => (webhooks::mutating_policy, |new, _| webhooks::mutating_policy(new)),
+        "ValidatingAdmissionPolicyBinding" => {
+            (webhooks::validating_binding, |new, _| webhooks::validating_binding(new))
+        }
+        "MutatingAdmissionPolicyBinding" => (webhooks::policy_binding, |new, _| webhooks::policy_binding(new)),
+        _ => (webhooks::configuration, |new, _| webhooks::configuration(new)),
+    };
+    plain(names::dns_subdomain, create, update)
 }
 
 fn rbac_rules(kind: &str) -> Rules {

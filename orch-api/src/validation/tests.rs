@@ -683,6 +683,21 @@ fn small_kinds_have_their_rules() {
 }
 
 #[test]
+fn webhooks_are_named_in_full_and_can_be_called() {
+    check(
+        "ValidatingWebhookConfiguration",
+        json!({"webhooks": [{"name": "hook", "clientConfig": {"url": "http://a?b"}, "admissionReviewVersions": ["v2"]}]}),
+        &[
+            "webhooks[0].name: Invalid value: \"hook\": should be a domain with at least three segments separated by dots",
+            "webhooks[0].sideEffects: Required value: must specify one of None, NoneOnDryRun",
+            "webhooks[0].clientConfig.url: Invalid value: \"http\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",
+            "webhooks[0].clientConfig.url: Invalid value: \"b\": query parameters are not permitted in the URL",
+            "webhooks[0].admissionReviewVersions: Invalid value: [\"v2\"]: must include at least one of v1, v1beta1",
+        ],
+    );
+}
+
+#[test]
 fn options_of_a_deletion_do_not_contradict_each_other() {
     assert_eq!(
         lines(&delete_options(&json!({"propagationPolicy": "Never", "dryRun": ["Some"]}))),
