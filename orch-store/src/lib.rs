@@ -8,12 +8,18 @@
 
 pub mod ambient;
 pub mod backend;
+pub mod cache;
 pub mod client;
 pub mod informer;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod stored;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use ambient::{Ambient, Chance, Clock, Tasks};
 pub use backend::{Backend, Revision};
+pub use cache::WatchCache;
 pub use client::{Client, ClientExt};
 pub use informer::{Informer, Informers};
 pub use stored::Stored;

@@ -1,7 +1,7 @@
 //! What is filled, kind by kind. `check` also holds that filling twice is filling once.
 
 use super::{apply, container::pull_policy};
-use crate::testing::kind;
+use crate::validation::fixtures::kind;
 use serde_json::{Value, json};
 
 /// Defaults an object and compares the part that a pointer names.

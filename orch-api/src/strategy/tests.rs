@@ -1,7 +1,7 @@
 //! What the server writes into objects, and what it takes back.
 
 use super::*;
-use crate::testing::kind;
+use crate::validation::fixtures::kind;
 use serde_json::json;
 
 #[track_caller]

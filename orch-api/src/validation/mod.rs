@@ -13,6 +13,8 @@ mod cluster;
 mod config;
 mod cron;
 mod endpoints;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod meta;
 pub(crate) mod names;
 mod networking;

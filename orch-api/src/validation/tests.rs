@@ -1,7 +1,8 @@
 //! One `check` for new objects and one for updates; expectations are Kubernetes' own lines.
 
+use super::fixtures::kind;
 use super::{create, delete_options, status_update, update};
-use crate::{FieldErrors, Kind, defaults, strategy, testing::kind};
+use crate::{FieldErrors, Kind, defaults, strategy};
 use serde_json::{Value, json};
 
 /// Prepares an object as the server does before it validates.

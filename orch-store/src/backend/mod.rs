@@ -1,5 +1,14 @@
 //! [`Backend`]: a revisioned key space, the plug point under the watch cache.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+pub mod embedded;
+mod keyspace;
+pub mod memory;
+
+pub use embedded::EmbeddedBackend;
+pub use memory::MemoryBackend;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -8,6 +17,14 @@ use std::{fmt, sync::Arc};
 /// A point in the history of the whole store. Grows by one with every committed transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
+
+impl Revision {
+    /// The revision after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,7 +45,6 @@ impl fmt::Display for Revision {
 ///   or end with [`BackendError::Compacted`]. They never hold a writer back.
 /// - **Compaction** never blocks reads or writes.
 ///
-/// `conformance` holds the tests of these laws; an implementation is done when it passes them.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
     /// Commits the writes together, or none of them.
