@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 /// Namespace and name of an object. The namespace of a cluster-scoped object is empty.
 /// Cheap to clone: both parts are shared.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// The namespace, or the empty string for a cluster-scoped object.
     pub namespace: Arc<str>,

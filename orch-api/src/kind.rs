@@ -48,6 +48,10 @@ pub struct Kind {
 pub enum Verbs {
     /// create, delete, deletecollection, get, list, patch, update, watch.
     All,
+    /// All but deletecollection: namespaces.
+    NoCollection,
+    /// get and list: computed at each read.
+    ReadOnly,
     /// Only create: reviews and requests that are answered and never stored.
     CreateOnly,
 }
@@ -57,6 +61,8 @@ impl Verbs {
     pub fn names(self) -> &'static [&'static str] {
         match self {
             Self::All => &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
+            Self::NoCollection => &["create", "delete", "get", "list", "patch", "update", "watch"],
+            Self::ReadOnly => &["get", "list"],
             Self::CreateOnly => &["create"],
         }
     }

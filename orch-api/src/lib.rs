@@ -9,17 +9,30 @@
 //! The built-in types are those of `k8s-openapi` (Kubernetes 1.37); every type that implements
 //! [`kube_core::Resource`] with `DynamicType = ()` and serde is an [`Object`].
 
+pub mod access;
+pub mod conditions;
 pub mod decode;
 pub mod defaults;
+pub mod duration;
 pub mod field;
+pub mod field_selector;
+pub mod int_or_percent;
+pub mod jsonpath;
 pub mod key;
 pub mod kind;
+pub mod kinds;
+pub mod label_selector;
+pub mod names;
 pub mod object;
+pub mod owner;
 pub mod quantity;
 pub mod schema;
 pub mod status;
-pub mod time;
 pub mod strategy;
+pub mod table;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod time;
 pub mod validation;
 mod value;
 

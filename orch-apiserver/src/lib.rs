@@ -1,6 +1,34 @@
 //! The Kubernetes API server as a tower service.
+//!
+//! ```text
+//! HTTP ──► http (paths, bodies, forms) ─┐
+//!                                       ├─► Core: authorize → mutate → default → validate → admit → commit
+//! LocalClient (no HTTP, shared bytes) ──┘              │
+//!                                              Storage: watch cache over a Backend
+//! ```
+//!
+//! Start with [`ApiServer::builder`]. `kube::Client::new(server.service(), "default")` is a working client with no
+//! socket; [`ApiServer::client`] is one without HTTP.
 
+pub mod admission;
+pub mod alloc;
+pub mod apply;
 pub mod authn;
 pub mod authz;
+mod bootstrap;
+pub mod client;
+pub(crate) mod core;
 pub mod discovery;
+pub mod http;
+pub mod metrics;
 pub mod patch;
+pub mod pki;
+pub mod proxy;
+pub mod registry;
+pub mod server;
+pub mod service;
+mod sub;
+
+pub use client::LocalClient;
+pub use server::{ApiServer, Builder, Identity};
+pub use service::ApiService;

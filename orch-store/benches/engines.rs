@@ -7,6 +7,7 @@
 use orch_store::backend::{
     Backend, Condition, Durability, EmbeddedBackend, Revision, Txn, Value, Write, embedded::Options,
 };
+use redb::ReadableTable;
 use std::{
     path::Path,
     sync::{Arc, Mutex, mpsc},
@@ -83,7 +84,7 @@ struct Orch(EmbeddedBackend, tokio::runtime::Runtime);
 
 impl Orch {
     fn open(path: &Path) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         Self(EmbeddedBackend::open(path, Options::default()).unwrap(), runtime)
     }
 }
@@ -93,9 +94,7 @@ impl Engine for Orch {
         let condition = if expected == 0 { Condition::Absent } else { Condition::At(Revision(expected)) };
         let value = Value { json: value.to_vec().into(), slot: None };
         let write = Write { key: key.into(), condition, value: Some(value), durability: Durability::Synced };
-        // The reply comes from the commit thread; nothing here needs the runtime's timers.
-        let _context = self.1.enter();
-        futures::executor::block_on(self.0.commit(Txn { writes: vec![write] })).unwrap().0
+        self.1.block_on(self.0.commit(Txn { writes: vec![write] })).unwrap().0
     }
 }
 

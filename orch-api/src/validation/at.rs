@@ -202,6 +202,16 @@ impl<'a> At<'a> {
         self.report(FieldError::duplicate(&self.path(), self.shown()));
     }
 
+    /// The value here stands in the list already, shown as something else.
+    pub(crate) fn duplicate_as(self, shown: impl Into<Value>) {
+        self.report(FieldError::duplicate(&self.path(), shown));
+    }
+
+    /// What the value here names does not exist; shown as it is, even where it is empty.
+    pub(crate) fn not_found_as(self, shown: &str) {
+        self.report(FieldError::not_found(&self.path(), shown));
+    }
+
     /// What the value here names does not exist.
     pub(crate) fn not_found(self) {
         self.report(FieldError::not_found(&self.path(), self.shown()));
@@ -210,6 +220,13 @@ impl<'a> At<'a> {
     /// The value here has more than `max` bytes.
     pub(crate) fn too_long(self, max: usize) {
         self.report(FieldError::too_long(&self.path(), max));
+    }
+
+    /// What stands here is too long, with an explanation of its own.
+    pub(crate) fn too_long_as(self, detail: &str) {
+        let mut fault = FieldError::too_long(&self.path(), 0);
+        fault.detail = detail.to_owned();
+        self.report(fault);
     }
 
     /// The list here has more than `max` elements.
@@ -232,7 +249,14 @@ impl<'a> At<'a> {
     /// Reports a number, where there is one, that is not above zero.
     pub(crate) fn positive(self) {
         if self.int().is_some_and(|n| n <= 0) {
-            self.invalid("must be greater than 0");
+            self.invalid("must be greater than zero");
+        }
+    }
+
+    /// Like [`At::positive`]; nothing counts as zero.
+    pub(crate) fn positive_required(self) {
+        if self.int().unwrap_or_default() <= 0 {
+            self.invalid_as(self.int().unwrap_or_default(), "must be greater than zero");
         }
     }
 
@@ -264,6 +288,15 @@ impl<'a> At<'a> {
         }
     }
 }
+
+/// Two places are equal when they are the same place of the same run.
+impl PartialEq for At<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.run, other.run) && self.step == other.step
+    }
+}
+
+impl Eq for At<'_> {}
 
 /// Whether two values mean the same to Kubernetes' Go types: an absent field equals `null`, an empty text, an
 /// empty list, and, where the field is a map or a struct without a pointer, an empty object.

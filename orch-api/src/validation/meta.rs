@@ -37,7 +37,7 @@ pub(super) fn created(kind: &Kind, name: NameRule, meta: At<'_>) {
 }
 
 /// Metadata of an update.
-pub(super) fn updated(new: At<'_>, old: At<'_>) {
+pub(super) fn updated<'a>(new: At<'a>, old: At<'a>) {
     if old.at("deletionTimestamp").is_set() {
         no_new_finalizers(new.at("finalizers"), old.at("finalizers"));
     }
@@ -113,7 +113,7 @@ fn finalizers(at: At<'_>) {
     }
 }
 
-fn no_new_finalizers(new: At<'_>, old: At<'_>) {
+fn no_new_finalizers<'a>(new: At<'a>, old: At<'a>) {
     let mut extra: Vec<String> =
         new.list().iter().filter(|f| !old.list().contains(f)).map(ToString::to_string).collect();
     if !extra.is_empty() {

@@ -6,9 +6,12 @@
 
 mod amount;
 mod at;
+mod certificates;
 mod meta;
 mod names;
+mod pod;
 mod selector;
+mod storage;
 #[cfg(test)]
 mod tests;
 
@@ -23,8 +26,8 @@ use serde_json::Value;
 struct Rules {
     name: meta::NameRule,
     create: fn(At<'_>),
-    update: fn(At<'_>, At<'_>),
-    status: fn(At<'_>, At<'_>),
+    update: for<'a> fn(At<'a>, At<'a>),
+    status: for<'a> fn(At<'a>, At<'a>),
 }
 
 /// Judges a new object.
@@ -58,6 +61,19 @@ pub fn status_update(kind: &Kind, new: &Value, old: &Value) -> FieldErrors {
 fn rules(kind: &Kind) -> Rules {
     let base = Rules { name: names::dns_subdomain, create: |_| (), update: |_, _| (), status: |_, _| () };
     match (&*kind.group, &*kind.kind) {
+        ("", "Pod") => Rules { create: pod::created, update: pod::updated, status: pod::status_updated, ..base },
+        ("", "PodTemplate") => Rules {
+            create: |object| pod::template(object.at("template")),
+            update: |object, _| pod::template(object.at("template")),
+            ..base
+        },
+        ("", "PersistentVolume") => Rules { create: storage::volume_created, update: storage::volume_updated, ..base },
+        ("", "PersistentVolumeClaim") => {
+            Rules { create: storage::claim_created, update: storage::claim_updated, ..base }
+        }
+        ("storage.k8s.io", "StorageClass") => {
+            Rules { create: storage::class_created, update: storage::class_updated, ..base }
+        }
         _ => base,
     }
 }

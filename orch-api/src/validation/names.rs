@@ -30,6 +30,19 @@ pub(crate) fn dns_subdomain(value: &str) -> Complaints {
     out
 }
 
+/// Like [`dns_subdomain`], and labels may hold underscores: search domains of a resolver.
+pub(crate) fn dns_subdomain_with_underscore(value: &str) -> Complaints {
+    let mut out = longer_than(value, 253);
+    // A leading underscore is allowed, a trailing one is not.
+    let label = |l: &str| !l.ends_with('_') && is_dns_label(&l.strip_prefix('_').unwrap_or(l).replace('_', "-"));
+    if !value.split('.').all(label) {
+        let words = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character";
+        let one = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+        out.push(pattern(words, &format!(r"{one}(\.{one})*"), &["example.com"]));
+    }
+    out
+}
+
 /// `*.example.com`
 pub(crate) fn wildcard_dns_subdomain(value: &str) -> Complaints {
     let mut out = longer_than(value, 253);

@@ -1,6 +1,6 @@
 //! Steps through a [`Schema`]: what lies under a field, with references followed.
 
-use orch_api::schema::{Fields, List, ListPatch, Schema, Shape};
+use orch_api::schema::{Fields, List, ListPatch, Schema, Shape, builtin};
 use std::{ops::Deref, sync::Arc};
 
 /// The schema of anything, for fields that no schema describes.
@@ -28,7 +28,7 @@ impl Deref for Held<'_> {
 /// Follows a reference to a definition; a name that nobody defines is anything.
 pub(crate) fn resolve(schema: &Schema) -> Held<'_> {
     match &schema.shape {
-        Shape::Ref(_) => Held::Borrowed(&ANY),
+        Shape::Ref(name) => builtin(name).map_or(Held::Borrowed(&ANY), Held::Shared),
         _ => Held::Borrowed(schema),
     }
 }

@@ -1,0 +1,260 @@
+//! Persistent volumes, claims, storage classes (`pkg/apis/core/validation`, `pkg/apis/storage/validation`).
+
+use super::{
+    amount::Amount,
+    at::At,
+    names::{dns_subdomain, qualified},
+    pod,
+    selector::label_selector,
+};
+
+/// The name of a CSI driver.
+pub(super) fn csi_driver_name(name: At<'_>) {
+    if !name.require("") {
+        return;
+    }
+    if name.str().len() > 63 {
+        name.too_long(63);
+    }
+    name.text(|text| dns_subdomain(&text.to_lowercase()));
+}
+
+/// `PersistentVolumeClaimTemplate`
+pub(super) fn claim_template(template: At<'_>) {
+    super::selector::labels(template.at("metadata").at("labels"));
+    super::meta::annotations(template.at("metadata").at("annotations"));
+    claim_spec(template.at("spec"));
+}
+
+/// PersistentVolumeClaim.
+pub(super) fn claim_created(claim: At<'_>) {
+    claim_spec(claim.at("spec"));
+}
+
+const ACCESS_MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+
+/// `PersistentVolumeClaimSpec`
+pub(super) fn claim_spec(spec: At<'_>) {
+    spec.at("accessModes").require("at least 1 access mode is required");
+    label_selector(spec.at("selector"));
+    access_modes(spec.at("accessModes"));
+    let storage = spec.at("resources").at("requests").key("storage");
+    if storage.is_set() {
+        pod::quantity("storage", storage);
+        if storage.value().and_then(Amount::of).is_some_and(|amount| amount.nanos() <= 0) {
+            storage.invalid("must be greater than zero");
+        }
+    } else {
+        storage.required("");
+    }
+    let class = spec.at("storageClassName");
+    if !class.is_empty() {
+        class.text(dns_subdomain);
+    }
+    spec.at("volumeMode").one_of(&["Block", "Filesystem"]);
+    data_source(spec.at("dataSource"));
+    data_source(spec.at("dataSourceRef"));
+}
+
+fn access_modes(modes: At<'_>) {
+    let mut all = Vec::new();
+    for mode in modes.items() {
+        all.push(mode.str());
+        if !ACCESS_MODES.contains(&mode.str()) {
+            // The fault stands, as upstream has it, on the list.
+            modes.with(mode.value()).not_supported(&ACCESS_MODES);
+        }
+    }
+    if all.contains(&"ReadWriteOncePod") && all.len() > 1 {
+        modes.forbidden("may not use ReadWriteOncePod with other access modes");
+    }
+}
+
+fn data_source(source: At<'_>) {
+    if !source.is_set() {
+        return;
+    }
+    source.at("name").require("");
+    source.at("kind").require("");
+    if source.at("apiGroup").is_empty() && source.at("kind").str() != "PersistentVolumeClaim" {
+        source.invalid("must be 'PersistentVolumeClaim' when referencing the default apiGroup");
+    }
+}
+
+const CLAIM_IMMUTABLE: &str = "spec is immutable after creation except resources.requests and volumeAttributesClassName \
+for bound claims";
+
+/// An update of a claim: a bound claim may grow.
+pub(super) fn claim_updated<'a>(new: At<'a>, old: At<'a>) {
+    claim_spec(new.at("spec"));
+    let (spec, before) = (new.at("spec"), old.at("spec"));
+    let is_bound = old.at("status").at("phase").str() == "Bound";
+    let fields = ["accessModes", "selector", "storageClassName", "volumeMode", "dataSource", "dataSourceRef"];
+    let mut changed = fields.iter().any(|field| !spec.at(field).same(before.at(field)));
+    changed |= !before.at("volumeName").is_empty() && !spec.at("volumeName").same(before.at("volumeName"));
+    let (size, size_before) =
+        (spec.at("resources").at("requests").at("storage"), before.at("resources").at("requests").at("storage"));
+    let amount = |at: At<'_>| at.value().and_then(Amount::of);
+    changed |= !is_bound && amount(size) != amount(size_before);
+    if changed {
+        return spec.forbidden(CLAIM_IMMUTABLE);
+    }
+    let granted = old.at("status").at("capacity").at("storage");
+    let is_less = amount(size) < amount(size_before);
+    if is_less && amount(granted).is_none_or(|granted| amount(size) <= Some(granted)) {
+        spec.at("resources").at("requests").at("storage").forbidden("field can not be less than status.capacity");
+    }
+}
+
+/// PersistentVolume.
+pub(super) fn volume_created(volume: At<'_>) {
+    let spec = volume.at("spec");
+    if spec.at("accessModes").require("") {
+        access_modes(spec.at("accessModes"));
+    }
+    let capacity = spec.at("capacity");
+    capacity.require("");
+    if !capacity.at("storage").is_set() || capacity.len() > 1 {
+        capacity.not_supported(&["storage"]);
+    }
+    for (name, amount) in capacity.entries() {
+        pod::quantity(name, amount);
+        if amount.value().and_then(Amount::of).is_some_and(|a| a.nanos() <= 0) {
+            amount.invalid("must be greater than zero");
+        }
+    }
+    spec.at("persistentVolumeReclaimPolicy").one_of(&["Delete", "Recycle", "Retain"]);
+    if spec.at("nodeAffinity").at("required").is_set() {
+        pod::node_selector(spec.at("nodeAffinity").at("required"));
+    }
+    volume_source(spec);
+    let class = spec.at("storageClassName");
+    if !class.is_empty() {
+        class.text(dns_subdomain);
+    }
+    spec.at("volumeMode").one_of(&["Block", "Filesystem"]);
+}
+
+fn volume_source(spec: At<'_>) {
+    const SOURCES: [&str; 22] = [
+        "hostPath",
+        "gcePersistentDisk",
+        "awsElasticBlockStore",
+        "glusterfs",
+        "flocker",
+        "nfs",
+        "rbd",
+        "quobyte",
+        "cephfs",
+        "iscsi",
+        "cinder",
+        "fc",
+        "flexVolume",
+        "azureFile",
+        "vsphereVolume",
+        "photonPersistentDisk",
+        "portworxVolume",
+        "azureDisk",
+        "scaleIO",
+        "local",
+        "storageos",
+        "csi",
+    ];
+    let mut found = false;
+    for source in SOURCES.map(|field| spec.at(field)).into_iter().filter(|s| s.is_set()) {
+        if found {
+            source.forbidden("may not specify more than 1 volume type");
+        }
+        found = true;
+    }
+    if !found {
+        spec.required("must specify a volume type");
+    }
+    let host = spec.at("hostPath");
+    if host.is_set() {
+        host.at("path").require("");
+        pod::path_no_backsteps(host.at("path"));
+        if host.at("path").str() == "/" && spec.at("persistentVolumeReclaimPolicy").str() == "Recycle" {
+            spec.at("persistentVolumeReclaimPolicy").forbidden("may not be 'recycle' for a hostPath mount of '/'");
+        }
+    }
+    let local = spec.at("local");
+    if local.is_set() {
+        local.at("path").require("");
+        pod::path_no_backsteps(local.at("path"));
+        if !spec.at("nodeAffinity").at("required").is_set() {
+            spec.at("nodeAffinity").required("Local volume requires node affinity");
+        }
+    }
+    let csi = spec.at("csi");
+    if csi.is_set() {
+        csi_driver_name(csi.at("driver"));
+        csi.at("volumeHandle").require("");
+    }
+    let nfs = spec.at("nfs");
+    if nfs.is_set() {
+        nfs.at("server").require("");
+        nfs.at("path").require("");
+        if !nfs.at("path").str().starts_with('/') {
+            nfs.at("path").invalid("must be an absolute path");
+        }
+    }
+}
+
+/// An update of a volume: its source stays.
+pub(super) fn volume_updated<'a>(new: At<'a>, old: At<'a>) {
+    volume_created(new);
+    let source = |field: &str| {
+        !matches!(
+            field,
+            "accessModes"
+                | "capacity"
+                | "claimRef"
+                | "persistentVolumeReclaimPolicy"
+                | "storageClassName"
+                | "mountOptions"
+                | "volumeMode"
+                | "nodeAffinity"
+                | "volumeAttributesClassName"
+        )
+    };
+    let (spec, before) = (new.at("spec"), old.at("spec"));
+    let fields = spec.entries().chain(before.entries()).map(|(field, _)| field);
+    if fields.filter(|field| source(field)).any(|field| !spec.at(field).same(before.at(field))) {
+        spec.at("persistentvolumesource").forbidden("spec.persistentvolumesource is immutable after creation");
+    }
+    spec.at("volumeMode").immutable(before.at("volumeMode"));
+    if before.at("nodeAffinity").is_set() {
+        spec.at("nodeAffinity").immutable(before.at("nodeAffinity"));
+    }
+}
+
+/// StorageClass.
+pub(super) fn class_created(class: At<'_>) {
+    class.at("provisioner").require("");
+    class.at("provisioner").text(|name| if name.is_empty() { Vec::new() } else { qualified(&name.to_lowercase()) });
+    let parameters = class.at("parameters");
+    if parameters.len() > 512 {
+        parameters.too_long_as("may not be more than 512 bytes");
+    }
+    for (key, _) in parameters.entries().filter(|(key, _)| key.is_empty()) {
+        parameters.invalid_as(key, "field can not be empty.");
+    }
+    class.at("reclaimPolicy").one_of(&["Delete", "Retain"]);
+    class.at("volumeBindingMode").required_one_of(&["Immediate", "WaitForFirstConsumer"]);
+}
+
+/// An update of a class: what it makes stays.
+pub(super) fn class_updated<'a>(new: At<'a>, old: At<'a>) {
+    class_created(new);
+    if !new.at("parameters").same(old.at("parameters")) {
+        new.at("parameters").forbidden("updates to parameters are forbidden.");
+    }
+    if !new.at("provisioner").same(old.at("provisioner")) {
+        new.at("provisioner").forbidden("updates to provisioner are forbidden.");
+    }
+    if !new.at("reclaimPolicy").same(old.at("reclaimPolicy")) {
+        new.at("reclaimPolicy").forbidden("updates to reclaimPolicy are forbidden.");
+    }
+    new.at("volumeBindingMode").immutable(old.at("volumeBindingMode"));
+}

@@ -1,0 +1,76 @@
+//! Containers that say nothing of their resources get what the namespace's LimitRanges say
+//! (`plugin/pkg/admission/limitranger`).
+
+use super::{LIMIT_RANGES, Operation, Plugin, Review, View};
+use crate::core::json;
+use async_trait::async_trait;
+use orch_api::StatusError;
+use serde_json::{Map, Value};
+
+const ANNOTATION: &str = "kubernetes.io/limit-ranger";
+
+/// The plugin `LimitRanger`: the defaults of type `Container`.
+pub struct LimitRanger;
+
+#[async_trait]
+impl Plugin for LimitRanger {
+    fn name(&self) -> &'static str {
+        "LimitRanger"
+    }
+
+    fn handles(&self, review: &Review<'_>) -> bool {
+        review.is("", "pods") && review.operation == Operation::Create
+    }
+
+    async fn mutate(&self, view: &View<'_>, review: &Review<'_>, pod: &mut Value) -> Result<bool, StatusError> {
+        let mut notes = Vec::new();
+        for range in view.all(&LIMIT_RANGES, &review.key.namespace).await? {
+            let range: Value = range.parse()?;
+            let (requests, limits) = defaults(&range);
+            for (list, word) in [("containers", "container"), ("initContainers", "init container")] {
+                if json::items(pod, &["spec", list]).is_empty() {
+                    continue;
+                }
+                for container in json::list_mut(pod, &["spec"], list) {
+                    notes.extend(complete(container, word, "requests", &requests));
+                    notes.extend(complete(container, word, "limits", &limits));
+                }
+            }
+        }
+        if notes.is_empty() {
+            return Ok(false);
+        }
+        let text = format!("LimitRanger plugin set: {}", notes.join("; "));
+        json::set(pod, &["metadata", "annotations", ANNOTATION], text);
+        Ok(true)
+    }
+}
+
+fn defaults(range: &Value) -> (Map<String, Value>, Map<String, Value>) {
+    let (mut requests, mut limits) = (Map::new(), Map::new());
+    for item in json::items(range, &["spec", "limits"]) {
+        if json::text(item, &["type"]) != "Container" {
+            continue;
+        }
+        for (field, into) in [("defaultRequest", &mut requests), ("default", &mut limits)] {
+            if let Some(Value::Object(values)) = item.get(field) {
+                into.extend(values.clone());
+            }
+        }
+    }
+    (requests, limits)
+}
+
+/// Fills in what is missing and says what that was.
+fn complete(container: &mut Value, word: &str, field: &str, defaults: &Map<String, Value>) -> Option<String> {
+    let mut set: Vec<&str> = Vec::new();
+    for (resource, quantity) in defaults {
+        if json::at(container, &["resources", field, resource]).is_none() {
+            json::set(container, &["resources", field, resource], quantity.clone());
+            set.push(resource);
+        }
+    }
+    let kind = field.trim_end_matches('s');
+    let name = json::text(container, &["name"]);
+    (!set.is_empty()).then(|| format!("{} {kind} for {word} {name}", set.join(", ")))
+}

@@ -1,0 +1,132 @@
+//! Every pod runs as a service account and finds its token (`plugin/pkg/admission/serviceaccount`).
+
+use super::{Operation, Plugin, Review, SERVICE_ACCOUNTS, View};
+use crate::core::json;
+use async_trait::async_trait;
+use orch_api::{Gvr, Key, StatusError};
+use serde_json::{Value, json};
+
+const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+const VOLUME_PREFIX: &str = "kube-api-access-";
+const MIRROR: &str = "kubernetes.io/config.mirror";
+/// A bound token lives an hour; it is read as valid for a year where clients do not reload it.
+const EXPIRATION_SECONDS: i64 = 3607;
+
+/// The plugin `ServiceAccount`.
+pub struct ServiceAccount;
+
+#[async_trait]
+impl Plugin for ServiceAccount {
+    fn name(&self) -> &'static str {
+        "ServiceAccount"
+    }
+
+    fn handles(&self, review: &Review<'_>) -> bool {
+        review.is("", "pods") && review.operation == Operation::Create
+    }
+
+    async fn mutate(&self, view: &View<'_>, review: &Review<'_>, pod: &mut Value) -> Result<bool, StatusError> {
+        if is_mirror(pod) {
+            return Ok(false);
+        }
+        if json::text(pod, &["spec", "serviceAccountName"]).is_empty() {
+            json::set(pod, &["spec", "serviceAccountName"], "default");
+        }
+        let account = account(view, review, pod).await?;
+        if automounts(&account, pod) {
+            mount_token(pod, || format!("{VOLUME_PREFIX}{}", view.chance().suffix(5)));
+        }
+        if json::items(pod, &["spec", "imagePullSecrets"]).is_empty() {
+            let names = json::items(&account, &["imagePullSecrets"]).iter().map(|s| json::text(s, &["name"]));
+            let secrets: Vec<Value> = names.map(|name| json!({"name": name})).collect();
+            if !secrets.is_empty() {
+                json::set(pod, &["spec", "imagePullSecrets"], secrets);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn validate(&self, view: &View<'_>, review: &Review<'_>, pod: &Value) -> Result<(), StatusError> {
+        if is_mirror(pod) {
+            return check_mirror(pod).map_err(|why| review.forbidden(pod, why));
+        }
+        if json::text(pod, &["spec", "serviceAccountName"]).is_empty() {
+            return Err(review.forbidden(pod, format!("no service account specified for pod {}", review.key)));
+        }
+        account(view, review, pod).await.map(drop)
+    }
+}
+
+fn is_mirror(pod: &Value) -> bool {
+    json::at(pod, &["metadata", "annotations"]).is_some_and(|a| a.get(MIRROR).is_some())
+}
+
+/// A mirror pod shows a pod that no API server admitted: it may name neither accounts nor secrets.
+fn check_mirror(pod: &Value) -> Result<(), &'static str> {
+    if !json::text(pod, &["spec", "serviceAccountName"]).is_empty() {
+        return Err("a mirror pod may not reference service accounts");
+    }
+    for volume in json::items(pod, &["spec", "volumes"]) {
+        if volume.get("secret").is_some() {
+            return Err("a mirror pod may not reference secrets");
+        }
+        let sources = json::items(volume, &["projected", "sources"]);
+        if sources.iter().any(|s| s.get("serviceAccountToken").is_some()) {
+            return Err("a mirror pod may not use ServiceAccountToken volume projections");
+        }
+    }
+    Ok(())
+}
+
+async fn account(view: &View<'_>, review: &Review<'_>, pod: &Value) -> Result<Value, StatusError> {
+    let namespace = &review.key.namespace;
+    let name = json::text(pod, &["spec", "serviceAccountName"]);
+    match view.find(&SERVICE_ACCOUNTS, &Key::new(namespace.clone(), name)).await? {
+        Some(found) => found.parse(),
+        None => {
+            let missing = StatusError::not_found(&Gvr::of("", "v1", "serviceaccount"), name);
+            let why = format!("error looking up service account {namespace}/{name}: {missing}");
+            Err(review.forbidden(pod, why))
+        }
+    }
+}
+
+fn automounts(account: &Value, pod: &Value) -> bool {
+    let of_pod = json::at(pod, &["spec", "automountServiceAccountToken"]).and_then(Value::as_bool);
+    let of_account = account.get("automountServiceAccountToken").and_then(Value::as_bool);
+    of_pod.or(of_account).unwrap_or(true)
+}
+
+/// Mounts the token into every container that has nothing else at its place.
+fn mount_token(pod: &mut Value, new_name: impl FnOnce() -> String) {
+    let volumes = json::items(pod, &["spec", "volumes"]);
+    let existing = volumes.iter().map(|v| json::text(v, &["name"])).find(|n| n.starts_with(VOLUME_PREFIX));
+    let had_volume = existing.is_some();
+    let name = existing.map_or_else(new_name, str::to_owned);
+    let mut mounted = false;
+    for list in ["initContainers", "containers"] {
+        if json::items(pod, &["spec", list]).is_empty() {
+            continue;
+        }
+        for container in json::list_mut(pod, &["spec"], list) {
+            let mounts = json::list_mut(container, &[], "volumeMounts");
+            if !mounts.iter().any(|m| json::text(m, &["mountPath"]) == MOUNT_PATH) {
+                mounts.push(json!({"name": name, "readOnly": true, "mountPath": MOUNT_PATH}));
+                mounted = true;
+            }
+        }
+    }
+    if mounted && !had_volume {
+        json::list_mut(pod, &["spec"], "volumes").push(token_volume(&name));
+    }
+}
+
+fn token_volume(name: &str) -> Value {
+    json!({"name": name, "projected": {"defaultMode": 420, "sources": [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": EXPIRATION_SECONDS}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [
+            {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
+        ]}},
+    ]}})
+}

@@ -1,0 +1,132 @@
+//! From a parsed body to an object of its kind: the right kind and version, known fields, right types
+//! (`endpoints/handlers/rest.go`, `runtime/serializer`).
+
+use super::Call;
+use orch_api::{
+    FieldError, Kind, Path, StatusError,
+    decode::{self, Conformed, DecodeError, Parsed},
+    schema::{self, Schema},
+};
+use orch_store::client::{FieldValidation, WriteOptions};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// What a body is supposed to be.
+#[derive(Clone, Copy)]
+pub struct Expected<'a> {
+    /// `apps/v1`
+    pub api_version: &'a str,
+    /// `Deployment`
+    pub kind: &'a str,
+    /// OpenAPI definition of the type.
+    pub definition: &'a str,
+}
+
+/// An object of the call's kind, pruned and type-checked, with its `apiVersion` and `kind`.
+pub fn object(call: &Call, body: Parsed, options: &WriteOptions) -> Result<Value, StatusError> {
+    let api_version = call.kind.gvk().api_version();
+    let expected = Expected { api_version: &api_version, kind: &call.kind.kind, definition: &call.kind.definition };
+    typed(call, expected, body, options)
+}
+
+/// An object of any kind that a subresource reads.
+pub fn typed(call: &Call, expected: Expected<'_>, body: Parsed, options: &WriteOptions) -> Result<Value, StatusError> {
+    let Parsed { mut value, duplicates } = body;
+    check_kind(expected, &mut value)?;
+    let version = version_of(expected.api_version);
+    let conformed = conform(&mut value, expected.definition).map_err(|e| e.refuse(version, expected.kind))?;
+    let parsed = Parsed { value, duplicates };
+    match options.field_validation {
+        FieldValidation::Ignore => {}
+        FieldValidation::Warn => {
+            for fault in decode::strict_faults(&parsed, &conformed) {
+                call.warnings.add(fault);
+            }
+        }
+        FieldValidation::Strict => {
+            if let Some(error) = decode::refuse_strict(&parsed, &conformed, version, expected.kind) {
+                return Err(error);
+            }
+        }
+    }
+    Ok(parsed.value)
+}
+
+/// The result of a patch as an object of the call's kind; its faults are those of the patch.
+pub fn patched(call: &Call, mut value: Value, options: &WriteOptions) -> Result<Value, StatusError> {
+    let shown = |value: &Value| value.to_string();
+    let refuse = |value: String, why: String| {
+        let error = FieldError::invalid(&Path::new("patch"), value, why);
+        StatusError::invalid("", "", "", &[error])
+    };
+    let api_version = call.kind.gvk().api_version();
+    let expected = Expected { api_version: &api_version, kind: &call.kind.kind, definition: &call.kind.definition };
+    check_kind(expected, &mut value)?;
+    let before = shown(&value);
+    let conformed = conform(&mut value, &call.kind.definition).map_err(|e| refuse(before.clone(), e.to_string()))?;
+    let parsed = Parsed { value, duplicates: Vec::new() };
+    let faults = decode::strict_faults(&parsed, &conformed);
+    match options.field_validation {
+        FieldValidation::Warn => faults.into_iter().for_each(|fault| call.warnings.add(fault)),
+        FieldValidation::Strict if !faults.is_empty() => {
+            return Err(refuse(before, format!("strict decoding error: {}", faults.join(", "))));
+        }
+        _ => {}
+    }
+    Ok(parsed.value)
+}
+
+/// The schema of a kind; one that keeps everything where the kind has none.
+pub fn schema_of(kind: &Kind) -> Arc<Schema> {
+    schema::builtin(&kind.definition).unwrap_or_default()
+}
+
+fn conform(value: &mut Value, definition: &str) -> Result<Conformed, DecodeError> {
+    match schema::builtin(definition) {
+        Some(schema) => decode::conform(value, &schema),
+        None => decode::conform(value, &Schema::default()),
+    }
+}
+
+/// A body without `apiVersion` and `kind` is taken for what the path serves; a wrong one is refused.
+fn check_kind(expected: Expected<'_>, value: &mut Value) -> Result<(), StatusError> {
+    let Some(map) = value.as_object_mut() else {
+        let found = match value {
+            Value::Array(_) => "array",
+            Value::String(_) => "string",
+            Value::Bool(_) => "bool",
+            Value::Number(_) => "number",
+            _ => "null",
+        };
+        return Err(StatusError::bad_request(format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go value of type \
+             struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
+        )));
+    };
+    let api_version = map.get("apiVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let kind = map.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let kind_is_right = kind.is_empty() || kind == expected.kind;
+    let version_is_right = api_version.is_empty() || api_version == expected.api_version;
+    if !kind_is_right {
+        let named = if api_version.is_empty() { expected.api_version } else { &api_version };
+        let why = format!("no kind {kind:?} is registered for version {named:?} in scheme \"orch\"");
+        let target = expected.kind;
+        let named = version_of(named);
+        return Err(StatusError::bad_request(format!(
+            "{kind} in version {named:?} cannot be handled as a {target}: {why}"
+        )));
+    }
+    if !version_is_right {
+        return Err(StatusError::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({})",
+            expected.api_version
+        )));
+    }
+    map.insert("apiVersion".into(), expected.api_version.into());
+    map.insert("kind".into(), expected.kind.into());
+    Ok(())
+}
+
+fn version_of(api_version: &str) -> &str {
+    api_version.split_once('/').map_or(api_version, |(_, version)| version)
+}

@@ -1,0 +1,302 @@
+//! [`Storage`]: the objects of every kind, in the watch cache and the backend under it. The one place that
+//! knows keys, conditions and how a failure of the store is said to a client.
+
+use futures::StreamExt;
+use orch_api::{Key, Kind, Reason, StatusError, field_selector, label_selector};
+use orch_store::{
+    Revision, Stored,
+    backend::{BackendError, Condition, Durability, Txn, Value, Write},
+    cache::{Filter, Position, ResourceCache, WatchCache, WatchStart},
+    client::{ListOptions, Page, ReadAt, WatchOptions, WatchStream},
+};
+use std::sync::Arc;
+
+use super::token::{self, Token};
+
+/// The objects of every kind. Cheap to clone.
+#[derive(Clone)]
+pub struct Storage {
+    cache: WatchCache,
+}
+
+/// What came of a conditional write.
+pub enum Written {
+    /// It happened: the object as it is now, or as it was last.
+    Done(Arc<Stored>),
+    /// The object changed meanwhile. Read again and decide anew.
+    Stale,
+}
+
+impl Storage {
+    /// Storage in a watch cache.
+    pub fn new(cache: WatchCache) -> Self {
+        Self { cache }
+    }
+
+    /// The watch cache, for whoever follows everything.
+    pub fn cache(&self) -> &WatchCache {
+        &self.cache
+    }
+
+    /// The newest state of an object, or `None` if there is none.
+    pub async fn find(&self, kind: &Kind, key: &Key) -> Result<Option<Arc<Stored>>, StatusError> {
+        self.resource(kind).get(key, ReadAt::Latest).await.map_err(|e| refuse(&e))
+    }
+
+    /// The newest state of an object; `404` if there is none.
+    pub async fn get(&self, kind: &Kind, key: &Key) -> Result<Arc<Stored>, StatusError> {
+        self.find(kind, key).await?.ok_or_else(|| StatusError::not_found(&kind.gvr(), &key.name))
+    }
+
+    /// An object as the cache knows it, and only if it does not the newest: for what admission looks up.
+    pub async fn lookup(&self, kind: &Kind, key: &Key) -> Result<Option<Arc<Stored>>, StatusError> {
+        match self.resource(kind).peek(key) {
+            Some(known) => Ok(Some(known)),
+            None => self.find(kind, key).await,
+        }
+    }
+
+    /// Every object of a kind in a namespace, or in all when it is empty, as the cache knows them.
+    pub async fn all(&self, kind: &Kind, namespace: &str) -> Result<Vec<Arc<Stored>>, StatusError> {
+        let snapshot = self.resource(kind).snapshot(ReadAt::Latest).await.map_err(|e| refuse(&e))?;
+        Ok(snapshot.iter((!namespace.is_empty()).then_some(namespace), None).cloned().collect())
+    }
+
+    /// A page of the objects that the options select.
+    pub async fn list(&self, kind: &Kind, options: &ListOptions) -> Result<Page, StatusError> {
+        let resource = self.resource(kind);
+        let filter = Selection::parse(kind, &options.labels, &options.fields)?;
+        let token = Token::parse(&options.continue_token)?;
+        let at = token.as_ref().map_or(options.revision, Token::read_at);
+        let snapshot = resource.snapshot(at).await.map_err(|e| match (&e, &token) {
+            (BackendError::Compacted { .. }, Some(_)) => StatusError::expired(token::TOO_OLD),
+            (BackendError::Compacted { .. }, None) => {
+                StatusError::expired("The resourceVersion for the provided list is too old.")
+            }
+            _ => refuse(&e),
+        })?;
+        let namespace = (!options.namespace.is_empty()).then_some(&*options.namespace);
+        let after = token.map(|t| t.position);
+        let Some(filter) = filter else {
+            let slice = snapshot.page(namespace, after.as_ref(), options.limit);
+            let continue_token = slice.next.map(|p| Token::new(snapshot.revision, p).encode()).unwrap_or_default();
+            let remaining = (!continue_token.is_empty()).then_some(slice.remaining as u64);
+            return Ok(Page { items: slice.items, revision: snapshot.revision, continue_token, remaining });
+        };
+        let limit = if options.limit == 0 { usize::MAX } else { options.limit };
+        let mut items = Vec::new();
+        let mut next = None;
+        for object in snapshot.iter(namespace, after.as_ref().map(|p| &p.key)) {
+            if !filter.matches(&resource, object) {
+                continue;
+            }
+            if items.len() == limit {
+                next = items.last().map(|last: &Arc<Stored>| Position { key: last.key.clone(), served: 0 });
+                break;
+            }
+            items.push(object.clone());
+        }
+        let continue_token = next.map(|p| Token::new(snapshot.revision, p).encode()).unwrap_or_default();
+        Ok(Page { items, revision: snapshot.revision, continue_token, remaining: None })
+    }
+
+    /// The events of the objects that the options select.
+    pub async fn watch(&self, kind: &Kind, options: &WatchOptions) -> Result<WatchStream, StatusError> {
+        let resource = self.resource(kind);
+        let filter = Selection::parse(kind, &options.labels, &options.fields)?.map(|selection| {
+            let resource = resource.clone();
+            Filter::new(move |object| selection.matches(&resource, object))
+        });
+        let start = match (options.initial_events, options.after) {
+            (true, None) => WatchStart::Initial(ReadAt::Latest),
+            (true, Some(revision)) => WatchStart::Initial(ReadAt::NotOlderThan(revision)),
+            (false, None) => WatchStart::State(ReadAt::Latest),
+            (false, Some(revision)) => WatchStart::After(revision),
+        };
+        let namespace = (!options.namespace.is_empty()).then_some(&*options.namespace);
+        let mut watcher = resource.watch(start, namespace, filter).map_err(|e| refuse(&e))?;
+        if options.bookmarks {
+            watcher = watcher.with_bookmarks();
+        }
+        if let Some(timeout) = options.timeout {
+            watcher = watcher.with_timeout(timeout);
+        }
+        Ok(watcher.map(|event| event.map_err(|e| refuse(&e))).boxed())
+    }
+
+    /// Stores a new object. `409` if the name is taken.
+    pub async fn insert(
+        &self,
+        kind: &Kind,
+        key: &Key,
+        value: Value,
+        dry_run: bool,
+    ) -> Result<Arc<Stored>, StatusError> {
+        if dry_run {
+            return match self.find(kind, key).await? {
+                Some(existing) => Err(taken(kind, key, Some(&existing))),
+                None => stored(&value, Revision(0)),
+            };
+        }
+        match self.commit(kind, key, Condition::Absent, Some(value.clone())).await {
+            Ok(revision) => stored(&value, revision),
+            Err(BackendError::Conflict { .. }) => {
+                let existing = self.find(kind, key).await?;
+                Err(taken(kind, key, existing.as_deref()))
+            }
+            Err(error) => Err(refuse(&error)),
+        }
+    }
+
+    /// Replaces an object, if it is still the one that was read.
+    pub async fn replace(
+        &self,
+        kind: &Kind,
+        old: &Stored,
+        value: Value,
+        dry_run: bool,
+    ) -> Result<Written, StatusError> {
+        if dry_run {
+            return stored(&value, old.revision).map(Written::Done);
+        }
+        match self.commit(kind, &old.key, Condition::At(old.revision), Some(value.clone())).await {
+            Ok(revision) => stored(&value, revision).map(Written::Done),
+            Err(BackendError::Conflict { .. }) => Ok(Written::Stale),
+            Err(error) => Err(refuse(&error)),
+        }
+    }
+
+    /// Removes an object, if it is still the one that was read.
+    pub async fn remove(&self, kind: &Kind, old: &Arc<Stored>, dry_run: bool) -> Result<Written, StatusError> {
+        if dry_run {
+            return Ok(Written::Done(old.clone()));
+        }
+        match self.commit(kind, &old.key, Condition::At(old.revision), None).await {
+            Ok(revision) => Ok(Written::Done(Arc::new(old.at_revision(revision)))),
+            Err(BackendError::Conflict { .. }) => Ok(Written::Stale),
+            Err(error) => Err(refuse(&error)),
+        }
+    }
+
+    /// The cache of a kind.
+    pub fn resource(&self, kind: &Kind) -> Arc<ResourceCache> {
+        let resource = self.cache.resource(&prefix(kind));
+        if !kind.selectable.is_empty() {
+            let selectable = kind.selectable.clone();
+            resource.register_fields(Arc::new(move |object| {
+                let Ok(json) = object.parse::<serde_json::Value>() else { return Default::default() };
+                field_selector::fields(&selectable, &json).into_iter().collect()
+            }));
+        }
+        resource
+    }
+
+    async fn commit(
+        &self,
+        kind: &Kind,
+        key: &Key,
+        condition: Condition,
+        value: Option<Value>,
+    ) -> Result<Revision, BackendError> {
+        let buffered = matches!(&*kind.kind, "Lease" | "Event");
+        let durability = if buffered { Durability::Buffered } else { Durability::Synced };
+        let write = Write { key: path(kind, key).into(), condition, value, durability };
+        self.cache.backend().commit(Txn { writes: vec![write] }).await
+    }
+}
+
+/// What every key of a kind begins with. Versions of a resource share it, and so do the two Event groups.
+pub fn prefix(kind: &Kind) -> String {
+    match (&*kind.group, &*kind.plural) {
+        ("", resource) | ("events.k8s.io", resource @ "events") => format!("/registry/{resource}/"),
+        (group, resource) => format!("/registry/{group}/{resource}/"),
+    }
+}
+
+/// The key of an object in the store.
+pub fn path(kind: &Kind, key: &Key) -> String {
+    format!("{}{key}", prefix(kind))
+}
+
+/// Label and field selectors of one request.
+struct Selection {
+    labels: Option<label_selector::Selector>,
+    fields: Option<field_selector::Selector>,
+}
+
+impl Selection {
+    /// Reads selectors; `None` when they select everything.
+    fn parse(kind: &Kind, labels: &str, fields: &str) -> Result<Option<Self>, StatusError> {
+        if labels.is_empty() && fields.is_empty() {
+            return Ok(None);
+        }
+        let labels = match labels {
+            "" => None,
+            text => Some(text.parse().map_err(|e: label_selector::ParseError| {
+                StatusError::bad_request(format!("unable to parse requirement: {e}"))
+            })?),
+        };
+        let fields = match fields {
+            "" => None,
+            text => Some(field_selector::Selector::parse(kind, text)?),
+        };
+        Ok(Some(Self { labels, fields }))
+    }
+
+    fn matches(&self, resource: &ResourceCache, object: &Stored) -> bool {
+        let label = |key: &str| object.meta.labels.get(key);
+        let field = |name: &str| match name {
+            "metadata.name" => &object.key.name,
+            "metadata.namespace" => &object.key.namespace,
+            name => resource.fields(object).get(name).unwrap_or_default(),
+        };
+        self.labels.as_ref().is_none_or(|s| s.matches(label)) && self.fields.as_ref().is_none_or(|s| s.matches(field))
+    }
+}
+
+/// A value as the revision that wrote it says it.
+fn stored(value: &Value, revision: Revision) -> Result<Arc<Stored>, StatusError> {
+    let json = if revision.0 == 0 { value.json.clone() } else { value.at(revision) };
+    Stored::from_json(json).map(Arc::new).map_err(StatusError::internal)
+}
+
+fn taken(kind: &Kind, key: &Key, existing: Option<&Stored>) -> StatusError {
+    let error = StatusError::already_exists(&kind.gvr(), &key.name);
+    match existing {
+        Some(existing) if existing.meta.deletion_timestamp.is_some() => {
+            let message = format!("object is being deleted: {}", error.message());
+            let again = StatusError::new(Reason::AlreadyExists, message);
+            error.details().cloned().map_or(again.clone(), |details| again.with_details(details))
+        }
+        _ => error,
+    }
+}
+
+/// A failure of the store as clients hear of it.
+pub fn refuse(error: &BackendError) -> StatusError {
+    match error {
+        BackendError::Compacted { requested, oldest } => {
+            StatusError::expired(format!("too old resource version: {requested} ({oldest})"))
+        }
+        BackendError::Future { requested, current } => too_large(*requested, *current),
+        BackendError::Unavailable(_) | BackendError::Closed => {
+            StatusError::new(Reason::ServiceUnavailable, error.to_string()).retry_after(1)
+        }
+        error => StatusError::internal(error),
+    }
+}
+
+fn too_large(requested: Revision, current: Revision) -> StatusError {
+    use orch_api::k8s_openapi::apimachinery::pkg::apis::meta::v1::{StatusCause, StatusDetails};
+    let cause = StatusCause {
+        reason: Some("ResourceVersionTooLarge".into()),
+        message: Some("Too large resource version".into()),
+        field: None,
+    };
+    let message = format!("Timeout: Too large resource version: {requested}, current: {current}");
+    StatusError::new(Reason::Timeout, message).with_details(StatusDetails {
+        causes: Some(vec![cause]),
+        retry_after_seconds: Some(1),
+        ..StatusDetails::default()
+    })
+}

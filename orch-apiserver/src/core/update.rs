@@ -1,0 +1,265 @@
+//! Update: from a changed object to a committed one (`endpoints/handlers/update.go`,
+//! `registry/generic/registry/store.go`, `registry/rest/update.go`). Replace, patch, apply and the
+//! subresources that change their object all come through [`Core::write`].
+
+use super::{
+    Answer, Call, Core, Verb,
+    create::{invalid, warn_repeated_owners},
+    decode, encode, json, managed, meta,
+    storage::Written,
+};
+use crate::admission::{Operation, Review};
+use orch_api::{FieldError, Key, Path, Scope, StatusError, decode::Parsed, defaults, strategy, validation};
+use orch_store::{Stored, client::WriteOptions};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Makes the new object from the live one; called again when the live one changed meanwhile.
+pub(crate) type Change<'a> = &'a (dyn Fn(&Value) -> Result<Value, StatusError> + Send + Sync);
+
+/// How a write treats what it was handed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mode {
+    /// The part of the object that the write may change.
+    pub part: Part,
+    /// Whether field owners were decided by apply already.
+    pub applied: bool,
+}
+
+/// The part of an object that a write may change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Everything but the status, where the kind has a status subresource.
+    #[default]
+    Main,
+    /// The status (and a little metadata).
+    Status,
+    /// Whatever the change did: for subresources that have checked it themselves.
+    Checked,
+}
+
+impl Core {
+    /// Replaces an object.
+    pub(crate) async fn update(
+        &self,
+        call: &Call,
+        body: Parsed,
+        options: &WriteOptions,
+    ) -> Result<Answer, StatusError> {
+        let body = self.decode_update(call, body, options)?;
+        if strategy::allows_create_on_update(&call.kind) && self.storage.find(&call.kind, &call.key).await?.is_none() {
+            self.authorize(call, Verb::Create)?;
+            let mut object = body;
+            meta::wipe(&mut object);
+            json::meta_mut(&mut object).remove("resourceVersion");
+            return self.create_named(call, object, false, options).await.map(Answer::created);
+        }
+        self.write(call, Mode::default(), options, &|_| Ok(body.clone())).await.map(Answer::object)
+    }
+
+    /// Replaces the status of an object.
+    pub(crate) async fn update_status(
+        &self,
+        call: &Call,
+        body: Parsed,
+        options: &WriteOptions,
+    ) -> Result<Answer, StatusError> {
+        let body = self.decode_update(call, body, options)?;
+        let mode = Mode { part: Part::Status, applied: false };
+        self.write(call, mode, options, &|_| Ok(body.clone())).await.map(Answer::object)
+    }
+
+    pub(crate) fn decode_update(
+        &self,
+        call: &Call,
+        body: Parsed,
+        options: &WriteOptions,
+    ) -> Result<Value, StatusError> {
+        let mut object = decode::object(call, body, options)?;
+        match call.kind.scope {
+            Scope::Namespaced => meta::ensure_namespace(&mut object, &call.key.namespace)?,
+            Scope::Cluster => meta::ensure_namespace(&mut object, "")?,
+        }
+        let own = json::meta(&object, "name");
+        if own.is_empty() {
+            return Err(StatusError::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                call.key.name
+            )));
+        }
+        if own != &*call.key.name {
+            return Err(StatusError::bad_request(format!(
+                "the name of the object ({own}) does not match the name on the URL ({})",
+                call.key.name
+            )));
+        }
+        warn_repeated_owners(call, &mut object);
+        defaults::apply(&call.kind, &mut object);
+        Ok(object)
+    }
+
+    /// Reads, changes and writes back until nobody else wrote in between.
+    pub(crate) async fn write(
+        &self,
+        call: &Call,
+        mode: Mode,
+        options: &WriteOptions,
+        change: Change<'_>,
+    ) -> Result<Arc<Stored>, StatusError> {
+        loop {
+            let Some(old) = self.storage.find(&call.kind, &call.key).await? else {
+                return Err(StatusError::not_found(&call.kind.gvr(), &call.key.name));
+            };
+            match self.write_once(call, mode, options, change, &old).await? {
+                Written::Done(stored) => return Ok(stored),
+                Written::Stale => continue,
+            }
+        }
+    }
+
+    async fn write_once(
+        &self,
+        call: &Call,
+        mode: Mode,
+        options: &WriteOptions,
+        change: Change<'_>,
+        stored: &Arc<Stored>,
+    ) -> Result<Written, StatusError> {
+        let old: Value = stored.parse()?;
+        let mut new = change(&old)?;
+        check_uid(call, &old, &new)?;
+        check_version(call, stored, &mut new)?;
+        let now = self.ambient.clock.now();
+        if !mode.applied {
+            managed::updated(call, &old, &mut new, options, now);
+        }
+        let key = &call.key;
+        let review = Review { call, key, operation: Operation::Update, old: Some(&old), dry_run: options.dry_run };
+        if self.admission.mutate(self, &review, &mut new).await? {
+            defaults::apply(&call.kind, &mut new);
+        }
+        keep_system_fields(&old, &mut new);
+        let errors = match mode.part {
+            Part::Main => {
+                strategy::prepare_update(&call.kind, &mut new, &old);
+                validation::update(&call.kind, &new, &old)
+            }
+            Part::Status => {
+                strategy::prepare_status_update(&call.kind, &mut new, &old);
+                validation::status_update(&call.kind, &new, &old)
+            }
+            Part::Checked => Vec::new(),
+        };
+        let mut held = self.services.begin_update(call, &old, &mut new)?;
+        if !errors.is_empty() {
+            return Err(invalid(call, key, &errors));
+        }
+        if mode.part == Part::Main {
+            for warning in strategy::warnings(&call.kind, &new, Some(&old)) {
+                call.warnings.add(warning);
+            }
+        }
+        managed::settle(&old, &mut new);
+        self.admission.validate(self, &review, &new).await?;
+        if deletes(&old, &new) {
+            let written = self.storage.remove(&call.kind, stored, options.dry_run).await?;
+            if let (Written::Done(_), false) = (&written, options.dry_run) {
+                self.after_delete(call, &old);
+            }
+            return answer_with(written, &new, stored);
+        }
+        if new == old {
+            return Ok(Written::Done(stored.clone()));
+        }
+        let written = self.storage.replace(&call.kind, stored, encode::encode(&new)?, options.dry_run).await?;
+        if matches!(written, Written::Done(_)) && !options.dry_run {
+            held.keep();
+        }
+        Ok(written)
+    }
+}
+
+/// The answer to an update that took the last finalizer away is the object of the request.
+fn answer_with(written: Written, new: &Value, stored: &Stored) -> Result<Written, StatusError> {
+    match written {
+        Written::Stale => Ok(Written::Stale),
+        Written::Done(_) => {
+            let json = encode::encode(new)?.at(stored.revision);
+            Stored::from_json(json).map(Arc::new).map(Written::Done).map_err(StatusError::internal)
+        }
+    }
+}
+
+/// Whether the update of an object that waits for deletion sets it free (`ShouldDeleteDuringUpdate`).
+fn deletes(old: &Value, new: &Value) -> bool {
+    let waits = json::items(new, &["metadata", "finalizers"]).is_empty()
+        && json::items(new, &["spec", "finalizers"]).is_empty()
+        && !json::meta(old, "deletionTimestamp").is_empty();
+    waits && json::integer(old, &["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0) == 0
+}
+
+/// A write that names a UID is meant for that object alone.
+fn check_uid(call: &Call, old: &Value, new: &Value) -> Result<(), StatusError> {
+    let (asked, actual) = (json::meta(new, "uid"), json::meta(old, "uid"));
+    if asked.is_empty() || asked == actual {
+        return Ok(());
+    }
+    let gvr = call.kind.gvr();
+    let key = super::storage::path(&call.kind, &call.key);
+    Err(StatusError::conflict(
+        &gvr,
+        &call.key.name,
+        format_args!(
+            "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: \
+             Precondition failed: UID in precondition: {asked}, UID in object meta: {actual}"
+        ),
+    ))
+}
+
+/// The optimistic lock: an absent version writes unconditionally where the kind allows it.
+fn check_version(call: &Call, stored: &Stored, new: &mut Value) -> Result<(), StatusError> {
+    let asked = json::meta(new, "resourceVersion");
+    let gvr = call.kind.gvr();
+    match asked {
+        "" | "0" if strategy::allows_unconditional_update(&call.kind) => {}
+        "" | "0" => {
+            let path = Path::new("metadata").child("resourceVersion");
+            let error = FieldError::invalid(&path, 0, "must be specified for an update");
+            return Err(StatusError::invalid(&gvr.group, &gvr.resource, &call.key.name, &[error]));
+        }
+        asked => match asked.parse::<u64>() {
+            Ok(revision) if revision == stored.revision.0 => {}
+            Ok(_) => return Err(StatusError::stale(&gvr, &call.key.name)),
+            Err(_) => {
+                let path = Path::new("metadata").child("resourceVersion");
+                let why = format!("strconv.ParseUint: parsing {asked:?}: invalid syntax");
+                let error = FieldError::invalid(&path, asked, why);
+                return Err(StatusError::invalid(&gvr.group, &gvr.resource, &call.key.name, &[error]));
+            }
+        },
+    }
+    let current = stored.revision.to_string();
+    json::meta_mut(new).insert("resourceVersion".into(), current.into());
+    Ok(())
+}
+
+/// What a client leaves out of the metadata stays as it is; the generation is the server's alone.
+fn keep_system_fields(old: &Value, new: &mut Value) {
+    let Some(Value::Object(old)) = old.get("metadata") else { return };
+    let meta = json::meta_mut(new);
+    for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        if let (Some(value), None | Some(Value::Null)) = (old.get(field), meta.get(field)) {
+            meta.insert(field.into(), value.clone());
+        }
+    }
+    match old.get("generation") {
+        Some(generation) => meta.insert("generation".into(), generation.clone()),
+        None => meta.remove("generation"),
+    };
+    meta.remove("selfLink");
+}
+
+/// The key of an object that a body names inside the namespace of a call.
+pub(crate) fn key_of(call: &Call, object: &Value) -> Key {
+    Key::new(call.key.namespace.clone(), json::meta(object, "name"))
+}

@@ -1,0 +1,164 @@
+//! Content negotiation: which form of an answer the client accepts, and in which form a body came
+//! (`apiserver/pkg/endpoints/handlers/negotiation`).
+
+use http::{HeaderMap, header};
+use orch_api::{Reason, StatusError};
+
+const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Media {
+    /// The encoding.
+    pub encoding: Encoding,
+    /// The form that objects take.
+    pub form: Form,
+    /// Whether JSON is indented for people.
+    pub pretty: bool,
+}
+
+/// How bytes spell an object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// `application/json`
+    #[default]
+    Json,
+    /// `application/yaml`
+    Yaml,
+}
+
+impl Encoding {
+    /// The `Content-Type` of an answer.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Yaml => "application/yaml",
+        }
+    }
+}
+
+/// What is made of an object before it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// The object itself.
+    #[default]
+    Object,
+    /// `meta.k8s.io/v1 Table`
+    Table,
+    /// `meta.k8s.io/v1 PartialObjectMetadata`
+    Partial,
+    /// `meta.k8s.io/v1 PartialObjectMetadataList`
+    PartialList,
+}
+
+impl Media {
+    /// Chooses among what the client accepts. `collection` says whether the answer is a list.
+    pub fn accepted(headers: &HeaderMap, pretty: Option<&str>) -> Result<Self, StatusError> {
+        let pretty = match pretty {
+            Some(word) => !matches!(word, "0" | "false"),
+            None => false,
+        };
+        let accept = header_text(headers, header::ACCEPT);
+        if accept.trim().is_empty() {
+            return Ok(Self { pretty, ..Self::default() });
+        }
+        let mut refused_conversion = None;
+        for clause in accept.split(',') {
+            let mut parts = clause.split(';').map(str::trim);
+            let Some(encoding) = encoding(parts.next().unwrap_or_default()) else { continue };
+            match form(parts) {
+                Some(form) => return Ok(Self { encoding, form, pretty }),
+                None => refused_conversion = Some(clause),
+            }
+        }
+        let _ = refused_conversion;
+        Err(StatusError::new(Reason::NotAcceptable, format!("only the following media types are accepted: {ACCEPTED}")))
+    }
+
+    /// The bare JSON form, which errors fall back to.
+    pub fn json() -> Self {
+        Self::default()
+    }
+}
+
+/// How a body came. An absent `Content-Type` means JSON.
+pub fn body_encoding(headers: &HeaderMap) -> Result<Encoding, StatusError> {
+    match content_type(headers).as_str() {
+        "" | "application/json" => Ok(Encoding::Json),
+        "application/yaml" | "text/yaml" | "application/x-yaml" => Ok(Encoding::Yaml),
+        _ => Err(unsupported(ACCEPTED)),
+    }
+}
+
+/// The media type of a body without its parameters.
+pub fn content_type(headers: &HeaderMap) -> String {
+    let text = header_text(headers, header::CONTENT_TYPE);
+    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// `415` with the list of what would have been understood.
+pub fn unsupported(accepted: &str) -> StatusError {
+    StatusError::new(
+        Reason::UnsupportedMediaType,
+        format!("the body of the request was in an unknown format - accepted media types include: {accepted}"),
+    )
+}
+
+/// A header as text; empty when it is absent or not text.
+pub fn header_text(headers: &HeaderMap, name: header::HeaderName) -> String {
+    let values: Vec<&str> = headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).collect();
+    values.join(",")
+}
+
+fn encoding(media_type: &str) -> Option<Encoding> {
+    match media_type {
+        "application/json" | "*/*" | "application/*" => Some(Encoding::Json),
+        "application/yaml" => Some(Encoding::Yaml),
+        _ => None,
+    }
+}
+
+fn form<'a>(parameters: impl Iterator<Item = &'a str>) -> Option<Form> {
+    let (mut target, mut group, mut version) = ("", "", "");
+    for parameter in parameters {
+        match parameter.split_once('=') {
+            Some(("as", value)) => target = value,
+            Some(("g", value)) => group = value,
+            Some(("v", value)) => version = value,
+            _ => {}
+        }
+    }
+    if target.is_empty() {
+        return Some(Form::Object);
+    }
+    if group != "meta.k8s.io" || !matches!(version, "v1" | "v1beta1") {
+        return None;
+    }
+    match target {
+        "Table" => Some(Form::Table),
+        "PartialObjectMetadata" => Some(Form::Partial),
+        "PartialObjectMetadataList" => Some(Form::PartialList),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(accept: &str, expected: Option<Form>) {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, accept.parse().unwrap());
+        assert_eq!(Media::accepted(&headers, None).ok().map(|m| m.form), expected, "{accept}");
+    }
+
+    #[test]
+    fn the_first_acceptable_clause_wins() {
+        check("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Some(Form::Table));
+        check("application/vnd.kubernetes.protobuf,application/json", Some(Form::Object));
+        check("application/json;as=Table;g=example.com;v=v1,application/json", Some(Form::Object));
+        check("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Some(Form::PartialList));
+        check("text/html", None);
+        check("*/*", Some(Form::Object));
+    }
+}

@@ -1,0 +1,78 @@
+//! [`Registry`]: which kinds the server serves. Built-in kinds stand in it from the start; custom kinds come
+//! and go while the server runs.
+
+use arc_swap::ArcSwap;
+use orch_api::{Gvk, Gvr, Kind, kinds};
+use std::{collections::HashMap, sync::Arc};
+
+/// The served kinds, readable without a lock.
+pub struct Registry {
+    table: ArcSwap<Table>,
+}
+
+#[derive(Clone, Default)]
+struct Table {
+    by_resource: HashMap<Gvr, Arc<Kind>>,
+    by_kind: HashMap<Gvk, Arc<Kind>>,
+    ordered: Vec<Arc<Kind>>,
+}
+
+impl Registry {
+    /// The kinds of Kubernetes itself.
+    pub fn builtin() -> Self {
+        let mut table = Table::default();
+        for kind in kinds::all() {
+            table.insert(Arc::new(kind.clone()));
+        }
+        Self { table: ArcSwap::from_pointee(table) }
+    }
+
+    /// The kind that a resource serves.
+    pub fn find(&self, resource: &Gvr) -> Option<Arc<Kind>> {
+        self.table.load().by_resource.get(resource).cloned()
+    }
+
+    /// The kind of that group, version and name.
+    pub fn by_kind(&self, kind: &Gvk) -> Option<Arc<Kind>> {
+        self.table.load().by_kind.get(kind).cloned()
+    }
+
+    /// Every kind, in the order in which it was added.
+    pub fn all(&self) -> Vec<Arc<Kind>> {
+        self.table.load().ordered.clone()
+    }
+
+    /// Serves one more kind, or a new shape of one.
+    pub fn insert(&self, kind: Arc<Kind>) {
+        self.table.rcu(|table| {
+            let mut table = Table::clone(table);
+            table.insert(kind.clone());
+            table
+        });
+    }
+
+    /// Stops serving a kind.
+    pub fn remove(&self, resource: &Gvr) {
+        self.table.rcu(|table| {
+            let mut table = Table::clone(table);
+            table.remove(resource);
+            table
+        });
+    }
+}
+
+impl Table {
+    fn insert(&mut self, kind: Arc<Kind>) {
+        self.remove(&kind.gvr());
+        self.by_resource.insert(kind.gvr(), kind.clone());
+        self.by_kind.insert(kind.gvk(), kind.clone());
+        self.ordered.push(kind);
+    }
+
+    fn remove(&mut self, resource: &Gvr) {
+        if let Some(old) = self.by_resource.remove(resource) {
+            self.by_kind.remove(&old.gvk());
+            self.ordered.retain(|kind| !Arc::ptr_eq(kind, &old));
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! [`PodFacts`]: what controllers look at in many pods, read once per revision.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, Toleration};
+use orch_api::{Gvr, Object};
+use orch_runtime::view::{Facts, Known};
+use orch_store::Stored;
+use serde::Deserialize;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A few facts of a pod.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PodFacts {
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// The node, empty while unscheduled.
+    pub node: Box<str>,
+    /// Since when it is ready; `None` when it is not.
+    pub ready_since: Option<Timestamp>,
+    /// `controller.kubernetes.io/pod-deletion-cost`
+    pub deletion_cost: i32,
+    /// The most restarts of any of its containers.
+    pub restarts: i32,
+    /// Its addresses.
+    pub ips: Box<[Box<str>]>,
+    /// `spec.hostname`
+    pub hostname: Box<str>,
+    /// `spec.subdomain`
+    pub subdomain: Box<str>,
+    /// The named ports of its containers and of its sidecars.
+    pub ports: Box<[NamedPort]>,
+    /// The tolerations that speak of `NoExecute`.
+    pub tolerations: Box<[Toleration]>,
+}
+
+/// A named container port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamedPort {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its number.
+    pub port: i32,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: Box<str>,
+}
+
+/// Where a pod is in its life, in the order in which pods are given up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Accepted, not all containers run.
+    #[default]
+    Pending,
+    /// The node cannot be asked.
+    Unknown,
+    /// Bound to a node and begun.
+    Running,
+    /// All containers ended well.
+    Succeeded,
+    /// All containers ended, one of them badly.
+    Failed,
+}
+
+impl PodFacts {
+    /// Whether all containers have ended for good.
+    pub fn is_finished(&self) -> bool {
+        self.phase >= Phase::Succeeded
+    }
+
+    /// Whether it is ready.
+    pub fn is_ready(&self) -> bool {
+        self.ready_since.is_some()
+    }
+}
+
+/// Whether a pod counts as a replica: neither finished nor being deleted.
+pub fn is_active(pod: &Known<PodFacts>) -> bool {
+    !pod.facts.is_finished() && !pod.stored.meta.is_deleting()
+}
+
+/// The index of pods without a managing controller, by namespace.
+pub const ORPHANS: &str = "orphans";
+
+/// Files pods without a managing controller under their namespace.
+pub fn orphan_index(stored: &Stored) -> Vec<Arc<str>> {
+    if stored.controller().is_none() { vec![stored.key.namespace.clone()] } else { Vec::new() }
+}
+
+impl Facts for PodFacts {
+    fn gvr() -> Gvr {
+        Pod::gvr()
+    }
+
+    fn of(stored: &Stored) -> Self {
+        stored.parse::<Lite>().map(Self::from).unwrap_or_default()
+    }
+}
+
+impl From<Lite> for PodFacts {
+    fn from(Lite { metadata, spec, status }: Lite) -> Self {
+        let ready = status.conditions.iter().find(|c| c.kind == "Ready" && c.status == "True");
+        let sidecars = spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
+        let cost = metadata.annotations.get("controller.kubernetes.io/pod-deletion-cost");
+        let mut ips: Vec<Box<str>> = status.pod_ips.iter().map(|ip| ip.ip.as_str().into()).collect();
+        if ips.is_empty() && !status.pod_ip.is_empty() {
+            ips.push(status.pod_ip.as_str().into());
+        }
+        Self {
+            phase: match status.phase.as_str() {
+                "Running" => Phase::Running,
+                "Succeeded" => Phase::Succeeded,
+                "Failed" => Phase::Failed,
+                "Unknown" => Phase::Unknown,
+                _ => Phase::Pending,
+            },
+            node: spec.node_name.into(),
+            ready_since: ready.map(|c| c.last_transition_time.unwrap_or(Timestamp::UNIX_EPOCH)),
+            deletion_cost: cost.and_then(|c| c.parse().ok()).unwrap_or(0),
+            restarts: status.container_statuses.iter().map(|c| c.restart_count).max().unwrap_or(0),
+            ips: ips.into(),
+            hostname: spec.hostname.into(),
+            subdomain: spec.subdomain.into(),
+            ports: spec.containers.iter().chain(sidecars).flat_map(|c| &c.ports).filter_map(named).collect(),
+            tolerations: spec.tolerations.into_iter().filter(is_of_no_execute).collect(),
+        }
+    }
+}
+
+fn named(port: &LitePort) -> Option<NamedPort> {
+    let protocol = if port.protocol.is_empty() { "TCP" } else { &port.protocol };
+    let named = NamedPort { name: port.name.as_str().into(), port: port.container_port, protocol: protocol.into() };
+    (!port.name.is_empty()).then_some(named)
+}
+
+fn is_of_no_execute(toleration: &Toleration) -> bool {
+    matches!(toleration.effect.as_deref(), None | Some("" | "NoExecute"))
+}
+
+/// The part of a pod's JSON that is read.
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Lite {
+    metadata: LiteMeta,
+    spec: LiteSpec,
+    status: LiteStatus,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct LiteMeta {
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct LiteSpec {
+    node_name: String,
+    hostname: String,
+    subdomain: String,
+    containers: Vec<LiteContainer>,
+    init_containers: Vec<LiteContainer>,
+    tolerations: Vec<Toleration>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct LiteContainer {
+    ports: Vec<LitePort>,
+    restart_policy: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct LitePort {
+    name: String,
+    container_port: i32,
+    protocol: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct LiteStatus {
+    phase: String,
+    conditions: Vec<LiteCondition>,
+    #[serde(rename = "podIP")]
+    pod_ip: String,
+    #[serde(rename = "podIPs")]
+    pod_ips: Vec<LiteIp>,
+    container_statuses: Vec<LiteContainerStatus>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct LiteCondition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    last_transition_time: Option<Timestamp>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct LiteIp {
+    ip: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct LiteContainerStatus {
+    restart_count: i32,
+}

@@ -1,0 +1,8 @@
+//! What several controllers need: facts of pods, selectors, owner references.
+
+pub mod facts;
+pub mod owner;
+pub mod selector;
+pub mod time;
+
+pub use facts::{Phase, PodFacts};

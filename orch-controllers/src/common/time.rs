@@ -1,0 +1,14 @@
+//! Small arithmetic on timestamps.
+
+use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+/// The moment so many seconds later; the end of time if there is none.
+pub fn plus_seconds(at: Timestamp, seconds: i64) -> Timestamp {
+    at.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
+
+/// How long until a moment; zero if it has passed.
+pub fn until(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
+}

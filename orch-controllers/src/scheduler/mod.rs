@@ -1,0 +1,132 @@
+//! The scheduler: gives every pod a node.
+//!
+//! ```text
+//! informers ─► State (cluster array, queue) ─► decide: pure ─► Work ─► bind | status and event
+//! ```
+//!
+//! One task owns the state. Events and decisions take turns in it, so a decision sees every event that came
+//! before it and nothing is copied or locked; bindings run beside it, and a pod counts on its node from the
+//! moment it is chosen.
+
+mod bind;
+pub mod cycle;
+pub mod plugins;
+pub mod queue;
+pub mod state;
+#[cfg(test)]
+mod tests;
+
+pub use cycle::{Decision, Refusal};
+pub use orch_runtime::scheduler::Profile;
+pub use plugins::default_profile;
+
+use bind::Binder;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use orch_runtime::scheduler::PodInfo;
+use orch_store::{Ambient, Informers, informer::Delta};
+use state::{State, Work};
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+/// After this many decisions other tasks get a turn.
+const DECISIONS_PER_TURN: usize = 16;
+
+/// Schedules pods until the ambience stops. Profiles are chosen by `spec.schedulerName`.
+pub async fn run(profiles: Vec<Profile>, informers: Informers, ambient: Ambient) {
+    let (pods, nodes) = (informers.of::<Pod>(), informers.of::<Node>());
+    let mut feeds = Feeds { pods: pods.subscribe(), nodes: nodes.subscribe() };
+    pods.synced().await;
+    nodes.synced().await;
+    let mut state = State::new(profiles, ambient.chance.child("scheduler"));
+    let mut binder = Binder::new(informers, &ambient);
+    loop {
+        feeds.drain(&mut state, &ambient);
+        binder.drain(&mut state, &ambient);
+        for _ in 0..DECISIONS_PER_TURN {
+            if binder.is_full() {
+                break;
+            }
+            match state.step(ambient.clock.now()) {
+                Some(Work::Bind(assumed)) => binder.bind(assumed),
+                Some(Work::Refuse(pod, refusal)) => binder.refuse(&pod, refusal),
+                None => {
+                    if !wait(&mut feeds, &mut binder, &mut state, &ambient).await {
+                        return;
+                    }
+                    break;
+                }
+            }
+        }
+        if binder.is_full() {
+            binder.finished(&mut state, &ambient).await;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits until something happens or a deadline of the queue comes. False when the informers are gone.
+async fn wait(feeds: &mut Feeds, binder: &mut Binder, state: &mut State, ambient: &Ambient) -> bool {
+    let now = ambient.clock.now();
+    let next = state.queue().next_deadline().map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+    let deadline = async {
+        match next {
+            Some(after) => tokio::time::sleep(after).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        delta = feeds.pods.recv() => match delta {
+            Some(delta) => pod_changed(state, &delta, ambient),
+            None => return false,
+        },
+        delta = feeds.nodes.recv() => match delta {
+            Some(delta) => node_changed(state, &delta, ambient),
+            None => return false,
+        },
+        () = binder.finished(state, ambient) => {}
+        () = deadline => {}
+    }
+    true
+}
+
+struct Feeds {
+    pods: UnboundedReceiver<Delta>,
+    nodes: UnboundedReceiver<Delta>,
+}
+
+impl Feeds {
+    fn drain(&mut self, state: &mut State, ambient: &Ambient) {
+        while let Ok(delta) = self.nodes.try_recv() {
+            node_changed(state, &delta, ambient);
+        }
+        while let Ok(delta) = self.pods.try_recv() {
+            pod_changed(state, &delta, ambient);
+        }
+    }
+}
+
+fn pod_changed(state: &mut State, delta: &Delta, ambient: &Ambient) {
+    let now = ambient.clock.now();
+    // A name that was taken over by another object is a deletion first.
+    if let Some(old) = &delta.old
+        && delta.new.as_ref().is_none_or(|new| new.meta.uid != old.meta.uid)
+    {
+        state.pod_gone(&old.meta.uid, now);
+    }
+    match delta.new.as_ref().map(|new| PodInfo::read(new)) {
+        Some(Ok(pod)) => state.pod_set(pod, now),
+        Some(Err(error)) => tracing::error!(%error, "a pod cannot be read"),
+        None => {}
+    }
+}
+
+fn node_changed(state: &mut State, delta: &Delta, ambient: &Ambient) {
+    match (&delta.old, &delta.new) {
+        (_, Some(new)) => match new.decode::<Node>() {
+            Ok(node) => state.node_set(&node, ambient.clock.now()),
+            Err(error) => tracing::error!(%error, "a node cannot be read"),
+        },
+        (Some(old), None) => state.node_gone(&old.key.name),
+        (None, None) => {}
+    }
+}

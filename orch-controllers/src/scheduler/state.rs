@@ -1,0 +1,207 @@
+//! [`State`]: everything the scheduler knows. Synchronous: events go in, decisions come out.
+
+use super::{
+    cycle::{Decision, Refusal, decide},
+    queue::Queue,
+};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+use orch_runtime::scheduler::{Cluster, ClusterEvent, Cycle, Hint, NodeInfo, PodInfo, Profile, Queued, Rejection};
+use orch_store::Chance;
+use std::sync::Arc;
+
+/// Everything the scheduler knows.
+pub struct State {
+    profiles: Vec<Arc<Profile>>,
+    cluster: Cluster,
+    queue: Queue,
+    /// Where the next search over the nodes begins.
+    start: usize,
+    chance: Chance,
+}
+
+/// What is to be done for a pod.
+pub enum Work {
+    /// It is counted on the node already; bind it.
+    Bind(Assumed),
+    /// It waits; tell its status and the user why.
+    Refuse(Arc<PodInfo>, Refusal),
+}
+
+/// A pod that counts on a node before it is bound to it.
+pub struct Assumed {
+    /// The pod as it was popped.
+    pub queued: Queued,
+    /// Where it goes.
+    pub node: Arc<str>,
+    /// Who binds it.
+    pub profile: Arc<Profile>,
+}
+
+impl State {
+    /// Knows nothing yet. All profiles order the queue with the first one's plugin, as kube-scheduler requires.
+    pub fn new(profiles: Vec<Profile>, chance: Chance) -> Self {
+        let profiles: Vec<Arc<Profile>> = profiles.into_iter().map(Arc::new).collect();
+        let sort = profiles.first().and_then(|p| p.points.queue_sort.clone());
+        let order = move |a: &Queued, b: &Queued| sort.as_ref().map_or(a.since.cmp(&b.since), |s| s.compare(a, b));
+        Self { profiles, cluster: Cluster::default(), queue: Queue::new(Arc::new(order)), start: 0, chance }
+    }
+
+    /// The nodes with their pods.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The pods that wait.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// A node appeared or changed.
+    pub fn node_set(&mut self, node: &Node, now: Timestamp) {
+        let old = self.cluster.set_node(node);
+        let Some(new) = node.metadata.name.as_deref().and_then(|n| self.cluster.node(n)) else { return };
+        match old {
+            None => wake(&self.profiles, &mut self.queue, now, &ClusterEvent::NodeAdded(new)),
+            Some(old) if changed(&old, new) => {
+                wake(&self.profiles, &mut self.queue, now, &ClusterEvent::NodeUpdated(&old, new));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// A node is gone.
+    pub fn node_gone(&mut self, name: &str) {
+        self.cluster.remove_node(name);
+    }
+
+    /// A pod appeared or changed.
+    pub fn pod_set(&mut self, pod: PodInfo, now: Timestamp) {
+        let pod = Arc::new(pod);
+        if pod.ended || (pod.deleting && pod.node.is_empty()) {
+            self.pod_gone(&pod.uid, now);
+        } else if !pod.node.is_empty() {
+            self.queue.remove(&pod.uid);
+            let node = pod.node.clone();
+            self.cluster.set_pod(pod, &node);
+        } else if !self.cluster.holds(&pod.uid) {
+            self.pending_pod_set(pod, now);
+        }
+    }
+
+    /// A pod is gone, or takes nothing any more.
+    pub fn pod_gone(&mut self, uid: &str, now: Timestamp) {
+        self.queue.remove(uid);
+        if let Some((pod, _)) = self.cluster.remove_pod(uid) {
+            wake(&self.profiles, &mut self.queue, now, &ClusterEvent::PodFreed(&pod));
+        }
+    }
+
+    /// Decides for the next pod, if one is due.
+    pub fn step(&mut self, now: Timestamp) -> Option<Work> {
+        let queued = self.queue.pop(now)?;
+        let profile = self.profile(&queued.pod)?.clone();
+        match decide(&profile, &queued.pod, &self.cluster, &mut self.start, &self.chance) {
+            Decision::Node(node) => {
+                let assumed = PodInfo { node: node.clone(), ..(*queued.pod).clone() };
+                self.cluster.set_pod(Arc::new(assumed), &node);
+                match reserve(&profile, &queued.pod, &node) {
+                    Ok(()) => Some(Work::Bind(Assumed { queued, node, profile })),
+                    Err((plugin, rejection)) => {
+                        self.cluster.remove_pod(&queued.pod.uid);
+                        let message = rejection.reasons.join(", ");
+                        Some(self.refuse(queued, Refusal { message, plugins: vec![plugin], nominated: None }, now))
+                    }
+                }
+            }
+            Decision::Refused(refusal) => Some(self.refuse(queued, refusal, now)),
+        }
+    }
+
+    /// The binding failed: the pod takes nothing and, if it still waits, is tried again after a while.
+    pub fn unbind(&mut self, assumed: Assumed, still_pending: bool, now: Timestamp) {
+        unreserve(&assumed.profile, &assumed.queued.pod, &assumed.node);
+        if let Some((pod, _)) = self.cluster.remove_pod(&assumed.queued.pod.uid) {
+            wake(&self.profiles, &mut self.queue, now, &ClusterEvent::PodFreed(&pod));
+        }
+        if still_pending {
+            self.queue.add_backoff(assumed.queued, now);
+        }
+    }
+
+    fn refuse(&mut self, queued: Queued, refusal: Refusal, now: Timestamp) -> Work {
+        let pod = queued.pod.clone();
+        self.queue.add_waiting(queued, refusal.plugins.clone(), now);
+        Work::Refuse(pod, refusal)
+    }
+
+    fn pending_pod_set(&mut self, pod: Arc<PodInfo>, now: Timestamp) {
+        let Some(profile) = self.profile(&pod).cloned() else { return };
+        let gated = profile.points.pre_enqueue.iter().any(|p| p.pre_enqueue(&pod).is_err());
+        match self.queue.get(&pod.uid).cloned() {
+            None if gated => self.queue.add_gated(pod, now),
+            None => self.queue.add(pod, now),
+            Some(_) if gated => self.queue.refresh(pod),
+            Some(old) => {
+                let was_gated = self.queue.is_gated(&pod.uid);
+                self.queue.refresh(pod.clone());
+                let event = ClusterEvent::PodUpdated(&old, &pod);
+                if was_gated
+                    || (matters(&old, &pod)
+                        && self.queue.rejected_by(&pod.uid).iter().any(|name| hint(&profile, name, &pod, &event)))
+                {
+                    self.queue.release(&pod.uid, now);
+                }
+            }
+        }
+    }
+
+    fn profile(&self, pod: &PodInfo) -> Option<&Arc<Profile>> {
+        self.profiles.iter().find(|p| p.scheduler == pod.scheduler)
+    }
+}
+
+/// Moves the waiting pods that the event can help.
+fn wake(profiles: &[Arc<Profile>], queue: &mut Queue, now: Timestamp, event: &ClusterEvent<'_>) {
+    queue.move_waiting(now, |pod, rejected_by| {
+        let profile = profiles.iter().find(|p| p.scheduler == pod.scheduler);
+        profile.is_some_and(|profile| rejected_by.iter().any(|name| hint(profile, name, pod, event)))
+    });
+}
+
+fn hint(profile: &Profile, plugin: &str, pod: &PodInfo, event: &ClusterEvent<'_>) -> bool {
+    profile.points.plugins.iter().any(|p| p.name() == plugin && p.hint(pod, event) == Hint::Queue)
+}
+
+/// Whether a node changed in a way that a filter can see.
+fn changed(old: &NodeInfo, new: &NodeInfo) -> bool {
+    old.labels != new.labels
+        || old.taints != new.taints
+        || old.unschedulable != new.unschedulable
+        || old.allocatable != new.allocatable
+}
+
+/// Whether a pod changed in a way that a filter can see. Its own status is not one: the scheduler writes it.
+fn matters(old: &PodInfo, new: &PodInfo) -> bool {
+    old.labels != new.labels
+        || old.tolerations != new.tolerations
+        || old.requests != new.requests
+        || old.gates != new.gates
+        || old.affinity.selector != new.affinity.selector
+}
+
+fn reserve(profile: &Profile, pod: &PodInfo, node: &str) -> Result<(), (&'static str, Rejection)> {
+    let cycle = Cycle::default();
+    for plugin in &profile.points.reserve {
+        if let Err(rejection) = plugin.reserve(&cycle, pod, node) {
+            unreserve(profile, pod, node);
+            return Err((plugin.name(), rejection));
+        }
+    }
+    Ok(())
+}
+
+fn unreserve(profile: &Profile, pod: &PodInfo, node: &str) {
+    let cycle = Cycle::default();
+    profile.points.reserve.iter().rev().for_each(|p| p.unreserve(&cycle, pod, node));
+}

@@ -1,0 +1,206 @@
+//! The executor: the one place where a plan becomes requests.
+
+mod correlate;
+mod recorder;
+mod slow_start;
+
+pub use correlate::{Correlator, Record};
+pub use recorder::Recorder;
+pub use slow_start::{BURST, slow_start};
+
+use crate::{
+    Error,
+    gate::Written,
+    plan::{Action, Announce, EventKind, Notice, Plan, Target},
+    view::Failure,
+};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
+use orch_api::{Gvr, Key, StatusError};
+use orch_store::{
+    Client, Stored,
+    client::{ListOptions, Patch, WriteOptions},
+};
+use std::sync::Arc;
+
+/// How many deletes are under way at once.
+const CONCURRENT_DELETES: usize = 50;
+
+/// Performs plans on behalf of one controller.
+#[derive(Clone)]
+pub struct Executor {
+    client: Arc<dyn Client>,
+    recorder: Recorder,
+    name: &'static str,
+}
+
+/// What became of a plan.
+#[derive(Debug, Default)]
+pub struct Performed {
+    /// What was written, for the consistency gate.
+    pub written: Written,
+    /// The first refusal.
+    pub error: Option<Error>,
+    /// The first refusal of an announced write, for the next observation.
+    pub failure: Option<Failure>,
+}
+
+/// The outcome of one action: what was written and where.
+type Outcome = Result<Option<(Gvr, Arc<Stored>)>, StatusError>;
+
+impl Executor {
+    /// An executor that writes as the named controller.
+    pub fn new(client: Arc<dyn Client>, recorder: Recorder, name: &'static str) -> Self {
+        Self { client, recorder, name }
+    }
+
+    /// Performs the actions in order: neighbouring creates in slow-start batches, neighbouring deletes
+    /// together. After a refusal only reports of status go on.
+    pub async fn perform(&self, plan: &Plan) -> Performed {
+        let mut performed = Performed::default();
+        for group in plan.actions.chunk_by(|a, b| class(a).is_some() && class(a) == class(b)) {
+            if performed.error.is_some() && !group.iter().all(Action::reports) {
+                continue;
+            }
+            let outcomes = match group.first().and_then(class) {
+                Some(Class::Create) => slow_start(group, |action| self.one(action).boxed()).await,
+                Some(Class::Delete) => self.together(group).await,
+                None => self.in_turn(group).await,
+            };
+            for (action, outcome) in outcomes {
+                performed.note(action, outcome);
+            }
+        }
+        performed
+    }
+
+    async fn together<'a>(&'a self, group: &'a [Action]) -> Vec<(&'a Action, Outcome)> {
+        let requests: Vec<BoxFuture<'a, Outcome>> = group.iter().map(|action| self.one(action).boxed()).collect();
+        let outcomes: Vec<Outcome> = stream::iter(requests).buffered(CONCURRENT_DELETES).collect().await;
+        group.iter().zip(outcomes).collect()
+    }
+
+    async fn in_turn<'a>(&self, group: &'a [Action]) -> Vec<(&'a Action, Outcome)> {
+        let mut outcomes = Vec::with_capacity(group.len());
+        for action in group {
+            outcomes.push((action, self.one(action).await));
+        }
+        outcomes
+    }
+
+    async fn one(&self, action: &Action) -> Outcome {
+        let outcome = self.request(action).await;
+        if let Some(announce) = announce(action) {
+            self.announce(announce, &outcome);
+        }
+        match outcome {
+            Err(error) if is_settled(action, &error) => Ok(None),
+            other => other,
+        }
+    }
+
+    async fn request(&self, action: &Action) -> Outcome {
+        let write = WriteOptions { field_manager: self.name.to_owned(), ..WriteOptions::default() };
+        let written = |target: &Target, stored| Ok(Some((target.gvr.clone(), stored)));
+        match action {
+            Action::Create { target, body, .. } => {
+                let created = self.client.create(&target.gvr, &target.key, None, body.clone(), &write).await?;
+                written(target, created)
+            }
+            Action::Update { target, subresource, body, .. } => {
+                let updated = self.client.update(&target.gvr, &target.key, *subresource, body.clone(), &write).await?;
+                written(target, updated)
+            }
+            Action::Patch { target, subresource, patch } => {
+                let patched = self.client.patch(&target.gvr, &target.key, *subresource, patch.clone(), &write).await?;
+                written(target, patched)
+            }
+            Action::ApplyStatus { target, manager, body } => {
+                let write = WriteOptions { field_manager: (*manager).to_owned(), force: true, ..write };
+                let patch = Patch::Apply(body.clone());
+                written(target, self.client.patch(&target.gvr, &target.key, Some("status"), patch, &write).await?)
+            }
+            Action::Delete { target, options, .. } => {
+                written(target, self.client.delete(&target.gvr, &target.key, options).await?)
+            }
+            Action::DeleteAll { gvr, namespace } => {
+                let select = ListOptions { namespace: namespace.clone(), ..ListOptions::default() };
+                self.client.delete_collection(gvr, &select, &Default::default()).await.map(|()| None)
+            }
+            Action::Event(notice) => {
+                self.recorder.record(notice.clone());
+                Ok(None)
+            }
+        }
+    }
+
+    fn announce(&self, announce: &Announce, outcome: &Outcome) {
+        let (kind, (reason, message), about) = match (outcome, &announce.success) {
+            (Ok(Some((_, stored))), Some(success)) => (EventKind::Normal, success, stored.key.name.to_string()),
+            (Err(error), _) if !is_terminating(error) && !error.is_not_found() => {
+                (EventKind::Warning, &announce.failure, error.message().to_owned())
+            }
+            _ => return,
+        };
+        let regarding = announce.regarding.clone();
+        let message = message.replace("{}", &about);
+        self.recorder.record(Notice { regarding, kind, reason: (*reason).into(), message });
+    }
+}
+
+impl Performed {
+    fn note(&mut self, action: &Action, outcome: Outcome) {
+        match outcome {
+            Ok(Some((gvr, stored))) => self.written.note(&gvr, stored.revision),
+            Ok(None) => {}
+            Err(error) => {
+                if let Some(announce) = announce(action).filter(|_| self.failure.is_none()) {
+                    let reason = announce.failure.0.to_owned();
+                    self.failure = Some(Failure { reason, message: error.message().to_owned() });
+                }
+                self.error.get_or_insert(error.into());
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Create,
+    Delete,
+}
+
+fn class(action: &Action) -> Option<Class> {
+    match action {
+        Action::Create { .. } => Some(Class::Create),
+        Action::Delete { .. } => Some(Class::Delete),
+        _ => None,
+    }
+}
+
+fn announce(action: &Action) -> Option<&Announce> {
+    match action {
+        Action::Create { announce, .. } | Action::Delete { announce, .. } => announce.as_ref(),
+        _ => None,
+    }
+}
+
+/// Whether the refusal says that nothing is left to do.
+fn is_settled(action: &Action, error: &StatusError) -> bool {
+    match action {
+        Action::Create { may_exist, .. } => is_terminating(error) || (*may_exist && error.is_already_exists()),
+        Action::Delete { .. } | Action::DeleteAll { .. } => error.is_not_found(),
+        Action::Update { .. } | Action::Patch { .. } => error.is_not_found(),
+        _ => false,
+    }
+}
+
+/// Whether a create was refused because its namespace is being deleted: trying again is of no use.
+fn is_terminating(error: &StatusError) -> bool {
+    let causes = error.details().and_then(|d| d.causes.as_ref());
+    causes.is_some_and(|causes| causes.iter().any(|c| c.reason.as_deref() == Some("NamespaceTerminating")))
+}
+
+/// The key of an event's namespace: events about cluster-scoped objects live in `default`.
+pub(crate) fn event_key(namespace: Option<&str>, name: String) -> Key {
+    Key::new(namespace.filter(|n| !n.is_empty()).unwrap_or("default"), name)
+}

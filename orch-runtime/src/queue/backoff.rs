@@ -1,0 +1,26 @@
+//! Exponential backoff, as client-go's `ItemExponentialFailureRateLimiter`.
+
+use std::time::Duration;
+
+/// How long a key waits after its n-th failure in a row: `base` × 2ⁿ⁻¹, at most `max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The wait after the first failure.
+    pub base: Duration,
+    /// The longest wait.
+    pub max: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { base: Duration::from_millis(5), max: Duration::from_secs(1000) }
+    }
+}
+
+impl Backoff {
+    /// The wait after so many failures in a row.
+    pub fn after(&self, failures: u32) -> Duration {
+        let factor = 2_u32.checked_pow(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.base.saturating_mul(factor).min(self.max)
+    }
+}

@@ -1,0 +1,29 @@
+//! What happened in the cluster, and whether it can help a pod that did not fit (queueing hints).
+
+use super::{node::NodeInfo, pod::PodInfo};
+use std::sync::Arc;
+
+/// Something that may make room.
+#[derive(Clone, Copy, Debug)]
+pub enum ClusterEvent<'a> {
+    /// A node appeared.
+    NodeAdded(&'a NodeInfo),
+    /// A node's own fields changed. The old form carries no pods.
+    NodeUpdated(&'a NodeInfo, &'a NodeInfo),
+    /// A bound pod is gone or has ended.
+    PodFreed(&'a Arc<PodInfo>),
+    /// The unscheduled pod itself changed.
+    PodUpdated(&'a Arc<PodInfo>, &'a Arc<PodInfo>),
+}
+
+/// Whether an event is worth another try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// The event cannot help this pod.
+    Skip,
+    /// Try again.
+    Queue,
+}
+
+/// What a plugin says about an event and a pod that it rejected.
+pub type Interest = fn(&PodInfo, &ClusterEvent<'_>) -> Hint;

@@ -1,0 +1,34 @@
+//! The scheduler's plug points: one small trait per extension point, and what plugins look at.
+//!
+//! ```text
+//! PreEnqueue ─► queue (QueueSort) ─► PreFilter ─► Filter* ─► PostFilter (when nothing fits)
+//!      PreScore ─► Score* ─► Reserve ─► Permit ─► PreBind ─► Bind ─► PostBind
+//!                                   * once per node: pure, cheap, without allocation when it passes
+//! ```
+//!
+//! The names, the order and the messages are those of kube-scheduler
+//! (`staging/src/k8s.io/kube-scheduler/framework/interface.go`). Everything up to Reserve is synchronous and
+//! pure; a plugin that must ask the outside world does it in PreBind.
+
+mod affinity;
+mod cluster;
+mod events;
+mod node;
+mod plugin;
+mod pod;
+mod profile;
+mod resources;
+mod taints;
+
+pub use affinity::{NodeAffinity, NodeTerm};
+pub use cluster::{Cluster, NodeIndex};
+pub use events::{ClusterEvent, Hint, Interest};
+pub use node::NodeInfo;
+pub use plugin::{
+    Bind, Cycle, Filter, MAX_SCORE, Permit, Permitted, Plugin, PostBind, PostFilter, PostFiltered, PreBind, PreEnqueue,
+    PreFilter, PreFiltered, PreScore, QueueSort, Rejection, Reserve, Score,
+};
+pub use pod::{HostPort, PodInfo, Queued};
+pub use profile::{Points, Profile, Scored};
+pub use resources::Resources;
+pub use taints::{Effect, Taint, Toleration};

@@ -1,0 +1,205 @@
+//! The traits, one per extension point.
+
+use super::{
+    cluster::Cluster,
+    events::{ClusterEvent, Hint},
+    node::NodeInfo,
+    pod::{PodInfo, Queued},
+    profile::Points,
+};
+use async_trait::async_trait;
+use orch_api::StatusError;
+use orch_store::Client;
+use std::{
+    any::{Any, TypeId},
+    borrow::Cow,
+    cmp::Ordering,
+    collections::HashMap,
+    sync::Arc,
+    time::Duration,
+};
+
+/// The highest score of a node after normalization.
+pub const MAX_SCORE: i64 = 100;
+
+/// A scheduler plugin: a name, and the extension points that it joins.
+///
+/// # Laws
+///
+/// - Everything synchronous is a pure function of its arguments; a plugin holds configuration, not state.
+/// - What a plugin computed once per pod it keeps in the [`Cycle`].
+pub trait Plugin: Send + Sync + 'static {
+    /// The name that configuration, events and metrics use.
+    fn name(&self) -> &'static str;
+
+    /// Joins extension points: `points.filter(self.clone()).score(self, 3)`.
+    fn register(self: Arc<Self>, points: &mut Points);
+
+    /// Whether an event can make a pod schedulable that this plugin rejected. Must not skip an event that can.
+    fn hint(&self, pod: &PodInfo, event: &ClusterEvent<'_>) -> Hint {
+        let _ = (pod, event);
+        Hint::Queue
+    }
+}
+
+/// Why a pod was refused, in kube-scheduler's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Each reason is counted over the nodes.
+    pub reasons: Vec<Cow<'static, str>>,
+    /// Whether removing pods from the node could help.
+    pub resolvable: bool,
+}
+
+impl Rejection {
+    /// Removing other pods could help.
+    pub fn unschedulable(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reasons: vec![reason.into()], resolvable: true }
+    }
+
+    /// Removing other pods cannot help.
+    pub fn unresolvable(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reasons: vec![reason.into()], resolvable: false }
+    }
+}
+
+/// What plugins keep for the time in which one pod is scheduled, one value per type.
+#[derive(Default)]
+pub struct Cycle {
+    values: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+}
+
+impl Cycle {
+    /// Keeps a value.
+    pub fn put<T: Send + Sync + 'static>(&mut self, value: T) {
+        self.values.insert(TypeId::of::<T>(), Box::new(value));
+    }
+
+    /// The value of that type.
+    pub fn get<T: 'static>(&self) -> Option<&T> {
+        self.values.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+}
+
+/// Decides whether a pod may enter the queue at all.
+pub trait PreEnqueue: Plugin {
+    /// A rejected pod waits until it changes itself.
+    fn pre_enqueue(&self, pod: &PodInfo) -> Result<(), Rejection>;
+}
+
+/// Orders the queue. A profile has exactly one.
+pub trait QueueSort: Plugin {
+    /// `Less` when `a` is to be scheduled first.
+    fn compare(&self, a: &Queued, b: &Queued) -> Ordering;
+}
+
+/// What PreFilter found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PreFiltered {
+    /// The plugin's Filter has nothing to say about this pod and is skipped.
+    Skip,
+    /// All nodes are possible.
+    All,
+    /// Only these nodes are possible.
+    Only(Vec<Arc<str>>),
+    /// No node is possible.
+    Reject(Rejection),
+}
+
+/// Looks at the pod once before the nodes are filtered.
+pub trait PreFilter: Plugin {
+    /// Computes what Filter needs and may narrow the nodes.
+    fn pre_filter(&self, cycle: &mut Cycle, pod: &PodInfo, cluster: &Cluster) -> PreFiltered;
+}
+
+/// Decides whether a pod fits on a node.
+pub trait Filter: Plugin {
+    /// Called for many nodes per pod: cheap, and without allocation when the pod fits.
+    fn filter(&self, cycle: &Cycle, pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection>;
+}
+
+/// What PostFilter did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostFiltered {
+    /// Nothing; the message is added to the pod's condition.
+    Unschedulable(String),
+    /// Room will be made on this node.
+    Nominated(Arc<str>),
+}
+
+/// Tries to make room when no node fits.
+pub trait PostFilter: Plugin {
+    /// Gets each node's rejection.
+    fn post_filter(
+        &self,
+        cycle: &Cycle,
+        pod: &PodInfo,
+        cluster: &Cluster,
+        rejections: &[(Arc<str>, Rejection)],
+    ) -> PostFiltered;
+}
+
+/// Looks at the nodes that fit before they are scored.
+pub trait PreScore: Plugin {
+    /// False skips the plugin's Score for this pod.
+    fn pre_score(&self, cycle: &mut Cycle, pod: &PodInfo, cluster: &Cluster) -> bool;
+}
+
+/// Rates nodes.
+pub trait Score: Plugin {
+    /// Higher is better. Within 0 to [`MAX_SCORE`] unless [`Score::normalize`] brings it there.
+    fn score(&self, cycle: &Cycle, pod: &PodInfo, node: &NodeInfo, cluster: &Cluster) -> i64;
+
+    /// Brings the scores of all nodes into 0 to [`MAX_SCORE`].
+    fn normalize(&self, scores: &mut [i64]) {
+        let _ = scores;
+    }
+}
+
+/// Takes what the pod needs beside the node's resources.
+pub trait Reserve: Plugin {
+    /// Called once a node is chosen.
+    fn reserve(&self, cycle: &Cycle, pod: &PodInfo, node: &str) -> Result<(), Rejection>;
+    /// Gives it back; called in reverse order, also when `reserve` was not.
+    fn unreserve(&self, cycle: &Cycle, pod: &PodInfo, node: &str);
+}
+
+/// What Permit decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Permitted {
+    /// Go on.
+    Allow,
+    /// Hold the pod back at most this long; [`Permit::ready`] says when to go on.
+    Wait(Duration),
+    /// Do not bind.
+    Reject(Rejection),
+}
+
+/// Holds a pod back before it is bound.
+#[async_trait]
+pub trait Permit: Plugin {
+    /// Decides at once.
+    fn permit(&self, cycle: &Cycle, pod: &PodInfo, node: &str) -> Permitted;
+    /// For a pod that waits: resolves when it may go on, or says why not.
+    async fn ready(&self, pod: &PodInfo, node: &str) -> Result<(), Rejection>;
+}
+
+/// Prepares the binding, outside the scheduling cycle. May do IO.
+#[async_trait]
+pub trait PreBind: Plugin {
+    /// An error sends the pod back to the queue.
+    async fn pre_bind(&self, client: &dyn Client, pod: &PodInfo, node: &str) -> Result<(), StatusError>;
+}
+
+/// Binds a pod to its node.
+#[async_trait]
+pub trait Bind: Plugin {
+    /// False leaves it to the next plugin.
+    async fn bind(&self, client: &dyn Client, pod: &PodInfo, node: &str) -> Result<bool, StatusError>;
+}
+
+/// Is told of a binding.
+pub trait PostBind: Plugin {
+    /// The pod is bound.
+    fn post_bind(&self, pod: &PodInfo, node: &str);
+}

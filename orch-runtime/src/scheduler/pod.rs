@@ -1,0 +1,279 @@
+//! [`PodInfo`]: what the scheduler needs of a pod, read once per revision.
+
+use super::{
+    affinity::{NodeAffinity, NodeTerm},
+    resources::Resources,
+    taints::Toleration,
+};
+use jiff::Timestamp;
+use orch_api::Key;
+use orch_store::{Stored, client::Result, stored::Labels};
+use serde::Deserialize;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// CPU that a container without a request counts with when nodes are scored, in thousandths.
+const SCORED_CPU_MILLIS: i64 = 100;
+/// Memory that a container without a request counts with when nodes are scored, in bytes.
+const SCORED_MEMORY: i64 = 200 << 20;
+
+/// What the scheduler needs of a pod.
+#[derive(Clone, Debug, Default)]
+pub struct PodInfo {
+    /// Namespace and name.
+    pub key: Key,
+    /// UID.
+    pub uid: Arc<str>,
+    /// Labels.
+    pub labels: Labels,
+    /// `spec.priority`
+    pub priority: i32,
+    /// When it was created.
+    pub created: Timestamp,
+    /// `spec.schedulerName`
+    pub scheduler: Arc<str>,
+    /// `spec.nodeName`, empty while unscheduled.
+    pub node: Arc<str>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether it has ended: it takes no resources any more.
+    pub ended: bool,
+    /// What it requests, itself counted as one pod.
+    pub requests: Resources,
+    /// CPU and memory as the scores see them: containers without requests count with defaults.
+    pub scored: Resources,
+    /// Ports that it takes on the node.
+    pub host_ports: Vec<HostPort>,
+    /// Nodes that it asks for.
+    pub affinity: NodeAffinity,
+    /// Taints that it tolerates.
+    pub tolerations: Vec<Toleration>,
+    /// Images of all containers, with tag or digest.
+    pub images: Vec<Arc<str>>,
+    /// Names of the gates that keep it from being scheduled.
+    pub gates: Vec<Arc<str>>,
+    /// The message of its false `PodScheduled` condition, empty without one.
+    pub refusal: Arc<str>,
+}
+
+/// A port on the node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// Address on the node; `0.0.0.0` for all.
+    pub ip: Arc<str>,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: Arc<str>,
+    /// Port number.
+    pub port: i32,
+}
+
+impl HostPort {
+    /// Whether both cannot be had on one node.
+    pub fn conflicts(&self, other: &Self) -> bool {
+        let everywhere = |p: &Self| matches!(&*p.ip, "" | "0.0.0.0" | "::");
+        self.port == other.port
+            && self.protocol == other.protocol
+            && (self.ip == other.ip || everywhere(self) || everywhere(other))
+    }
+}
+
+/// A pod that waits to be scheduled.
+#[derive(Clone, Debug)]
+pub struct Queued {
+    /// The pod.
+    pub pod: Arc<PodInfo>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it (last) joined the queue.
+    pub since: Timestamp,
+}
+
+impl PodInfo {
+    /// Reads the stored JSON.
+    pub fn read(stored: &Stored) -> Result<Self> {
+        let PodJson { spec, status } = stored.parse()?;
+        let containers = || spec.containers.iter().chain(&spec.init_containers);
+        let affinity = spec.affinity.and_then(|a| a.node_affinity).unwrap_or_default();
+        let unscheduled = status.conditions.iter().find(|c| &*c.kind == "PodScheduled" && &*c.status == "False");
+        Ok(Self {
+            key: stored.key.clone(),
+            uid: stored.meta.uid.clone(),
+            labels: stored.meta.labels.clone(),
+            priority: spec.priority,
+            created: stored.meta.creation_timestamp.unwrap_or_default(),
+            scheduler: spec.scheduler_name,
+            node: spec.node_name,
+            deleting: stored.meta.is_deleting(),
+            ended: matches!(&*status.phase, "Succeeded" | "Failed"),
+            requests: requests(&spec.containers, &spec.init_containers, &spec.overhead, false),
+            scored: requests(&spec.containers, &spec.init_containers, &spec.overhead, true),
+            host_ports: spec.containers.iter().flat_map(host_ports).collect(),
+            images: containers().map(|c| image_name(&c.image)).collect(),
+            affinity: NodeAffinity {
+                selector: spec.node_selector,
+                required: affinity.required_during_scheduling_ignored_during_execution.map(|r| r.node_selector_terms),
+                preferred: affinity
+                    .preferred_during_scheduling_ignored_during_execution
+                    .into_iter()
+                    .map(|p| (p.weight, p.preference))
+                    .collect(),
+            },
+            tolerations: spec.tolerations,
+            gates: spec.scheduling_gates.into_iter().map(|g| g.name).collect(),
+            refusal: unscheduled.map(|c| c.message.clone()).unwrap_or_default(),
+        })
+    }
+}
+
+/// What a pod requests: its containers and sidecars together, or the largest moment of its start if that is
+/// more (`component-helpers/resource`, `PodRequests`; KEP-753).
+fn requests(containers: &[Container], init: &[Container], overhead: &Quantities, scored: bool) -> Resources {
+    let mut running = Resources::default();
+    containers.iter().for_each(|c| running.add(&c.requests(scored)));
+    let mut sidecars = Resources::default();
+    let mut starting = Resources::default();
+    for container in init {
+        let own = container.requests(scored);
+        if &*container.restart_policy == "Always" {
+            sidecars.add(&own);
+            starting.raise_to(&sidecars);
+        } else {
+            let mut moment = sidecars.clone();
+            moment.add(&own);
+            starting.raise_to(&moment);
+        }
+    }
+    running.add(&sidecars);
+    running.raise_to(&starting);
+    running.add(&amounts(overhead));
+    running.pods = 1;
+    running
+}
+
+impl Container {
+    fn requests(&self, scored: bool) -> Resources {
+        let mut requests = amounts(&self.resources.requests);
+        if scored {
+            if !self.resources.requests.contains_key("cpu") {
+                requests.cpu_millis = SCORED_CPU_MILLIS;
+            }
+            if !self.resources.requests.contains_key("memory") {
+                requests.memory = SCORED_MEMORY;
+            }
+        }
+        requests
+    }
+}
+
+fn amounts(quantities: &Quantities) -> Resources {
+    Resources::parse(quantities.iter().map(|(k, v)| (&**k, &**v)))
+}
+
+fn host_ports(container: &Container) -> impl Iterator<Item = HostPort> {
+    container.ports.iter().filter(|p| p.host_port > 0).map(|p| HostPort {
+        ip: p.host_ip.clone(),
+        protocol: if p.protocol.is_empty() { "TCP".into() } else { p.protocol.clone() },
+        port: p.host_port,
+    })
+}
+
+/// An image with the tag that an untagged name stands for.
+pub(super) fn image_name(image: &Arc<str>) -> Arc<str> {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    if last.contains(':') || last.contains('@') { image.clone() } else { format!("{image}:latest").into() }
+}
+
+type Quantities = BTreeMap<Arc<str>, Arc<str>>;
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct PodJson {
+    spec: Spec,
+    status: Status,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    priority: i32,
+    scheduler_name: Arc<str>,
+    node_name: Arc<str>,
+    containers: Vec<Container>,
+    init_containers: Vec<Container>,
+    overhead: Quantities,
+    node_selector: BTreeMap<Arc<str>, Arc<str>>,
+    affinity: Option<Affinity>,
+    tolerations: Vec<Toleration>,
+    scheduling_gates: Vec<Gate>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Container {
+    image: Arc<str>,
+    restart_policy: Arc<str>,
+    resources: Requests,
+    ports: Vec<Port>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Requests {
+    requests: Quantities,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Port {
+    host_port: i32,
+    #[serde(rename = "hostIP")]
+    host_ip: Arc<str>,
+    protocol: Arc<str>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Affinity {
+    node_affinity: Option<NodeAffinityJson>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct NodeAffinityJson {
+    required_during_scheduling_ignored_during_execution: Option<Terms>,
+    preferred_during_scheduling_ignored_during_execution: Vec<Preferred>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Terms {
+    node_selector_terms: Vec<NodeTerm>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Preferred {
+    weight: i64,
+    preference: NodeTerm,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Gate {
+    name: Arc<str>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Status {
+    phase: Arc<str>,
+    conditions: Vec<Condition>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: Arc<str>,
+    status: Arc<str>,
+    message: Arc<str>,
+}
