@@ -5,7 +5,14 @@
 
 pub mod common;
 pub mod deployment;
+pub mod endpoint_slice;
+pub mod garbage_collector;
+pub mod namespace;
+pub mod node_lifecycle;
 pub mod replica_set;
+pub mod root_ca;
+pub mod service_account;
+pub mod taint_eviction;
 
 #[cfg(test)]
 mod fixtures;
