@@ -63,8 +63,12 @@ pub enum Fault {
     NotFound,
     /// `FieldValueTooLong`
     TooLong,
+    /// `FieldValueTooShort`
+    TooShort,
     /// `FieldValueTooMany`
     TooMany,
+    /// `FieldValueTooFew`
+    TooFew,
     /// `InternalError`
     Internal,
 }
@@ -81,7 +85,9 @@ impl Fault {
             Self::Forbidden => "FieldValueForbidden",
             Self::NotFound => "FieldValueNotFound",
             Self::TooLong => "FieldValueTooLong",
+            Self::TooShort => "FieldValueTooShort",
             Self::TooMany => "FieldValueTooMany",
+            Self::TooFew => "FieldValueTooFew",
             Self::Internal => "InternalError",
         }
     }
@@ -95,13 +101,15 @@ impl Fault {
             Self::Forbidden => "Forbidden",
             Self::NotFound => "Not found",
             Self::TooLong => "Too long",
+            Self::TooShort => "Too short",
             Self::TooMany => "Too many",
+            Self::TooFew => "Too few",
             Self::Internal => "Internal error",
         }
     }
 
     fn shows_value(self) -> bool {
-        !matches!(self, Self::Required | Self::Forbidden | Self::TooLong | Self::TooMany | Self::Internal)
+        !matches!(self, Self::Required | Self::Forbidden | Self::TooLong | Self::TooShort | Self::Internal)
     }
 }
 
@@ -160,25 +168,32 @@ impl FieldError {
 
     /// The value has more than `max` bytes.
     pub fn too_long(path: &Path, max: usize) -> Self {
-        Self::make(path, Fault::TooLong, Value::Null, format!("may not be more than {max} bytes"))
+        let bytes = if max == 1 { "byte" } else { "bytes" };
+        Self::make(path, Fault::TooLong, Value::Null, format!("may not be more than {max} {bytes}"))
+    }
+
+    /// The value has more than `max` characters.
+    pub fn too_long_characters(path: &Path, max: usize) -> Self {
+        let characters = if max == 1 { "character" } else { "characters" };
+        Self::make(path, Fault::TooLong, Value::Null, format!("may not be more than {max} {characters}"))
     }
 
     /// The list has more than `max` items.
     pub fn too_many(path: &Path, actual: usize, max: usize) -> Self {
-        Self::make(path, Fault::TooMany, Value::from(actual), format!("must have at most {max} items"))
+        let items = if max == 1 { "item" } else { "items" };
+        Self::make(path, Fault::TooMany, Value::from(actual), format!("must have at most {max} {items}"))
+    }
+
+    /// Checking the field failed for a reason of our own.
+    pub fn internal(path: &Path, detail: impl Into<String>) -> Self {
+        Self::make(path, Fault::Internal, Value::Null, detail)
     }
 
     /// The message of the cause: everything but the path.
     pub fn message(&self) -> String {
         let mut out = self.fault.words().to_owned();
-        match self.fault {
-            Fault::TooMany => {
-                let _ = write!(out, ": {}", self.value);
-            }
-            fault if fault.shows_value() => {
-                let _ = write!(out, ": {}", self.value);
-            }
-            _ => {}
+        if self.fault.shows_value() {
+            let _ = write!(out, ": {}", self.value);
         }
         if !self.detail.is_empty() {
             let _ = write!(out, ": {}", self.detail);
@@ -205,5 +220,7 @@ mod tests {
             FieldError::not_supported(&Path::new("spec").child("type"), "x", &["A", "B"]).to_string(),
             "spec.type: Unsupported value: \"x\": supported values: \"A\", \"B\""
         );
+        assert_eq!(FieldError::too_long(&path, 1).message(), "Too long: may not be more than 1 byte");
+        assert_eq!(FieldError::too_many(&path, 3, 2).message(), "Too many: 3: must have at most 2 items");
     }
 }

@@ -9,12 +9,19 @@
 //! The built-in types are those of `k8s-openapi` (Kubernetes 1.37); every type that implements
 //! [`kube_core::Resource`] with `DynamicType = ()` and serde is an [`Object`].
 
+pub mod decode;
+pub mod defaults;
 pub mod field;
 pub mod key;
 pub mod kind;
 pub mod object;
+pub mod quantity;
 pub mod schema;
 pub mod status;
+pub mod time;
+pub mod strategy;
+pub mod validation;
+mod value;
 
 pub use field::{FieldError, FieldErrors, Path};
 pub use key::{Gvk, Gvr, Key};

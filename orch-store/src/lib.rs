@@ -11,7 +11,11 @@ pub mod backend;
 pub mod cache;
 pub mod client;
 pub mod informer;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod stored;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use ambient::{Ambient, Chance, Clock, Tasks};
 pub use backend::{Backend, Revision};

@@ -2,6 +2,12 @@
 //! strategic merge and OpenAPI read the same facts. Built-in schemas come from schemars plus the table of
 //! schema facts, custom ones from a CustomResourceDefinition.
 
+mod builtin;
+pub mod facts;
+pub mod roots;
+
+pub use builtin::{builtin, resolve};
+
 use crate::key::Name;
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};

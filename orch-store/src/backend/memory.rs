@@ -14,7 +14,8 @@ pub const DEFAULT_HISTORY: usize = 100_000;
 /// A key space in memory. Commits are synchronous: nothing is awaited.
 #[derive(Debug)]
 pub struct MemoryBackend {
-    keyspace: RwLock<Keyspace>,
+    /// `None` once closed.
+    keyspace: RwLock<Option<Keyspace>>,
 }
 
 impl MemoryBackend {
@@ -25,7 +26,7 @@ impl MemoryBackend {
 
     /// An empty store that remembers at most this many transactions.
     pub fn with_history(limit: usize) -> Self {
-        Self { keyspace: RwLock::new(Keyspace::new(limit)) }
+        Self { keyspace: RwLock::new(Some(Keyspace::new(limit))) }
     }
 }
 
@@ -38,7 +39,8 @@ impl Default for MemoryBackend {
 #[async_trait]
 impl Backend for MemoryBackend {
     async fn commit(&self, txn: Txn) -> Result<Revision, BackendError> {
-        let mut keyspace = self.keyspace.write();
+        let mut guard = self.keyspace.write();
+        let keyspace = guard.as_mut().ok_or(BackendError::Closed)?;
         keyspace::check(&txn, |key| keyspace.written_at(key))?;
         let revision = keyspace.revision().next();
         keyspace.apply(keyspace::batch(txn, revision));
@@ -46,7 +48,7 @@ impl Backend for MemoryBackend {
     }
 
     async fn range(&self, range: Range) -> Result<RangeReply, BackendError> {
-        self.keyspace.read().range(&range)
+        self.keyspace.read().as_ref().ok_or(BackendError::Closed)?.range(&range)
     }
 
     async fn watch(
@@ -54,19 +56,20 @@ impl Backend for MemoryBackend {
         prefix: &str,
         after: Revision,
     ) -> Result<BoxStream<'static, Result<Batch, BackendError>>, BackendError> {
-        self.keyspace.write().watch(prefix, after)
+        self.keyspace.write().as_mut().ok_or(BackendError::Closed)?.watch(prefix, after)
     }
 
     async fn revision(&self) -> Result<Revision, BackendError> {
-        Ok(self.keyspace.read().revision())
+        self.keyspace.read().as_ref().map(Keyspace::revision).ok_or(BackendError::Closed)
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), BackendError> {
-        self.keyspace.write().compact(revision)
+        self.keyspace.write().as_mut().ok_or(BackendError::Closed)?.compact(revision)
     }
 
     async fn close(&self) -> Result<(), BackendError> {
-        self.keyspace.write().close();
+        // Dropping the watchers' senders ends their streams.
+        self.keyspace.write().take();
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! [`Backend`]: a revisioned key space, the plug point under the watch cache.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 pub mod embedded;
 mod keyspace;
 pub mod memory;

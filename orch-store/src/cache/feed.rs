@@ -51,8 +51,7 @@ impl Feed {
         if let Some(resource) = routes.resources.get(prefix) {
             return resource.clone();
         }
-        let resource =
-            Arc::new(ResourceCache::new(prefix, self.backend.clone(), self.progress.clone(), self.options));
+        let resource = Arc::new(ResourceCache::new(prefix, self.backend.clone(), self.progress.clone(), self.options));
         routes.resources.insert(prefix.into(), resource.clone());
         if !std::mem::replace(&mut routes.following, true) {
             self.ambient.tasks.spawn(run(self.clone()));
@@ -128,7 +127,9 @@ async fn run(feed: Arc<Feed>) {
             error => tracing::warn!(%error, "the watch of the store ended"),
         }
         failures = if feed.progress.revision() > before { 0 } else { failures + 1 };
-        feed.pause(failures).await;
+        if failures > 0 {
+            feed.pause(failures).await;
+        }
     }
     let resources: Vec<_> = feed.routes.lock().resources.values().cloned().collect();
     resources.iter().for_each(|resource| resource.close());
@@ -160,13 +161,13 @@ async fn follow(feed: &Arc<Feed>) -> BackendError {
         }
         feed.deal(&good);
         if let Some(error) = failed {
-            return lost(feed, error).await;
+            return error; // Even one that fell behind may find what it missed in the history.
         }
     }
     BackendError::Unavailable("the watch ended".into())
 }
 
-/// After a gap in the history, starts anew from the present.
+/// Where the history does not reach back, starts anew from the present.
 async fn lost(feed: &Arc<Feed>, error: BackendError) -> BackendError {
     if matches!(error, BackendError::Compacted { .. } | BackendError::Future { .. }) {
         match feed.backend.revision().await {

@@ -20,11 +20,10 @@
 
 mod feed;
 mod filter;
+mod kept;
 mod resource;
 mod snapshot;
 mod state;
-#[cfg(test)]
-mod tests;
 mod watcher;
 mod window;
 

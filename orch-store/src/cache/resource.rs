@@ -3,6 +3,7 @@
 use super::{
     Filter, Options, Snapshot, WatchStart, Watcher,
     feed::{Progress, read},
+    kept::Kept,
     state::{State, Update, rewind},
     window::{Record, Window},
 };
@@ -28,6 +29,7 @@ pub struct ResourceCache {
     options: Options,
     fields: OnceLock<FieldsOf>,
     state: RwLock<State>,
+    kept: Kept,
     status: watch::Sender<Status>,
 }
 
@@ -49,6 +51,7 @@ impl ResourceCache {
             options,
             fields: OnceLock::new(),
             state: RwLock::new(State::new()),
+            kept: Kept::default(),
             status: watch::Sender::new(Status::default()),
         }
     }
@@ -76,14 +79,28 @@ impl ResourceCache {
     /// [`BackendError::Compacted`] for an exact revision that is older than the window (answer 410),
     /// [`BackendError::Future`] for one that the cache does not see in time.
     pub async fn snapshot(&self, at: ReadAt) -> Result<Snapshot, BackendError> {
+        if let ReadAt::Exact(revision) = at
+            && let Some(kept) = self.kept.find(revision)
+        {
+            return Ok(kept);
+        }
         let known = self.fresh(at).await?;
         let state = self.state.read();
         let (current, window) = state.ready().ok_or_else(reloading)?;
-        match at {
-            ReadAt::Exact(revision) => rewind(current, window, revision),
+        let ReadAt::Exact(revision) = at else {
             // Nothing of this resource happened between its last change and what the feed has seen.
-            _ => Ok(Snapshot { revision: known.max(current.revision), ..current.clone() }),
-        }
+            return Ok(Snapshot { revision: known.max(current.revision), ..current.clone() });
+        };
+        let past = rewind(current, window, revision)?;
+        drop(state);
+        self.kept.add(&past);
+        Ok(past)
+    }
+
+    /// Keeps a snapshot for some minutes, so that its revision can be read again however much happens
+    /// meanwhile: for a list that will go on with the next page. Reading an exact revision does the same.
+    pub fn keep(&self, snapshot: &Snapshot) {
+        self.kept.add(snapshot);
     }
 
     /// Follows the resource: only a namespace, if one is given, and only what matches the filter.
@@ -198,6 +215,7 @@ impl ResourceCache {
         updates.into_iter().for_each(|update| state.apply(update));
         drop(state);
         self.status.send_modify(|_| {});
+        self.kept.expire();
     }
 
     pub(super) fn ticket(&self) -> Option<u64> {
@@ -210,6 +228,7 @@ impl ResourceCache {
         let was_ready = state.ready().is_some();
         state.reset();
         drop(state);
+        self.kept.clear();
         self.status.send_modify(|status| status.ready = false);
         was_ready
     }

@@ -106,7 +106,7 @@ impl Stream for Watcher {
                     Err(error) => Some((Err(error), None)),
                 }
             });
-            self.0 = Inner::Running(stream.boxed());
+            self.0 = Inner::Running(stream.fuse().boxed());
         }
         match &mut self.0 {
             Inner::Running(stream) => stream.poll_next_unpin(context),

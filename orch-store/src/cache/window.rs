@@ -115,8 +115,7 @@ impl Window {
 
     /// The position of the first event after a revision, or `None` when the window does not reach back.
     pub(super) fn after(&self, revision: Revision) -> Option<u64> {
-        (revision >= self.floor)
-            .then(|| self.first + self.records.partition_point(|r| r.revision() <= revision) as u64)
+        (revision >= self.floor).then(|| self.first + self.records.partition_point(|r| r.revision() <= revision) as u64)
     }
 
     /// Up to `limit` records from a position on, or `None` when that fell out of the window.

@@ -1,109 +1,136 @@
 //! Shared informers: one watch and one cache per resource and process, however many look.
+//!
+//! ```text
+//! Client ──list and watch──► reflect (async) ──► State (pure) ──► readers: get, list, indexes, projections
+//!                                                      └────────► subscribers: deltas, in order
+//! ```
+//!
+//! # Laws
+//!
+//! - Readers see whole states: a re-list is swapped in at once and emits exactly the deltas between
+//!   what was and what is, so a lost watch loses nothing but time.
+//! - A key never goes back in time while the server's revisions grow; late or repeated events are ignored.
+//! - Deltas of one informer come in the order in which its state changed. Who subscribes gets the state
+//!   first, and then every change.
+//! - [`Informer::revision`] moves with events and bookmarks. A quiet resource is asked: when someone
+//!   waits in [`Informer::caught_up`] and nothing arrives, the informer opens a second watch from where
+//!   it is, with bookmarks and no patience. What that delivers, and the bookmark with which it ends,
+//!   close the gap; nothing is polled while nobody waits.
+//! - Revisions are compared as numbers, as Kubernetes promises since 1.35 (KEP-5504).
 
-use crate::{Ambient, Client, Revision, Stored};
-use orch_api::{Gvr, Key, Object};
-use std::sync::Arc;
-use tokio::sync::mpsc;
+mod handle;
+mod projection;
+mod reflect;
+mod state;
+
+pub use handle::Informer;
+pub use projection::Projection;
+pub use state::Delta;
+
+use crate::{Ambient, Client};
+use orch_api::{Gvr, Object};
+use parking_lot::Mutex;
+use std::{collections::HashMap, sync::Arc};
+use tokio_util::sync::CancellationToken;
 
 /// All informers of a process over one client. Cheap to clone.
 #[derive(Clone)]
-pub struct Informers {}
-
-/// The cache of one resource and the feed of its changes. Cheap to clone.
-#[derive(Clone)]
-pub struct Informer {}
-
-/// One change as the cache saw it: the object before and after.
-#[derive(Clone, Debug)]
-pub struct Delta {
-    /// The object before; `None` when it is new.
-    pub old: Option<Arc<Stored>>,
-    /// The object after; `None` when it is gone.
-    pub new: Option<Arc<Stored>>,
+pub struct Informers {
+    client: Arc<dyn Client>,
+    ambient: Ambient,
+    scope: Arc<Scope>,
+    started: Arc<Mutex<HashMap<(Gvr, Depth), (Informer, CancellationToken)>>>,
 }
 
-#[allow(unused_variables)]
+/// What all informers of a set have in common: the part of each resource that they follow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Only this namespace; empty for all.
+    pub namespace: Arc<str>,
+    /// A label selector, empty for everything.
+    pub labels: String,
+    /// A field selector, empty for everything.
+    pub fields: String,
+}
+
+/// How much of each object is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Depth {
+    Whole,
+    Metadata,
+}
+
 impl Informers {
     /// Informers over a client; the watches are tasks of the ambience.
     pub fn new(client: Arc<dyn Client>, ambient: Ambient) -> Self {
-        todo!()
+        let ambient = ambient.child("informers");
+        Self { client, ambient, scope: Arc::default(), started: Arc::default() }
     }
-    /// The shared informer of a resource; its watch begins with the first call.
+
+    /// Informers of their own over the same client that follow only a part of each resource. What is
+    /// outside of the scope does not exist for them.
+    #[must_use]
+    pub fn scoped(&self, scope: Scope) -> Self {
+        Self { scope: Arc::new(scope), started: Arc::default(), ..self.clone() }
+    }
+
+    /// Informers of their own that follow only one namespace.
+    #[must_use]
+    pub fn with_namespace(&self, namespace: impl Into<Arc<str>>) -> Self {
+        self.scoped(Scope { namespace: namespace.into(), ..(*self.scope).clone() })
+    }
+
+    /// The shared informer of a resource; its watch begins with the first call, which must be made
+    /// inside a tokio runtime.
     pub fn get(&self, resource: &Gvr) -> Informer {
-        todo!()
+        self.start(resource, Depth::Whole)
     }
+
     /// The shared informer of a typed resource.
     pub fn of<K: Object>(&self) -> Informer {
         self.get(&K::gvr())
     }
+
+    /// A shared informer whose objects need only have their metadata: for the garbage collector and
+    /// its like. Where the whole objects are here already, those are shared.
+    pub fn metadata(&self, resource: &Gvr) -> Informer {
+        let whole = self.started.lock().get(&(resource.clone(), Depth::Whole)).map(|(informer, _)| informer.clone());
+        whole.unwrap_or_else(|| self.start(resource, Depth::Metadata))
+    }
+
+    /// Stops following a resource that is no longer served. Handles keep the last state.
+    pub fn forget(&self, resource: &Gvr) {
+        let mut started = self.started.lock();
+        for depth in [Depth::Whole, Depth::Metadata] {
+            if let Some((_, stop)) = started.remove(&(resource.clone(), depth)) {
+                stop.cancel();
+            }
+        }
+    }
+
     /// The client that all informers share.
     pub fn client(&self) -> &Arc<dyn Client> {
-        todo!()
+        &self.client
     }
-}
 
-#[allow(unused_variables)]
-impl Informer {
-    /// One object.
-    pub fn get(&self, key: &Key) -> Option<Arc<Stored>> {
-        todo!()
-    }
-    /// All objects of a namespace, or of all when it is empty, in key order.
-    pub fn list(&self, namespace: &str) -> Vec<Arc<Stored>> {
-        todo!()
-    }
-    /// Objects that name this UID among their owners (always indexed).
-    pub fn owned_by(&self, uid: &str) -> Vec<Arc<Stored>> {
-        todo!()
-    }
-    /// Adds an index: objects are found by each value that the function returns. Idempotent by name.
-    pub fn index(&self, name: &'static str, values: fn(&Stored) -> Vec<Arc<str>>) {
-        todo!()
-    }
-    /// Objects that an index files under a value.
-    pub fn by_index(&self, name: &str, value: &str) -> Vec<Arc<Stored>> {
-        todo!()
-    }
-    /// A projection computed once per revision and kept beside the object.
-    pub fn project<T: Send + Sync + 'static>(&self, compute: fn(&Stored) -> T) -> Projection<T> {
-        todo!()
-    }
-    /// Changes from now on; the current objects come first, as deltas without `old`.
-    /// The feed is unbounded: whoever subscribes must keep reading.
-    pub fn subscribe(&self) -> mpsc::UnboundedReceiver<Delta> {
-        todo!()
-    }
-    /// Resolves when the initial list is in the cache.
-    pub async fn synced(&self) {
-        todo!()
-    }
-    /// Whether the initial list is in the cache.
-    pub fn has_synced(&self) -> bool {
-        todo!()
-    }
-    /// The newest revision that the cache has seen.
-    pub fn revision(&self) -> Revision {
-        todo!()
-    }
-    /// Resolves when the cache has seen this revision.
-    pub async fn caught_up(&self, revision: Revision) {
-        todo!()
-    }
-}
-
-/// What a projection computed for each object of an informer.
-pub struct Projection<T> {
-    _t: std::marker::PhantomData<T>,
-}
-
-#[allow(unused_variables)]
-impl<T: Send + Sync + 'static> Projection<T> {
-    /// The projection of one object.
-    pub fn get(&self, key: &Key) -> Option<Arc<T>> {
-        todo!()
-    }
-    /// The projections of objects that name this UID among their owners.
-    pub fn owned_by(&self, uid: &str) -> Vec<(Key, Arc<T>)> {
-        todo!()
+    fn start(&self, resource: &Gvr, depth: Depth) -> Informer {
+        let mut started = self.started.lock();
+        let (informer, _) = started.entry((resource.clone(), depth)).or_insert_with(|| {
+            let informer = Informer::new(resource.clone());
+            let source = reflect::Source {
+                client: self.client.clone(),
+                resource: resource.clone(),
+                scope: self.scope.clone(),
+                metadata_only: depth == Depth::Metadata,
+            };
+            let stop = CancellationToken::new();
+            let work = reflect::run(informer.clone(), source, self.ambient.child(&resource.group_resource()));
+            let stopped = stop.clone();
+            self.ambient.tasks.spawn(async move {
+                stopped.run_until_cancelled(work).await;
+            });
+            (informer, stop)
+        });
+        informer.clone()
     }
 }

@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use std::{
     any::Any,
     fmt,
+    ops::Range,
     sync::{Arc, OnceLock, Weak},
 };
 
@@ -128,6 +129,14 @@ impl fmt::Debug for Stored {
 
 /// The JSON with another `metadata.resourceVersion`, or `None` where it has none.
 fn splice(json: &Bytes, revision: Revision) -> Option<Bytes> {
+    let span = revision_span(json)?;
+    let (before, after) = (json.get(..span.start)?, json.get(span.end..)?);
+    let new = format!("\"{revision}\"");
+    Some([before, new.as_bytes(), after].concat().into())
+}
+
+/// Where the value of `metadata.resourceVersion` stands, its quotes included.
+pub(crate) fn revision_span(json: &[u8]) -> Option<Range<usize>> {
     #[derive(Deserialize)]
     struct Envelope<'a> {
         #[serde(borrow)]
@@ -139,11 +148,8 @@ fn splice(json: &Bytes, revision: Revision) -> Option<Bytes> {
         resource_version: &'a RawValue,
     }
     let envelope: Envelope<'_> = serde_json::from_slice(json).ok()?;
-    let old = envelope.metadata.resource_version.get();
+    let value = envelope.metadata.resource_version.get();
     // The raw value borrows from the input, so the distance of the pointers is its offset.
-    let start = (old.as_ptr() as usize).checked_sub(json.as_ptr() as usize)?;
-    let (before, rest) = json.split_at_checked(start)?;
-    let after = rest.get(old.len()..)?;
-    let new = format!("\"{revision}\"");
-    Some([before, new.as_bytes(), after].concat().into())
+    let start = (value.as_ptr() as usize).checked_sub(json.as_ptr() as usize)?;
+    Some(start..start + value.len())
 }

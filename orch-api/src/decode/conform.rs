@@ -1,0 +1,292 @@
+//! The walk of a value along a schema.
+
+use super::DecodeError;
+use crate::{
+    quantity,
+    schema::{self, Fields, Scalar, Schema, Shape},
+    time,
+};
+use serde_json::{Map, Value};
+use std::fmt::Write;
+
+/// What [`conform`] took away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conformed {
+    /// Paths of the fields that the schema does not know, such as `spec.containers[0].foo`, in the order of the
+    /// fields' names.
+    pub unknown: Vec<String>,
+}
+
+impl Conformed {
+    /// Whether the path leads into a field that the schema does not know.
+    pub(super) fn is_below_unknown(&self, path: &str) -> bool {
+        self.unknown.iter().any(|unknown| {
+            path.strip_prefix(&**unknown).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    }
+}
+
+/// Makes the value fit the schema: unknown fields are removed and reported, nulls removed where null is no value,
+/// quantities and times brought into canonical form. The first value of a wrong type is the error; the value is
+/// then half done and must be thrown away. Missing fields are no matter of this walk.
+pub fn conform(value: &mut Value, schema: &Schema) -> Result<Conformed, DecodeError> {
+    let mut walk = Walk { conformed: Conformed::default(), mismatch: None };
+    walk.value(value, schema, &At::ROOT)?;
+    match walk.mismatch {
+        Some(error) => Err(error),
+        None => Ok(walk.conformed),
+    }
+}
+
+/// A place in the value: a list from the innermost step outwards, kept on the stack.
+struct At<'a> {
+    outer: Option<&'a At<'a>>,
+    step: Step<'a>,
+}
+
+enum Step<'a> {
+    Root,
+    /// A field of an object, with Go's name of the object's type.
+    Field(&'a str, &'a str),
+    /// A key of a map: Go's type errors do not show it.
+    Key(&'a str),
+    /// An index of a list: Go's type errors do not show it.
+    Index(usize),
+}
+
+struct Walk {
+    conformed: Conformed,
+    /// Go remembers the first type error and decodes on: a malformed content found later wins over it.
+    mismatch: Option<DecodeError>,
+}
+
+impl Walk {
+    fn value(&mut self, value: &mut Value, schema: &Schema, at: &At<'_>) -> Result<(), DecodeError> {
+        match (&schema.shape, &mut *value) {
+            (_, Value::Null) if schema.nullable => Ok(()),
+            (Shape::Any, _) => Ok(()),
+            (Shape::Ref(name), _) => match schema::builtin(name) {
+                Some(schema) => self.value(value, &schema, at),
+                None => Ok(()),
+            },
+            (Shape::Object(fields), Value::Object(map)) => self.object(map, fields, at),
+            (Shape::Map { values, .. }, Value::Object(map)) => {
+                map.iter_mut().try_for_each(|(key, value)| self.item(value, values, &at.then(Step::Key(key))))
+            }
+            (Shape::List(list), Value::Array(items)) => items
+                .iter_mut()
+                .enumerate()
+                .try_for_each(|(i, item)| self.item(item, &list.items, &at.then(Step::Index(i)))),
+            (Shape::Scalar(scalar), _) => self.scalar(value, *scalar, schema, at),
+            _ => {
+                self.mismatch(value, schema, at);
+                Ok(())
+            }
+        }
+    }
+
+    fn object(&mut self, map: &mut Map<String, Value>, fields: &Fields, at: &At<'_>) -> Result<(), DecodeError> {
+        let mut result = Ok(());
+        map.retain(|name, value| {
+            if result.is_err() {
+                return true;
+            }
+            let Some(schema) = fields.properties.get(name.as_str()) else {
+                if !fields.preserve_unknown {
+                    self.conformed.unknown.push(at.then(Step::Field(name, "")).path());
+                }
+                return fields.preserve_unknown;
+            };
+            if value.is_null() && !schema.nullable {
+                return false;
+            }
+            result = self.value(value, schema, &at.then(Step::Field(name, &fields.type_name)));
+            true
+        });
+        result
+    }
+
+    /// An item of a list or a value of a map: a null stands for the type's zero value.
+    fn item(&mut self, value: &mut Value, schema: &Schema, at: &At<'_>) -> Result<(), DecodeError> {
+        if value.is_null() && !schema.nullable {
+            *value = zero(schema);
+            return Ok(());
+        }
+        self.value(value, schema, at)
+    }
+
+    fn scalar(&mut self, value: &mut Value, scalar: Scalar, schema: &Schema, at: &At<'_>) -> Result<(), DecodeError> {
+        match (scalar, &mut *value) {
+            (Scalar::String, Value::String(_)) | (Scalar::Boolean, Value::Bool(_)) => {}
+            (Scalar::IntOrString, Value::String(_)) | (Scalar::Number, Value::Number(_)) => {}
+            (Scalar::Int64, Value::Number(number)) if number.is_i64() => {}
+            (Scalar::Int32 | Scalar::IntOrString, Value::Number(number))
+                if number.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) => {}
+            (Scalar::Bytes, Value::String(text)) => self.bytes(text),
+            (Scalar::Quantity, found) => *found = canonical_quantity(found)?,
+            (Scalar::Time, Value::String(text)) => time::canonical(text).map_err(DecodeError::Content)?,
+            (Scalar::MicroTime, Value::String(text)) => time::canonical_micro(text).map_err(DecodeError::Content)?,
+            // These types decode themselves, so Go's decoder cannot name the field and does not go on.
+            (Scalar::Time | Scalar::MicroTime, found) => return Err(mismatch_of(found, "Go value".into(), "string")),
+            (Scalar::IntOrString, found) => return Err(mismatch_of(found, "Go value".into(), "int32")),
+            _ => self.mismatch(value, schema, at),
+        }
+        Ok(())
+    }
+
+    fn bytes(&mut self, text: &mut String) {
+        if text.contains(['\r', '\n']) {
+            text.retain(|c| !matches!(c, '\r' | '\n'));
+        }
+        if let Some(at) = first_bad_base64(text.as_bytes()) {
+            let error = DecodeError::Content(format!("illegal base64 data at input byte {at}"));
+            self.mismatch.get_or_insert(error);
+        }
+    }
+
+    fn mismatch(&mut self, value: &Value, schema: &Schema, at: &At<'_>) {
+        if self.mismatch.is_none() {
+            self.mismatch = Some(mismatch_of(value, at.go_place(), &go_type(schema)));
+        }
+    }
+}
+
+impl<'a> At<'a> {
+    const ROOT: At<'static> = At { outer: None, step: Step::Root };
+
+    fn then<'b>(&'b self, step: Step<'b>) -> At<'b>
+    where
+        'a: 'b,
+    {
+        At { outer: Some(self), step }
+    }
+
+    fn steps(&self) -> Vec<&Step<'a>> {
+        let mut steps: Vec<&Step<'a>> = std::iter::successors(Some(self), |at| at.outer).map(|at| &at.step).collect();
+        steps.reverse();
+        steps
+    }
+
+    /// `spec.containers[0].foo`
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for step in self.steps() {
+            let dot = if path.is_empty() { "" } else { "." };
+            let _ = match step {
+                Step::Root => Ok(()),
+                Step::Field(name, _) | Step::Key(name) => write!(path, "{dot}{name}"),
+                Step::Index(i) => write!(path, "[{i}]"),
+            };
+        }
+        path
+    }
+
+    /// `Go struct field Container.spec.containers.image`
+    fn go_place(&self) -> String {
+        let fields: Vec<(&str, &str)> = self
+            .steps()
+            .into_iter()
+            .filter_map(|step| match step {
+                Step::Field(name, of) => Some((*name, *of)),
+                _ => None,
+            })
+            .collect();
+        match fields.last() {
+            None => "Go value".into(),
+            Some((_, of)) => {
+                let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+                format!("Go struct field {of}.{}", names.join("."))
+            }
+        }
+    }
+}
+
+fn mismatch_of(value: &Value, place: String, expected: &str) -> DecodeError {
+    let numeric = expected.starts_with("int") || expected.starts_with("float");
+    let found = match value {
+        Value::Null => "null".into(),
+        Value::Bool(_) => "bool".into(),
+        Value::Number(number) if numeric => format!("number {number}"),
+        Value::Number(_) => "number".into(),
+        Value::String(_) => "string".into(),
+        Value::Array(_) => "array".into(),
+        Value::Object(_) => "object".into(),
+    };
+    DecodeError::Type { found, place, expected: expected.into() }
+}
+
+/// The Go type behind a schema as its error messages print it.
+fn go_type(schema: &Schema) -> String {
+    match &schema.shape {
+        Shape::Any | Shape::Ref(_) => "interface {}".into(),
+        Shape::Object(fields) => {
+            let package = fields.definition.rsplit('.').nth(1).unwrap_or_default();
+            if package.is_empty() { fields.type_name.to_string() } else { format!("{package}.{}", fields.type_name) }
+        }
+        Shape::Map { values, .. } => match values.shape {
+            Shape::Scalar(Scalar::Quantity) => "v1.ResourceList".into(),
+            _ => format!("map[string]{}", go_type(values)),
+        },
+        Shape::List(list) => format!("[]{}", go_type(&list.items)),
+        Shape::Scalar(scalar) => match scalar {
+            Scalar::String => "string",
+            Scalar::Bytes => "[]uint8",
+            Scalar::Int32 => "int32",
+            Scalar::Int64 => "int64",
+            Scalar::Number => "float64",
+            Scalar::Boolean => "bool",
+            Scalar::IntOrString => "intstr.IntOrString",
+            Scalar::Quantity => "resource.Quantity",
+            Scalar::Time => "v1.Time",
+            Scalar::MicroTime => "v1.MicroTime",
+        }
+        .into(),
+    }
+}
+
+fn zero(schema: &Schema) -> Value {
+    match &schema.shape {
+        Shape::Any | Shape::Ref(_) | Shape::Map { .. } | Shape::List(_) => Value::Null,
+        Shape::Object(_) => Value::Object(Map::new()),
+        Shape::Scalar(scalar) => match scalar {
+            Scalar::String | Scalar::Bytes => Value::from(""),
+            Scalar::Int32 | Scalar::Int64 | Scalar::Number | Scalar::IntOrString => Value::from(0),
+            Scalar::Boolean => Value::Bool(false),
+            Scalar::Quantity => Value::from("0"),
+            Scalar::Time | Scalar::MicroTime => Value::Null,
+        },
+    }
+}
+
+fn canonical_quantity(value: &Value) -> Result<Value, DecodeError> {
+    let number;
+    let text = match value {
+        Value::String(text) => text.as_str(),
+        other => {
+            number = other.to_string();
+            &number
+        }
+    };
+    let form = quantity::canonical(text.trim()).map_err(|e| DecodeError::Content(e.to_string()))?;
+    Ok(Value::String(form.into_owned()))
+}
+
+/// The offset of the first byte that is no standard padded base64, as Go counts it.
+fn first_bad_base64(text: &[u8]) -> Option<usize> {
+    let body = text.iter().position(|&c| c == b'=').unwrap_or(text.len());
+    let valid = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/');
+    if let Some(at) = text.iter().take(body).position(|c| !valid(c)) {
+        return Some(at);
+    }
+    let padding = text.len() - body;
+    let fits = match body % 4 {
+        0 => padding == 0,
+        2 => padding == 2,
+        3 => padding == 1,
+        _ => false,
+    };
+    match fits && text.iter().skip(body).all(|&c| c == b'=') {
+        true => None,
+        false => Some(if padding == 0 { text.len() - text.len() % 4 } else { body }),
+    }
+}
