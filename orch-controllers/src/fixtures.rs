@@ -41,11 +41,7 @@ pub(crate) fn template(image: &str, app: &str) -> PodTemplateSpec {
     PodTemplateSpec {
         metadata: Some(ObjectMeta { labels: Some(labels(&[("app", app)])), ..ObjectMeta::default() }),
         spec: Some(PodSpec {
-            containers: vec![Container {
-                name: "main".into(),
-                image: Some(image.into()),
-                ..Container::default()
-            }],
+            containers: vec![Container { name: "main".into(), image: Some(image.into()), ..Container::default() }],
             ..PodSpec::default()
         }),
     }

@@ -97,15 +97,21 @@ mod tests {
 
     #[test]
     fn the_ca_is_published() {
-        check(None, expect![[r#"
+        check(
+            None,
+            expect![[r#"
             create ConfigMap demo/kube-root-ca.crt
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn what_someone_changed_is_put_right() {
-        check(Some("forged"), expect![[r#"
+        check(
+            Some("forged"),
+            expect![[r#"
             update ConfigMap demo/kube-root-ca.crt data.ca.crt=PEM metadata.annotations.kubernetes.io/description="Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters."
-        "#]]);
+        "#]],
+        );
     }
 }

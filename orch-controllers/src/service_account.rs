@@ -87,9 +87,13 @@ mod tests {
 
     #[test]
     fn a_namespace_without_its_account_gets_it() {
-        check(fixtures::namespace("demo"), false, expect![[r#"
+        check(
+            fixtures::namespace("demo"),
+            false,
+            expect![[r#"
             create ServiceAccount demo/default
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

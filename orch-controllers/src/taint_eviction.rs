@@ -183,11 +183,14 @@ mod tests {
 
     #[test]
     fn a_pod_that_tolerates_nothing_goes_at_once() {
-        check(&[], expect![[r#"
+        check(
+            &[],
+            expect![[r#"
             status Pod default/a conditions[DisruptionTarget].message="Taint manager: deleting due to NoExecute taint" conditions[DisruptionTarget].reason=DeletionByTaintManager conditions[DisruptionTarget].status=True
             delete Pod default/a
             event Normal TaintManagerEviction: Marking for deletion Pod default/a
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
@@ -197,24 +200,33 @@ mod tests {
 
     #[test]
     fn a_toleration_for_a_time_counts_from_the_taint() {
-        check(&[("Exists", KEY, Some(300))], expect![[r#"
+        check(
+            &[("Exists", KEY, Some(300))],
+            expect![[r#"
             requeue after 240s
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn a_toleration_that_has_ended_does_not_help() {
-        check(&[("Exists", KEY, Some(30))], expect![[r#"
+        check(
+            &[("Exists", KEY, Some(30))],
+            expect![[r#"
             status Pod default/a conditions[DisruptionTarget].message="Taint manager: deleting due to NoExecute taint" conditions[DisruptionTarget].reason=DeletionByTaintManager conditions[DisruptionTarget].status=True
             delete Pod default/a
             event Normal TaintManagerEviction: Marking for deletion Pod default/a
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn the_shortest_toleration_counts() {
-        check(&[("Exists", KEY, Some(300)), ("Exists", "", Some(90)), ("Exists", KEY, None)], expect![[r#"
+        check(
+            &[("Exists", KEY, Some(300)), ("Exists", "", Some(90)), ("Exists", KEY, None)],
+            expect![[r#"
             requeue after 30s
-        "#]]);
+        "#]],
+        );
     }
 }

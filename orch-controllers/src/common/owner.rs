@@ -2,11 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use orch_api::Object;
-use orch_store::{
-    Stored,
-    client::Patch,
-    stored::Owner,
-};
+use orch_store::{Stored, client::Patch, stored::Owner};
 use serde_json::{Value, json};
 
 /// The owner reference of a managing controller.

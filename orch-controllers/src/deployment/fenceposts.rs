@@ -48,9 +48,7 @@ mod tests {
 
     #[track_caller]
     fn check(replicas: i32, surge: &str, unavailable: &str, expect: (i32, i32)) {
-        let parse = |text: &str| {
-            Some(text.parse().map_or_else(|_| IntOrString::String(text.into()), IntOrString::Int))
-        };
+        let parse = |text: &str| Some(text.parse().map_or_else(|_| IntOrString::String(text.into()), IntOrString::Int));
         let mut deployment = fixtures::deployment("web", replicas);
         let rolling = RollingUpdateDeployment { max_surge: parse(surge), max_unavailable: parse(unavailable) };
         deployment.spec.strategy = Some(DeploymentStrategy { rolling_update: Some(rolling), type_: None });

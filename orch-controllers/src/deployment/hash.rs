@@ -18,9 +18,8 @@ pub(super) fn of(deployment: &Deployment) -> String {
     let collisions = deployment.status.as_ref().and_then(|s| s.collision_count);
     let salt = collisions.map(i32::to_le_bytes).unwrap_or_default();
     let salt = if collisions.is_some() { &salt[..] } else { &[] };
-    let hash = json.iter().chain(salt).fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    });
+    let hash =
+        json.iter().chain(salt).fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     encode(&hash.to_string())
 }
 

@@ -21,11 +21,7 @@ use k8s_openapi::api::{
     core::v1::Pod,
 };
 use orch_api::{Key, Object};
-use orch_runtime::{
-    Controller, Plan, Target, View, Watches,
-    plan::Notice,
-    view::Failure,
-};
+use orch_runtime::{Controller, Plan, Target, View, Watches, plan::Notice, view::Failure};
 use orch_store::informer::Delta;
 use rollout::Rollout;
 use std::sync::Arc;

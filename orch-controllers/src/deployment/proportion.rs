@@ -60,11 +60,8 @@ mod tests {
 
     #[track_caller]
     fn check(sizes: &[i32], before: i32, wanted: i32, max: i32, expect: &[i32]) {
-        let shares: Vec<Share> = sizes
-            .iter()
-            .enumerate()
-            .map(|(index, size)| Share { index, size: *size, max_before: before })
-            .collect();
+        let shares: Vec<Share> =
+            sizes.iter().enumerate().map(|(index, size)| Share { index, size: *size, max_before: before }).collect();
         let actual: Vec<i32> = distribute(&shares, wanted, max).into_iter().map(|(_, size)| size).collect();
         assert_eq!(actual, expect);
     }

@@ -54,9 +54,7 @@ impl<'a> Rollout<'a> {
         let deployment = &*world.deployment;
         let mut sets: Vec<Set<'a>> =
             sets.into_iter().map(|set| Set { observed: Some(set), copy: (**set).clone() }).collect();
-        sets.sort_by_key(|set| {
-            (set.copy.metadata.creation_timestamp.as_ref().map(|t| t.0), set.name().to_owned())
-        });
+        sets.sort_by_key(|set| (set.copy.metadata.creation_timestamp.as_ref().map(|t| t.0), set.name().to_owned()));
         let new = sets.iter().position(|set| hash::is_of_template(&set.copy, &deployment.spec.template));
         let status = deployment.status.clone().unwrap_or_default();
         Self { world, deployment, status, sets, new, now, plan, revision: None, events: Vec::new() }

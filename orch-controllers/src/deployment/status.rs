@@ -15,7 +15,8 @@ pub(super) fn counts(rollout: &mut Rollout<'_>) {
     let available = sum(|s| s.available_replicas.unwrap_or(0));
     let updated = rollout.new.and_then(|i| rollout.sets.get(i)).map_or(0, |s| status_of(s).replicas);
     let old = rollout.deployment.status.clone().unwrap_or_default();
-    let (total, ready, terminating) = (sum(|s| s.replicas), sum(|s| s.ready_replicas.unwrap_or(0)), terminating(rollout));
+    let (total, ready, terminating) =
+        (sum(|s| s.replicas), sum(|s| s.ready_replicas.unwrap_or(0)), terminating(rollout));
     let unavailable = (rollout.total() - available).max(0);
     let status = &mut rollout.status;
     status.observed_generation = rollout.deployment.metadata.generation;
@@ -116,9 +117,8 @@ fn look_again_at_the_deadline(rollout: &mut Rollout<'_>) {
         return;
     }
     let condition = conditions::get(&rollout.status, conditions::PROGRESSING);
-    let open = condition.filter(|c| {
-        !matches!(c.reason.as_deref(), Some(conditions::TIMED_OUT | conditions::SET_AVAILABLE))
-    });
+    let open =
+        condition.filter(|c| !matches!(c.reason.as_deref(), Some(conditions::TIMED_OUT | conditions::SET_AVAILABLE)));
     if let Some(at) = open.and_then(|c| deadline(rollout, c)) {
         rollout.plan.requeue_within(until(at, rollout.now) + Duration::from_secs(1));
     }

@@ -38,8 +38,7 @@ fn set(deployment: &Deployment, image: &str, size: i32, available: i32) -> Repli
     set.metadata.labels = Some(fixtures::labels(&[("app", "web"), (hash::LABEL, &hash::of(&then))]));
     set.metadata.owner_references = Some(vec![crate::common::owner::controller_ref(deployment)]);
     set.metadata.creation_timestamp = Some(Time(minutes_ago(60 - revision.parse::<i64>().unwrap())));
-    set.metadata.annotations =
-        Some(fixtures::labels(&[("deployment.kubernetes.io/revision", revision)]));
+    set.metadata.annotations = Some(fixtures::labels(&[("deployment.kubernetes.io/revision", revision)]));
     let wanted = deployment.spec.replicas.unwrap();
     revision::annotate_size(&mut set, wanted, wanted + fenceposts::max_surge(deployment));
     let mut template = then.spec.template;
@@ -90,74 +89,102 @@ fn recreate(mut deployment: Deployment) -> Deployment {
 
 #[test]
 fn a_new_deployment_gets_its_first_set() {
-    check(&web(3), &[], expect![[r#"
+    check(
+        &web(3),
+        &[],
+        expect![[r#"
         create ReplicaSet default/web-7c89647b54 replicas=3
         status Deployment default/web deployment.kubernetes.io/revision=1 conditions[Available].message="Deployment does not have minimum availability." conditions[Available].reason=MinimumReplicasUnavailable conditions[Available].status=False conditions[Progressing].message="Created new replica set \"web-7c89647b54\"" conditions[Progressing].reason=NewReplicaSetCreated conditions[Progressing].status=True observedGeneration=1 terminatingReplicas=0 unavailableReplicas=3
         requeue after 601s
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_deployment_that_is_complete_says_so_and_then_nothing() {
     let sets = [set(&web(3), "app:1", 3, 3)];
-    check(&web(3), &sets, expect![[r#"
+    check(
+        &web(3),
+        &sets,
+        expect![[r#"
         status Deployment default/web deployment.kubernetes.io/revision=1 availableReplicas=3 conditions[Available].message="Deployment has minimum availability." conditions[Available].reason=MinimumReplicasAvailable conditions[Available].status=True conditions[Progressing].message="ReplicaSet \"web-7c89647b54\" has successfully progressed." conditions[Progressing].reason=NewReplicaSetAvailable conditions[Progressing].status=True observedGeneration=1 readyReplicas=3 replicas=3 terminatingReplicas=0 updatedReplicas=3
-    "#]]);
+    "#]],
+    );
     check(&settled(web(3), &sets), &sets, expect![[""]]);
 }
 
 #[test]
 fn a_new_template_starts_with_as_many_pods_as_the_surge_allows() {
     let sets = [set(&web(10), "app:1", 10, 10)];
-    check(&with_image(settled(web(10), &sets), "app:2"), &sets, expect![[r#"
+    check(
+        &with_image(settled(web(10), &sets), "app:2"),
+        &sets,
+        expect![[r#"
         create ReplicaSet default/web-7458fcdd4f replicas=3
         update ReplicaSet default/web-7c89647b54 spec.replicas=8
         event Normal ScalingReplicaSet: Scaled down replica set web-7c89647b54 from 10 to 8
         status Deployment default/web deployment.kubernetes.io/revision=2 conditions[Progressing].message="Created new replica set \"web-7458fcdd4f\"" conditions[Progressing].reason=NewReplicaSetCreated observedGeneration=2 unavailableReplicas=1 updatedReplicas=0
         requeue after 601s
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn old_pods_go_as_new_ones_become_available() {
     let sets = [set(&web(10), "app:1", 8, 8), set(&web(10), "app:2", 5, 3)];
-    check(&with_image(settled(web(10), &sets), "app:2"), &sets, expect![[r#"
+    check(
+        &with_image(settled(web(10), &sets), "app:2"),
+        &sets,
+        expect![[r#"
         update ReplicaSet default/web-7c89647b54 spec.replicas=5
         event Normal ScalingReplicaSet: Scaled down replica set web-7c89647b54 from 8 to 5
         status Deployment default/web deployment.kubernetes.io/revision=2 observedGeneration=2 updatedReplicas=5
         requeue after 301s
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_bad_template_stops_the_rollout() {
     let sets = [set(&web(10), "app:1", 8, 8), set(&web(10), "app:2", 5, 0)];
-    check(&settled(with_image(web(10), "app:2"), &sets), &sets, expect![[r#"
+    check(
+        &settled(with_image(web(10), "app:2"), &sets),
+        &sets,
+        expect![[r#"
         requeue after 301s
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn unhealthy_old_pods_go_first() {
     let sets = [set(&web(10), "app:1", 8, 4), set(&web(10), "app:2", 5, 5)];
-    check(&settled(with_image(web(10), "app:2"), &sets), &sets, expect![[r#"
+    check(
+        &settled(with_image(web(10), "app:2"), &sets),
+        &sets,
+        expect![[r#"
         update ReplicaSet default/web-7c89647b54 spec.replicas=3
         event Normal ScalingReplicaSet: Scaled down replica set web-7c89647b54 from 8 to 4
         event Normal ScalingReplicaSet: Scaled down replica set web-7c89647b54 from 4 to 3
         requeue after 301s
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn scaling_in_the_middle_of_a_rollout_is_proportional() {
     let sets = [set(&web(10), "app:1", 8, 8), set(&web(10), "app:2", 5, 0)];
-    check(&scaled(settled(with_image(web(10), "app:2"), &sets), 15), &sets, expect![[r#"
+    check(
+        &scaled(settled(with_image(web(10), "app:2"), &sets), 15),
+        &sets,
+        expect![[r#"
         update ReplicaSet default/web-7c89647b54 metadata.annotations.deployment.kubernetes.io/desired-replicas=15 metadata.annotations.deployment.kubernetes.io/max-replicas=19 spec.replicas=12
         update ReplicaSet default/web-7458fcdd4f metadata.annotations.deployment.kubernetes.io/desired-replicas=15 metadata.annotations.deployment.kubernetes.io/max-replicas=19 spec.replicas=7
         event Normal ScalingReplicaSet: Scaled up replica set web-7c89647b54 from 8 to 12
         event Normal ScalingReplicaSet: Scaled up replica set web-7458fcdd4f from 5 to 7
         status Deployment default/web conditions[Available].message="Deployment does not have minimum availability." conditions[Available].reason=MinimumReplicasUnavailable conditions[Available].status=False unavailableReplicas=11
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -165,21 +192,29 @@ fn a_paused_deployment_scales_but_does_not_roll() {
     let sets = [set(&web(3), "app:1", 3, 3)];
     let mut paused = scaled(with_image(settled(web(3), &sets), "app:2"), 5);
     paused.spec.paused = Some(true);
-    check(&paused, &sets, expect![[r#"
+    check(
+        &paused,
+        &sets,
+        expect![[r#"
         update ReplicaSet default/web-7c89647b54 metadata.annotations.deployment.kubernetes.io/desired-replicas=5 metadata.annotations.deployment.kubernetes.io/max-replicas=7 spec.replicas=5
         event Normal ScalingReplicaSet: Scaled up replica set web-7c89647b54 from 3 to 5
         status Deployment default/web conditions[Available].message="Deployment does not have minimum availability." conditions[Available].reason=MinimumReplicasUnavailable conditions[Available].status=False conditions[Progressing].message="Deployment is paused" conditions[Progressing].reason=DeploymentPaused conditions[Progressing].status=Unknown observedGeneration=2 unavailableReplicas=2 updatedReplicas=0
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn recreate_first_ends_the_old_pods() {
     let sets = [set(&web(3), "app:1", 3, 3)];
-    check(&with_image(recreate(settled(web(3), &sets)), "app:2"), &sets, expect![[r#"
+    check(
+        &with_image(recreate(settled(web(3), &sets)), "app:2"),
+        &sets,
+        expect![[r#"
         update ReplicaSet default/web-7c89647b54 metadata.annotations.deployment.kubernetes.io/max-replicas=3 spec.replicas=0
         event Normal ScalingReplicaSet: Scaled down replica set web-7c89647b54 from 3 to 0
         status Deployment default/web observedGeneration=2 updatedReplicas=0
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -187,38 +222,57 @@ fn recreate_waits_for_the_last_old_pod() {
     let sets = [set(&web(3), "app:1", 0, 0)];
     let deployment = with_image(recreate(settled(web(3), &sets)), "app:2");
     let pod = fixtures::deleting(fixtures::pod_of_set("last", &sets[0]));
-    expect_plan(&plan(&deployment, &sets, &[pod], None), &expect![[r#"
+    expect_plan(
+        &plan(&deployment, &sets, &[pod], None),
+        &expect![[r#"
         status Deployment default/web observedGeneration=2 unavailableReplicas=0
         requeue after 301s
-    "#]]);
-    check(&deployment, &sets, expect![[r#"
+    "#]],
+    );
+    check(
+        &deployment,
+        &sets,
+        expect![[r#"
         create ReplicaSet default/web-7458fcdd4f replicas=3
         status Deployment default/web deployment.kubernetes.io/revision=2 conditions[Progressing].message="Created new replica set \"web-7458fcdd4f\"" conditions[Progressing].reason=NewReplicaSetCreated observedGeneration=2
         requeue after 601s
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_rollback_reuses_the_old_set_under_a_new_revision() {
     let sets = [set(&web(3), "app:1", 0, 0), set(&web(3), "app:2", 3, 3)];
     let deployment = settled(with_image(web(3), "app:2"), &sets);
-    check(&with_image(deployment, "app:1"), &sets, expect![[r#"
+    check(
+        &with_image(deployment, "app:1"),
+        &sets,
+        expect![[r#"
         update ReplicaSet default/web-7c89647b54 metadata.annotations.deployment.kubernetes.io/revision=3 metadata.annotations.deployment.kubernetes.io/revision-history=1 spec.replicas=1
         event Normal ScalingReplicaSet: Scaled up replica set web-7c89647b54 from 0 to 1
         status Deployment default/web deployment.kubernetes.io/revision=3 unavailableReplicas=1 updatedReplicas=0
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn old_sets_beyond_the_history_limit_are_deleted() {
-    let sets =
-        [set(&web(1), "app:1", 0, 0), set(&web(1), "app:2", 0, 0), set(&web(1), "app:3", 0, 0), set(&web(1), "app:4", 1, 1)];
+    let sets = [
+        set(&web(1), "app:1", 0, 0),
+        set(&web(1), "app:2", 0, 0),
+        set(&web(1), "app:3", 0, 0),
+        set(&web(1), "app:4", 1, 1),
+    ];
     let mut deployment = with_image(web(1), "app:4");
     deployment.spec.revision_history_limit = Some(1);
-    check(&settled(deployment, &sets), &sets, expect![[r#"
+    check(
+        &settled(deployment, &sets),
+        &sets,
+        expect![[r#"
         delete ReplicaSet default/web-7c89647b54
         delete ReplicaSet default/web-7458fcdd4f
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -226,9 +280,13 @@ fn a_rollout_that_takes_too_long_is_told() {
     let sets = [set(&web(3), "app:1", 3, 0)];
     let mut deployment = settled(web(3), &sets);
     deployment.spec.progress_deadline_seconds = Some(60);
-    check(&deployment, &sets, expect![[r#"
+    check(
+        &deployment,
+        &sets,
+        expect![[r#"
         status Deployment default/web conditions[Progressing].message="ReplicaSet \"web-7c89647b54\" has timed out progressing." conditions[Progressing].reason=ProgressDeadlineExceeded conditions[Progressing].status=False
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -236,19 +294,26 @@ fn another_set_of_the_same_hash_counts_as_a_collision() {
     let mut squatter = set(&web(3), "app:1", 0, 0);
     squatter.metadata.owner_references = None;
     squatter.metadata.labels = None;
-    check(&web(3), &[squatter], expect![[r#"
+    check(
+        &web(3),
+        &[squatter],
+        expect![[r#"
         status Deployment default/web collisionCount=1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_refused_set_is_told_in_the_progressing_condition() {
     let failure = Failure { reason: "ReplicaSetCreateError".into(), message: "exceeded quota".into() };
-    expect_plan(&plan(&web(3), &[], &[], Some(&failure)), &expect![[r#"
+    expect_plan(
+        &plan(&web(3), &[], &[], Some(&failure)),
+        &expect![[r#"
         create ReplicaSet default/web-7c89647b54 replicas=3
         status Deployment default/web deployment.kubernetes.io/revision=1 conditions[Available].message="Deployment does not have minimum availability." conditions[Available].reason=MinimumReplicasUnavailable conditions[Available].status=False conditions[Progressing].message="Failed to create new replica set \"web-7c89647b54\": exceeded quota" conditions[Progressing].reason=ReplicaSetCreateError conditions[Progressing].status=False observedGeneration=1 terminatingReplicas=0 unavailableReplicas=3
         requeue after 601s
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -261,25 +326,37 @@ fn the_failure_of_a_set_becomes_one_of_the_deployment() {
         message: Some("exceeded quota".into()),
         last_transition_time: None,
     }]);
-    check(&web(3), &[failing], expect![[r#"
+    check(
+        &web(3),
+        &[failing],
+        expect![[r#"
         status Deployment default/web deployment.kubernetes.io/revision=1 availableReplicas=2 conditions[Available].message="Deployment does not have minimum availability." conditions[Available].reason=MinimumReplicasUnavailable conditions[Available].status=False conditions[Progressing].message="ReplicaSet \"web-7c89647b54\" is progressing." conditions[Progressing].reason=ReplicaSetUpdated conditions[Progressing].status=True conditions[ReplicaFailure].message="exceeded quota" conditions[ReplicaFailure].reason=FailedCreate conditions[ReplicaFailure].status=True observedGeneration=1 readyReplicas=2 replicas=3 terminatingReplicas=0 unavailableReplicas=1 updatedReplicas=3
         requeue after 601s
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_deployment_that_is_being_deleted_only_reports() {
-    check(&fixtures::deleting(web(3)), &[], expect![[r#"
+    check(
+        &fixtures::deleting(web(3)),
+        &[],
+        expect![[r#"
         status Deployment default/web conditions[Available].message="Deployment does not have minimum availability." conditions[Available].reason=MinimumReplicasUnavailable conditions[Available].status=False observedGeneration=1 terminatingReplicas=0
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_empty_selector_selects_nothing_and_is_complained_about() {
     let mut deployment = web(3);
     deployment.spec.selector = Default::default();
-    check(&deployment, &[], expect![[r#"
+    check(
+        &deployment,
+        &[],
+        expect![[r#"
         event Warning SelectingAll: This deployment is selecting all pods. A non-empty selector is required.
         status Deployment default/web observedGeneration=1
-    "#]]);
+    "#]],
+    );
 }

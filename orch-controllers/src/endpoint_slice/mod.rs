@@ -170,9 +170,8 @@ fn first_of_selector(stored: &Stored) -> Vec<Arc<str>> {
 fn service_of_slice(delta: &Delta, _view: &View<'_>) -> Vec<Key> {
     let stored = delta.old.iter().chain(&delta.new);
     let ours = stored.filter(|s| s.meta.labels.get(MANAGED_BY) == Some(MANAGER));
-    let mut keys: Vec<Key> = ours
-        .filter_map(|s| Some(Key::new(s.key.namespace.clone(), s.meta.labels.get(SERVICE_NAME)?)))
-        .collect();
+    let mut keys: Vec<Key> =
+        ours.filter_map(|s| Some(Key::new(s.key.namespace.clone(), s.meta.labels.get(SERVICE_NAME)?))).collect();
     keys.dedup();
     keys
 }

@@ -103,11 +103,17 @@ fn fill(slices: Vec<&EndpointSlice>, endpoints: Vec<Endpoint>) -> Outcome<'_> {
     outcome
 }
 
-fn with(slice: EndpointSlice, empty: &EndpointSlice, ports: &[EndpointPort], endpoints: Vec<Endpoint>) -> EndpointSlice {
+fn with(
+    slice: EndpointSlice,
+    empty: &EndpointSlice,
+    ports: &[EndpointPort],
+    endpoints: Vec<Endpoint>,
+) -> EndpointSlice {
     // Where the server left an empty list out, an empty list is no change.
     let list = |new: Vec<Endpoint>, old: &Option<Vec<Endpoint>>| (!new.is_empty() || old.is_some()).then_some(new);
     let ports = (!ports.is_empty() || slice.ports.is_some()).then(|| ports.to_vec());
-    let same_ports = port_key(slice.ports.as_deref().unwrap_or_default()) == port_key(ports.as_deref().unwrap_or_default());
+    let same_ports =
+        port_key(slice.ports.as_deref().unwrap_or_default()) == port_key(ports.as_deref().unwrap_or_default());
     let endpoints = list(endpoints, &slice.endpoints);
     let ports = if same_ports { slice.ports.clone() } else { ports };
     labelled(EndpointSlice { endpoints, ports, ..slice }, empty)

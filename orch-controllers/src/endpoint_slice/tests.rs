@@ -83,9 +83,13 @@ fn many(range: std::ops::Range<usize>) -> Vec<Pod> {
 
 #[test]
 fn a_service_without_pods_has_an_empty_slice() {
-    check(&service(), &[], expect![[r#"
+    check(
+        &service(),
+        &[],
+        expect![[r#"
         IPv4 endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io kubernetes.io/service-name=web ports 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -94,12 +98,16 @@ fn pods_are_told_as_ready_serving_and_terminating() {
     let ending = fixtures::deleting(pod("c", "10.0.0.3"));
     let without_address = fixtures::pod("d", "web");
     let finished = fixtures::phase(pod("e", "10.0.0.5"), "Succeeded");
-    check(&service(), &[pod("a", "10.0.0.1"), unready, ending, without_address, finished], expect![[r#"
+    check(
+        &service(),
+        &[pod("a", "10.0.0.1"), unready, ending, without_address, finished],
+        expect![[r#"
         IPv4 endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io kubernetes.io/service-name=web ports 8080
           10.0.0.1 ready serving
           10.0.0.2
           10.0.0.3 serving terminating
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -107,10 +115,14 @@ fn unready_addresses_are_ready_if_the_service_publishes_them() {
     let mut service = service();
     service.spec.as_mut().unwrap().publish_not_ready_addresses = Some(true);
     let unready = fixtures::with_ip(fixtures::on_node(fixtures::pod("b", "web"), "n1"), "10.0.0.2");
-    check(&service, &[unready], expect![[r#"
+    check(
+        &service,
+        &[unready],
+        expect![[r#"
         IPv4 endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io kubernetes.io/service-name=web ports 8080
           10.0.0.2 ready
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -120,10 +132,14 @@ fn a_headless_service_says_so_and_names_hosts() {
     let mut named = pod("a", "10.0.0.1");
     named.spec.as_mut().unwrap().hostname = Some("first".into());
     named.spec.as_mut().unwrap().subdomain = Some("web".into());
-    check(&service, &[named], expect![[r#"
+    check(
+        &service,
+        &[named],
+        expect![[r#"
         IPv4 endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io kubernetes.io/service-name=web service.kubernetes.io/headless= ports 8080
           10.0.0.1 first ready serving
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -135,12 +151,16 @@ fn a_named_port_may_have_another_number_in_another_pod() {
         pod.spec.as_mut().unwrap().containers[0].ports = Some(vec![port]);
         pod
     };
-    check(&service, &[on(pod("a", "10.0.0.1"), 8080), on(pod("b", "10.0.0.2"), 9090)], expect![[r#"
+    check(
+        &service,
+        &[on(pod("a", "10.0.0.1"), 8080), on(pod("b", "10.0.0.2"), 9090)],
+        expect![[r#"
         IPv4 endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io kubernetes.io/service-name=web ports 8080
           10.0.0.1 ready serving
         IPv4 endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io kubernetes.io/service-name=web ports 9090
           10.0.0.2 ready serving
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -150,12 +170,16 @@ fn two_families_have_slices_of_their_own() {
     let mut both = pod("a", "10.0.0.1");
     let ips = both.status.as_mut().unwrap().pod_ips.as_mut().unwrap();
     ips.push(k8s_openapi::api::core::v1::PodIP { ip: "fd00::1".into() });
-    check(&service, &[both], expect![[r#"
+    check(
+        &service,
+        &[both],
+        expect![[r#"
         IPv4 endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io kubernetes.io/service-name=web ports 8080
           10.0.0.1 ready serving
         IPv6 endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io kubernetes.io/service-name=web ports 8080
           fd00::1 ready serving
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -188,9 +212,12 @@ fn a_slice_of_other_ports_is_reused() {
     let mut changed = service();
     changed.spec.as_mut().unwrap().ports.as_mut().unwrap()[0].target_port = Some(IntOrString::Int(9090));
     objects.insert(&changed);
-    expect_plan(&plan(&objects), &expect![[r#"
+    expect_plan(
+        &plan(&objects),
+        &expect![[r#"
         update EndpointSlice default/web-2 ports[http].port=9090
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -75,7 +75,7 @@ impl Graph {
         let (mut solid, mut waiting, mut dangling) = (0, Vec::new(), Vec::new());
         for owner in item.owners() {
             match self.owner_of(item, owner) {
-                Some(known) if known.waits_for_dependents() && owner.block_owner_deletion => waiting.push(owner),
+                Some(known) if known.waits_for_dependents() => waiting.push(owner),
                 Some(_) => solid += 1,
                 None => match answers.get(&owner.uid) {
                     Some(Presence::Absent) => dangling.push(owner),
@@ -91,9 +91,11 @@ impl Graph {
                 plan.patch(target(item), None, without_owners(item, &gone));
             }
         } else if !waiting.is_empty() && !self.dependents_of(&item.stored.meta.uid).is_empty() {
-            // A dependent that itself waits would make a circle of objects that wait for each other.
+            // A dependent that itself waits makes a circle of objects that wait for each other: this one
+            // must not hold its owner back any more.
             let dependents = self.dependents_of(&item.stored.meta.uid);
-            if dependents.iter().filter_map(|d| self.items.get(d)).any(Item::waits_for_dependents) {
+            let circle = dependents.iter().filter_map(|d| self.items.get(d)).any(Item::waits_for_dependents);
+            if circle && item.owners().iter().any(|o| o.block_owner_deletion) {
                 plan.patch(target(item), None, unblocked(item));
             } else {
                 delete(item, Propagation::Foreground, plan);
@@ -132,7 +134,12 @@ impl Graph {
         if known.namespaced && known.key().namespace != item.key().namespace {
             let words = format!(
                 "ownerRef [{}/{}, namespace: {}, name: {}, uid: {}] does not exist in namespace {:?}",
-                owner.api_version, owner.kind, item.key().namespace, owner.name, owner.uid, &*item.key().namespace
+                owner.api_version,
+                owner.kind,
+                item.key().namespace,
+                owner.name,
+                owner.uid,
+                &*item.key().namespace
             );
             plan.event(warning(item, words));
         }

@@ -3,11 +3,7 @@
 use super::Uid;
 use orch_api::{Gvk, Gvr, Key};
 use orch_runtime::discovery::Served;
-use orch_store::{
-    Stored,
-    informer::Delta,
-    stored::Owner,
-};
+use orch_store::{Stored, informer::Delta, stored::Owner};
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,

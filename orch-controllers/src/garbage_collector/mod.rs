@@ -26,10 +26,7 @@ use orch_runtime::{
 };
 use orch_store::{Ambient, ambient::Tasks};
 use parking_lot::Mutex;
-use std::{
-    collections::HashMap,
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 /// Deletes what has lost its owners.
 pub struct GarbageCollector {

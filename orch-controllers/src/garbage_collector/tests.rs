@@ -59,7 +59,8 @@ fn set(name: &str) -> ReplicaSet {
 fn pod(name: &str, owners: &[&ReplicaSet]) -> Pod {
     let mut pod = fixtures::pod(name, "web");
     pod.metadata.uid = Some(format!("pod-{name}"));
-    let reference = |set: &&ReplicaSet| OwnerReference { controller: None, ..crate::common::owner::controller_ref(*set) };
+    let reference =
+        |set: &&ReplicaSet| OwnerReference { controller: None, ..crate::common::owner::controller_ref(*set) };
     pod.metadata.owner_references = Some(owners.iter().map(reference).collect());
     pod
 }
@@ -79,9 +80,13 @@ fn an_owner_that_the_cache_does_not_know_is_asked_for_before_anything_is_deleted
     let world = World::default().with(&pod("a", &[&set("web")]));
     assert_eq!(world.graph.questions(&"pod-a".into()).len(), 1);
     world.check("pod-a", &[], expect![[""]]);
-    world.check("pod-a", &["set-web"], expect![[r#"
+    world.check(
+        "pod-a",
+        &["set-web"],
+        expect![[r#"
         delete Pod default/a background
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -104,13 +109,21 @@ fn foreground_deletion_ends_dependents_first_and_then_the_owner() {
     let mut world = World::default().with(&old).with(&pod("a", &[&old]));
     assert_eq!(world.change(&old, Some(&dying)), ["pod-a", "set-web"]);
     world.check("set-web", &[], expect![[""]]);
-    world.check("pod-a", &[], expect![[r#"
+    world.check(
+        "pod-a",
+        &[],
+        expect![[r#"
         delete Pod default/a background
-    "#]]);
+    "#]],
+    );
     assert_eq!(world.change(&pod("a", &[&old]), None), ["set-web"]);
-    world.check("set-web", &[], expect![[r#"
+    world.check(
+        "set-web",
+        &[],
+        expect![[r#"
         patch ReplicaSet default/web {"metadata":{"finalizers":[],"resourceVersion":"0","uid":"set-web"}}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -118,18 +131,26 @@ fn a_dependent_that_does_not_block_is_not_waited_for() {
     let dying = finalized(set("web"), "foregroundDeletion");
     let mut free = pod("a", &[&dying]);
     free.metadata.owner_references.as_mut().unwrap()[0].block_owner_deletion = Some(false);
-    World::default().with(&dying).with(&free).check("set-web", &[], expect![[r#"
+    World::default().with(&dying).with(&free).check(
+        "set-web",
+        &[],
+        expect![[r#"
         patch ReplicaSet default/web {"metadata":{"finalizers":[],"resourceVersion":"0","uid":"set-web"}}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn orphaning_takes_the_owner_out_of_its_dependents() {
     let dying = finalized(set("web"), "orphan");
-    World::default().with(&dying).with(&pod("a", &[&dying])).check("set-web", &[], expect![[r#"
+    World::default().with(&dying).with(&pod("a", &[&dying])).check(
+        "set-web",
+        &[],
+        expect![[r#"
         patch Pod default/a {"metadata":{"ownerReferences":[],"resourceVersion":"0","uid":"pod-a"}}
         patch ReplicaSet default/web {"metadata":{"finalizers":[],"resourceVersion":"0","uid":"set-web"}}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

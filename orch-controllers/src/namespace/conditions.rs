@@ -14,11 +14,8 @@ type Topic = (&'static str, &'static str, &'static str);
 
 const DISCOVERY: Topic =
     ("NamespaceDeletionDiscoveryFailure", "ResourcesDiscovered", "All resources successfully discovered");
-const PARSING: Topic = (
-    "NamespaceDeletionGroupVersionParsingFailure",
-    "ParsedGroupVersions",
-    "All legacy kube types successfully parsed",
-);
+const PARSING: Topic =
+    ("NamespaceDeletionGroupVersionParsingFailure", "ParsedGroupVersions", "All legacy kube types successfully parsed");
 const DELETION: Topic = (
     "NamespaceDeletionContentFailure",
     "ContentDeleted",
@@ -44,8 +41,7 @@ pub(super) fn report(
 }
 
 fn deletion_problem(errors: &[String]) -> Option<(&'static str, String)> {
-    let message =
-        || format!("Failed to delete all resource types, {} remaining: {}", errors.len(), errors.join(", "));
+    let message = || format!("Failed to delete all resource types, {} remaining: {}", errors.len(), errors.join(", "));
     (!errors.is_empty()).then(|| ("ContentDeletionFailed", message()))
 }
 

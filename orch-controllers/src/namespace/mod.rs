@@ -98,7 +98,10 @@ impl Controller for NamespaceController {
             plan.delete_all(gvr.clone(), name.clone());
         }
         // Deleted pods announce their end; other kinds may be gone at once, or wait for finalizers.
-        let deleted = plan.actions.iter().any(|a| !matches!(a, orch_runtime::Action::DeleteAll { gvr, .. } if *gvr == Pod::gvr()));
+        let deleted = plan
+            .actions
+            .iter()
+            .any(|a| !matches!(a, orch_runtime::Action::DeleteAll { gvr, .. } if *gvr == Pod::gvr()));
         plan.requeue_within(if deleted { Duration::from_millis(20) } else { PATIENCE });
         plan.update_status(&*world.namespace, &new);
         plan

@@ -16,11 +16,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
 };
 use orch_api::{Gvr, Key, Object};
-use orch_runtime::{
-    Controller, Plan, View, Watches,
-    plan::Notice,
-    view::Facts,
-};
+use orch_runtime::{Controller, Plan, View, Watches, plan::Notice, view::Facts};
 use orch_store::{Stored, informer::Delta};
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

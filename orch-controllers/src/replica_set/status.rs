@@ -45,7 +45,8 @@ pub(super) fn status(
 
 fn conditions(world: &World, active: usize, now: Timestamp) -> Option<Vec<ReplicaSetCondition>> {
     let old = world.set.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default();
-    let (failing, mut kept): (Vec<_>, Vec<_>) = old.into_iter().partition(|c| c.type_.as_deref() == Some("ReplicaFailure"));
+    let (failing, mut kept): (Vec<_>, Vec<_>) =
+        old.into_iter().partition(|c| c.type_.as_deref() == Some("ReplicaFailure"));
     if let Some(failure) = &world.failure {
         let reason = match active.cmp(&wanted(&world.set)) {
             std::cmp::Ordering::Less => "FailedCreate",

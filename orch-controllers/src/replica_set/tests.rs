@@ -162,8 +162,11 @@ fn a_refusal_is_told_in_a_condition() {
     let objects = Objects::new(&controller.watches()).with(&set(1));
     let view = View::fixed(&objects).after(Some(&failure));
     let plan = controller.plan(&controller.observe(&set(1).key(), &view).unwrap(), now());
-    fixtures::expect_plan(&plan, &expect![[r#"
+    fixtures::expect_plan(
+        &plan,
+        &expect![[r#"
         create Pod default/web-*
         status ReplicaSet default/web conditions[ReplicaFailure].message="exceeded quota" conditions[ReplicaFailure].reason=FailedCreate conditions[ReplicaFailure].status=True observedGeneration=1 replicas=0 terminatingReplicas=0
-    "#]]);
+    "#]],
+    );
 }

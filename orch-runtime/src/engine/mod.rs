@@ -1,6 +1,8 @@
 //! The engine: what runs a loop. Generics end at [`Work`]; the rest is compiled once.
 
 mod feed;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use crate::{
