@@ -52,6 +52,7 @@ const BY_SERVICE: &str = "service";
 impl Controller for EndpointSliceController {
     const NAME: &'static str = "endpointslice";
     const ABOUT: &'static str = "Keeps the addresses of the pods behind a Service in EndpointSlices.";
+    const COMPONENT: &'static str = "endpoint-slice-controller";
     type World = World;
 
     fn watches(&self) -> Watches {
@@ -76,10 +77,10 @@ impl Controller for EndpointSliceController {
         pods.retain(|pod| contains_all(&pod.stored.meta.labels, selector));
         let slices = view.by_index::<EndpointSlice>(BY_SERVICE, &format!("{}/{}", key.namespace, key.name));
         let slices = slices.into_iter().filter(|s| is_managed(s) && !s.is_deleting()).collect();
-        let nodes: BTreeSet<&Box<str>> = pods.iter().map(|p| &p.facts.node).filter(|n| !n.is_empty()).collect();
-        let zone = |node: &Box<str>| {
-            let stored = view.stored(&Node::gvr(), &Key::cluster(&**node))?;
-            Some((node.clone(), stored.meta.labels.get(ZONE)?.to_owned()))
+        let nodes: BTreeSet<&str> = pods.iter().map(|p| &*p.facts.node).filter(|n| !n.is_empty()).collect();
+        let zone = |node: &str| {
+            let stored = view.stored(&Node::gvr(), &Key::cluster(node))?;
+            Some((node.into(), stored.meta.labels.get(ZONE)?.to_owned()))
         };
         let zones = nodes.into_iter().filter_map(zone).collect();
         Some(World { service, pods, slices, zones })

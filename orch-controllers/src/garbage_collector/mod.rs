@@ -5,6 +5,8 @@
 
 mod decide;
 mod graph;
+#[cfg(test)]
+mod live_tests;
 mod lookup;
 #[cfg(test)]
 mod tests;
@@ -54,7 +56,7 @@ impl ControlLoop for GarbageCollector {
 
     async fn run(self: Arc<Self>, caches: Caches, ambient: Ambient, options: Options) {
         let client = caches.informers().client().clone();
-        let recorder = Recorder::new(client.clone(), &ambient, "garbage-collector-controller");
+        let recorder = Recorder::new(client.clone(), &ambient, NAME);
         let shared = Arc::new(Shared {
             discovery: self.discovery.clone(),
             executor: Executor::new(client, recorder, NAME),

@@ -56,6 +56,7 @@ impl Controller for NodeLifecycle {
     const NAME: &'static str = "node-lifecycle";
     const ABOUT: &'static str =
         "Notices Nodes that fall silent, taints Nodes by their conditions, and marks their Pods as not ready.";
+    const COMPONENT: &'static str = "node-controller";
     type World = World;
 
     fn watches(&self) -> Watches {
