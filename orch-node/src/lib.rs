@@ -20,6 +20,7 @@ pub mod logs;
 pub mod net;
 pub mod pod;
 pub mod probe;
+pub mod proxy;
 mod quantity;
 mod resources;
 pub mod simulated;
