@@ -10,6 +10,7 @@
 //! **Fail-static**: stopping or killing the agent never stops a container; the next agent adopts what runs.
 
 pub mod agent;
+pub mod dns;
 pub mod env;
 pub mod event;
 pub mod files;
