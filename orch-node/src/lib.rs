@@ -10,6 +10,7 @@
 //! **Fail-static**: stopping or killing the agent never stops a container; the next agent adopts what runs.
 
 pub mod agent;
+pub mod dns;
 pub mod env;
 pub mod event;
 pub mod files;
@@ -20,6 +21,7 @@ pub mod logs;
 pub mod net;
 pub mod pod;
 pub mod probe;
+pub mod proxy;
 mod quantity;
 mod resources;
 pub mod simulated;
