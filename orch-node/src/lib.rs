@@ -20,6 +20,7 @@ pub mod pod;
 pub mod probe;
 mod quantity;
 mod resources;
+pub mod server;
 pub mod simulated;
 pub mod status;
 pub mod volume;
