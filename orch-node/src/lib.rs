@@ -10,6 +10,8 @@
 //! **Fail-static**: stopping or killing the agent never stops a container; the next agent adopts what runs.
 
 pub mod agent;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 pub mod env;
 pub mod event;
 pub mod files;
@@ -18,6 +20,7 @@ mod image_pull;
 pub mod logs;
 pub mod pod;
 pub mod probe;
+pub mod process;
 mod quantity;
 mod resources;
 pub mod server;
@@ -26,4 +29,5 @@ pub mod status;
 pub mod volume;
 
 pub use agent::{Agent, AgentConfig, AgentParts};
+pub use process::ProcessRuntime;
 pub use simulated::SimulatedRuntime;
