@@ -11,6 +11,8 @@
 
 pub mod agent;
 pub mod dns;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 pub mod env;
 pub mod event;
 pub mod files;
@@ -22,12 +24,15 @@ pub mod net;
 pub mod pod;
 pub mod probe;
 pub mod proxy;
+pub mod process;
 mod quantity;
 mod resources;
+pub mod server;
 pub mod simulated;
 pub mod status;
 pub mod toolbox;
 pub mod volume;
 
 pub use agent::{Agent, AgentConfig, AgentParts};
+pub use process::ProcessRuntime;
 pub use simulated::SimulatedRuntime;

@@ -1,9 +1,13 @@
 //! A runtime without processes: pods live and die by [`Rules`] on tokio's clock. For tests, and for thousands
 //! of nodes in one process. Deterministic: the same rules, seed and calls give the same history.
 
+mod fleet;
 mod rules;
 mod state;
+#[cfg(test)]
+mod tests;
 
+pub use fleet::{FleetConfig, start_fleet};
 pub use rules::{ContainerRules, Rules};
 
 use crate::probe::{Check, Prober};
