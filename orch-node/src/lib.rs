@@ -2,5 +2,5 @@
 
 pub mod image;
 pub mod net;
-//pub mod oci;
+pub mod oci;
 pub mod toolbox;

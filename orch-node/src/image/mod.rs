@@ -11,8 +11,6 @@ mod layer;
 mod pull;
 mod reference;
 mod store;
-#[cfg(test)]
-mod tests;
 
 pub use archive::load_archive;
 pub use builtin::{TOOLBOX_IMAGE, build_toolbox};

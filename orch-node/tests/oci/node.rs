@@ -1,0 +1,177 @@
+//! A node of its own for each test.
+
+use orch_node::{
+    image::{Registries, TOOLBOX_IMAGE},
+    net::NoNetwork,
+    oci::{OciRuntime, RuntimeOptions},
+};
+use orch_runtime::node::container::{
+    Container, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, SandboxConfig,
+};
+use orch_store::ambient::Ambient;
+use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
+
+/// Whether a skip is a failure.
+pub fn must_run() -> bool {
+    std::env::var_os("ORCH_REQUIRE_REAL").is_some_and(|value| value == "1")
+}
+
+/// What this machine lacks for real containers.
+pub fn missing() -> Option<&'static str> {
+    if !nix::unistd::geteuid().is_root() {
+        return Some("not root");
+    }
+    std::fs::metadata("/sys/fs/cgroup").is_err().then_some("no cgroups")
+}
+
+/// Says that a test was skipped for want of a program, or fails.
+pub fn skip_without(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|dir| dir.join(program).is_file()) {
+        return false;
+    }
+    assert!(!must_run(), "{program} is not installed");
+    println!("skipped: {program} is not installed");
+    true
+}
+
+/// A runtime over a directory of its own.
+pub struct Node {
+    runtime: OciRuntime,
+    ambient: Ambient,
+    pub dir: Arc<TempDir>,
+}
+
+impl Deref for Node {
+    type Target = OciRuntime;
+    fn deref(&self) -> &OciRuntime {
+        &self.runtime
+    }
+}
+
+impl Node {
+    pub async fn new() -> Self {
+        let dir = Arc::new(tempfile::Builder::new().prefix("orch-oci-").tempdir().unwrap());
+        Self::open(dir).await
+    }
+
+    /// Another agent over the directory.
+    pub async fn open(dir: Arc<TempDir>) -> Self {
+        let executable = std::env::current_exe().unwrap();
+        let ambient = Ambient::system();
+        let runtime = OciRuntime::open(RuntimeOptions {
+            state_dir: dir.path().join("state"),
+            shim_command: vec![executable.to_str().unwrap().to_owned(), "shim".into()],
+            cgroup_root: format!("orch-test-{}", std::process::id()),
+            registries: Registries::default(),
+            network: Arc::new(NoNetwork),
+            toolbox: Some(executable),
+            ambient: ambient.clone(),
+        })
+        .await
+        .unwrap();
+        Self { runtime, ambient, dir }
+    }
+
+    /// The agent dies: nothing of it goes on, nothing is tidied up.
+    pub fn kill_agent(self) -> Arc<TempDir> {
+        self.ambient.tasks.cancel();
+        self.dir
+    }
+
+    pub fn logs(&self) -> PathBuf {
+        self.dir.path().join("logs")
+    }
+
+    pub fn pod(&self) -> SandboxConfig {
+        SandboxConfig {
+            name: "pod".into(),
+            namespace: "default".into(),
+            uid: self.ambient.chance.uid(),
+            hostname: "pod".into(),
+            log_directory: self.logs(),
+            resolv_conf: "nameserver 192.0.2.1\n".into(),
+            cgroup_parent: format!("kubepods/pod{}", self.ambient.chance.suffix(8)),
+            ..Default::default()
+        }
+    }
+
+    pub async fn new_pod(&self) -> String {
+        self.run_sandbox(self.pod()).await.unwrap()
+    }
+
+    /// A sandbox with a container that was started.
+    pub async fn start(&self, config: ContainerConfig) -> (String, String) {
+        let sandbox = self.new_pod().await;
+        let container = self.create_container(&sandbox, config).await.unwrap();
+        self.start_container(&container).await.unwrap();
+        (sandbox, container)
+    }
+
+    pub async fn find(&self, container: &str) -> Container {
+        let all = self.list().await.unwrap();
+        all.into_iter().flat_map(|pod| pod.containers).find(|found| found.id == container).expect("no such container")
+    }
+
+    /// Waits for the end of a container: (exit code, reason).
+    pub async fn end(&self, container: &str) -> (i32, String) {
+        use futures::StreamExt;
+        let mut events = self.events();
+        loop {
+            if let ContainerState::Exited { exit_code, reason, .. } = self.find(container).await.state {
+                return (exit_code, reason);
+            }
+            events.next().await;
+        }
+    }
+
+    /// The lines of a log without their times.
+    pub fn log(&self, name: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.logs().join(name)).unwrap_or_default();
+        text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
+    }
+
+    /// Runs a command: (exit code, output, errors).
+    pub async fn run(&self, container: &str, command: &[&str]) -> (i32, String, String) {
+        let request = ExecRequest { command: words(command), ..Default::default() };
+        let mut session = self.exec(container, request).await.unwrap();
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        session.stdout.read_to_string(&mut stdout).await.unwrap();
+        session.stderr.unwrap().read_to_string(&mut stderr).await.unwrap();
+        (session.exit.await.unwrap(), stdout, stderr)
+    }
+
+    /// What a command prints that succeeds.
+    pub async fn output(&self, container: &str, command: &[&str]) -> String {
+        let (code, stdout, stderr) = self.run(container, command).await;
+        assert_eq!(code, 0, "{command:?}: {stdout}{stderr}");
+        stdout
+    }
+
+    /// Removes everything.
+    pub async fn clean(self) {
+        for pod in self.list().await.unwrap() {
+            self.remove_sandbox(&pod.id).await.unwrap();
+        }
+    }
+}
+
+pub fn words(list: &[&str]) -> Vec<String> {
+    list.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// A container of the built-in image.
+pub fn toolbox(args: &[&str]) -> ContainerConfig {
+    ContainerConfig {
+        name: "main".into(),
+        image: TOOLBOX_IMAGE.into(),
+        args: words(args),
+        log_path: "main.log".into(),
+        ..Default::default()
+    }
+}
+
+/// Longer than anything here takes.
+pub const LONG: Duration = Duration::from_secs(60);
