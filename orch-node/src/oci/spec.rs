@@ -154,7 +154,7 @@ fn resources(input: &Input<'_>) -> Value {
 
 fn propagation(input: &Input<'_>) -> &'static str {
     let shared = input.container.mounts.iter().any(|mount| mount.propagation == Propagation::Bidirectional);
-    if shared { "rshared" } else { "rslave" }
+    if shared { "shared" } else { "slave" }
 }
 
 fn mounts(input: &Input<'_>) -> Result<Vec<Value>, String> {

@@ -2,7 +2,7 @@ use crate::node::{LONG, Node, toolbox};
 use orch_runtime::node::container::{ContainerConfig, ContainerRuntime, ContainerState};
 use std::time::Duration;
 
-pub async fn a_new_agent_adopts_what_runs_and_learns_what_ended() {
+pub(crate) async fn a_new_agent_adopts_what_runs_and_learns_what_ended() {
     let node = Node::new().await;
     let sandbox = node.new_pod().await;
     let mut ids = Vec::new();
@@ -30,7 +30,7 @@ pub async fn a_new_agent_adopts_what_runs_and_learns_what_ended() {
     node.clean().await;
 }
 
-pub async fn when_the_shim_is_killed_its_containers_are_ended() {
+pub(crate) async fn when_the_shim_is_killed_its_containers_are_ended() {
     let node = Node::new().await;
     let (sandbox, container) = node.start(toolbox(&["sleep", "infinity"])).await;
     let ContainerState::Running { pid, .. } = node.find(&container).await.state else { panic!("not running") };

@@ -5,7 +5,7 @@ use orch_runtime::node::container::{
 use std::{fs, time::Duration};
 use tokio::time::Instant;
 
-pub async fn a_container_runs_and_its_exit_code_is_kept() {
+pub(crate) async fn a_container_runs_and_its_exit_code_is_kept() {
     let node = Node::new().await;
     let sandbox = node.new_pod().await;
     assert!(node.sandbox(&sandbox).await.is_ok_and(|pod| pod.ready && pod.pid > 0));
@@ -23,7 +23,7 @@ pub async fn a_container_runs_and_its_exit_code_is_kept() {
     node.clean().await;
 }
 
-pub async fn what_a_container_prints_is_in_its_log() {
+pub(crate) async fn what_a_container_prints_is_in_its_log() {
     let node = Node::new().await;
     let (_, container) = node.start(toolbox(&["echo", "hello", "there"])).await;
     node.end(&container).await;
@@ -34,7 +34,7 @@ pub async fn what_a_container_prints_is_in_its_log() {
     node.clean().await;
 }
 
-pub async fn a_log_is_reopened_after_it_was_renamed() {
+pub(crate) async fn a_log_is_reopened_after_it_was_renamed() {
     let node = Node::new().await;
     let (_, container) = node.start(toolbox(&["serve", "--port", "0"])).await;
     let log = node.logs().join("main.log");
@@ -47,7 +47,7 @@ pub async fn a_log_is_reopened_after_it_was_renamed() {
     node.clean().await;
 }
 
-pub async fn a_container_over_its_memory_is_killed_and_says_so() {
+pub(crate) async fn a_container_over_its_memory_is_killed_and_says_so() {
     let node = Node::new().await;
     let limit = Resources { memory_bytes: Some(50 << 20), ..Default::default() };
     let (_, container) = node.start(ContainerConfig { resources: limit, ..toolbox(&["allocate", "100"]) }).await;
@@ -55,7 +55,7 @@ pub async fn a_container_over_its_memory_is_killed_and_says_so() {
     node.clean().await;
 }
 
-pub async fn stopping_sends_the_signal_and_waits_then_kills() {
+pub(crate) async fn stopping_sends_the_signal_and_waits_then_kills() {
     let node = Node::new().await;
     let (_, polite) = node.start(toolbox(&["sleep", "infinity"])).await;
     node.stop_container(&polite, LONG).await.unwrap();
@@ -79,7 +79,7 @@ pub async fn stopping_sends_the_signal_and_waits_then_kills() {
     node.clean().await;
 }
 
-pub async fn a_command_that_is_not_there_is_a_start_error() {
+pub(crate) async fn a_command_that_is_not_there_is_a_start_error() {
     let node = Node::new().await;
     let sandbox = node.new_pod().await;
     let config = ContainerConfig { command: words(&["nope"]), ..toolbox(&[]) };
@@ -92,7 +92,7 @@ pub async fn a_command_that_is_not_there_is_a_start_error() {
     node.clean().await;
 }
 
-pub async fn user_environment_and_read_only_root_are_applied() {
+pub(crate) async fn user_environment_and_read_only_root_are_applied() {
     let node = Node::new().await;
     let security = Security {
         run_as_user: Some(1000),
@@ -113,7 +113,7 @@ pub async fn user_environment_and_read_only_root_are_applied() {
     node.clean().await;
 }
 
-pub async fn mounts_and_the_working_directory_are_there() {
+pub(crate) async fn mounts_and_the_working_directory_are_there() {
     let node = Node::new().await;
     let volume = node.dir.path().join("volume");
     fs::create_dir(&volume).unwrap();
@@ -137,7 +137,7 @@ pub async fn mounts_and_the_working_directory_are_there() {
     node.clean().await;
 }
 
-pub async fn containers_of_a_pod_share_network_and_shared_memory() {
+pub(crate) async fn containers_of_a_pod_share_network_and_shared_memory() {
     let node = Node::new().await;
     let sandbox = node.new_pod().await;
     let mut containers = Vec::new();
@@ -162,7 +162,7 @@ pub async fn containers_of_a_pod_share_network_and_shared_memory() {
     node.clean().await;
 }
 
-pub async fn containers_of_a_pod_can_share_processes() {
+pub(crate) async fn containers_of_a_pod_can_share_processes() {
     let node = Node::new().await;
     let mut pod = node.pod();
     pod.share_processes = true;
@@ -182,7 +182,7 @@ pub async fn containers_of_a_pod_can_share_processes() {
     node.clean().await;
 }
 
-pub async fn stats_are_measured_and_capabilities_limited() {
+pub(crate) async fn stats_are_measured_and_capabilities_limited() {
     let node = Node::new().await;
     let (_, container) = node.start(toolbox(&["allocate", "30"])).await;
     while node.log("main.log").is_empty() {
@@ -196,7 +196,7 @@ pub async fn stats_are_measured_and_capabilities_limited() {
     node.clean().await;
 }
 
-pub async fn a_privileged_container_sees_devices() {
+pub(crate) async fn a_privileged_container_sees_devices() {
     let node = Node::new().await;
     let security = Security { privileged: true, ..Default::default() };
     let (_, container) = node.start(ContainerConfig { security, ..toolbox(&["sleep", "infinity"]) }).await;
@@ -206,7 +206,7 @@ pub async fn a_privileged_container_sees_devices() {
     node.clean().await;
 }
 
-pub async fn removing_a_sandbox_leaves_nothing_behind() {
+pub(crate) async fn removing_a_sandbox_leaves_nothing_behind() {
     let node = Node::new().await;
     let (sandbox, container) = node.start(toolbox(&["sleep", "infinity"])).await;
     let pid = node.sandbox(&sandbox).await.unwrap().pid;

@@ -3,7 +3,7 @@ use orch_runtime::node::container::{ContainerRuntime, ExecRequest};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-pub async fn output_error_and_exit_code_are_apart() {
+pub(crate) async fn output_error_and_exit_code_are_apart() {
     let node = Node::new().await;
     let (_, container) = node.start(toolbox(&["sleep", "infinity"])).await;
     assert_eq!(node.run(&container, &["echo", "out"]).await, (0, "out\n".into(), String::new()));
@@ -17,7 +17,7 @@ pub async fn output_error_and_exit_code_are_apart() {
     node.clean().await;
 }
 
-pub async fn standard_input_reaches_the_command() {
+pub(crate) async fn standard_input_reaches_the_command() {
     let node = Node::new().await;
     let (_, container) = node.start(toolbox(&["sleep", "infinity"])).await;
     let request = ExecRequest { command: words(&["cat"]), stdin: true, ..Default::default() };
@@ -36,7 +36,7 @@ pub async fn standard_input_reaches_the_command() {
     node.clean().await;
 }
 
-pub async fn a_terminal_has_a_size_and_echoes() {
+pub(crate) async fn a_terminal_has_a_size_and_echoes() {
     let node = Node::new().await;
     let (_, container) = node.start(toolbox(&["sleep", "infinity"])).await;
     let request = ExecRequest { command: words(&["cat"]), stdin: true, tty: true };
@@ -53,7 +53,7 @@ pub async fn a_terminal_has_a_size_and_echoes() {
     node.clean().await;
 }
 
-pub async fn a_dropped_session_kills_its_command() {
+pub(crate) async fn a_dropped_session_kills_its_command() {
     let node = Node::new().await;
     let (_, container) = node.start(toolbox(&["sleep", "infinity"])).await;
     let request = ExecRequest { command: words(&["sleep", "infinity"]), ..Default::default() };

@@ -87,7 +87,7 @@ async fn check(node: &Node, image: &str) {
     assert!(etc.contains("passwd") && !etc.contains("nsswitch"), "hidden by an opaque directory: {etc}");
 }
 
-pub async fn an_archive_made_by_skopeo_is_loaded_and_run() {
+pub(crate) async fn an_archive_made_by_skopeo_is_loaded_and_run() {
     if skip_without("skopeo") {
         return;
     }
@@ -111,7 +111,7 @@ pub async fn an_archive_made_by_skopeo_is_loaded_and_run() {
     node.clean().await;
 }
 
-pub async fn an_image_is_pulled_from_a_registry() {
+pub(crate) async fn an_image_is_pulled_from_a_registry() {
     if skip_without("skopeo") || skip_without("docker-registry") {
         return;
     }

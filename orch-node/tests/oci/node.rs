@@ -14,12 +14,12 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 
 /// Whether a skip is a failure.
-pub fn must_run() -> bool {
+pub(crate) fn must_run() -> bool {
     std::env::var_os("ORCH_REQUIRE_REAL").is_some_and(|value| value == "1")
 }
 
 /// What this machine lacks for real containers.
-pub fn missing() -> Option<&'static str> {
+pub(crate) fn missing() -> Option<&'static str> {
     if !nix::unistd::geteuid().is_root() {
         return Some("not root");
     }
@@ -27,7 +27,7 @@ pub fn missing() -> Option<&'static str> {
 }
 
 /// Says that a test was skipped for want of a program, or fails.
-pub fn skip_without(program: &str) -> bool {
+pub(crate) fn skip_without(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if std::env::split_paths(&path).any(|dir| dir.join(program).is_file()) {
         return false;
@@ -38,10 +38,10 @@ pub fn skip_without(program: &str) -> bool {
 }
 
 /// A runtime over a directory of its own.
-pub struct Node {
+pub(crate) struct Node {
     runtime: OciRuntime,
     ambient: Ambient,
-    pub dir: Arc<TempDir>,
+    pub(crate) dir: Arc<TempDir>,
 }
 
 impl Deref for Node {
@@ -52,13 +52,13 @@ impl Deref for Node {
 }
 
 impl Node {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let dir = Arc::new(tempfile::Builder::new().prefix("orch-oci-").tempdir().unwrap());
         Self::open(dir).await
     }
 
     /// Another agent over the directory.
-    pub async fn open(dir: Arc<TempDir>) -> Self {
+    pub(crate) async fn open(dir: Arc<TempDir>) -> Self {
         let executable = std::env::current_exe().unwrap();
         let ambient = Ambient::system();
         let runtime = OciRuntime::open(RuntimeOptions {
@@ -76,16 +76,16 @@ impl Node {
     }
 
     /// The agent dies: nothing of it goes on, nothing is tidied up.
-    pub fn kill_agent(self) -> Arc<TempDir> {
+    pub(crate) fn kill_agent(self) -> Arc<TempDir> {
         self.ambient.tasks.cancel();
-        self.dir
+        self.dir.clone()
     }
 
-    pub fn logs(&self) -> PathBuf {
+    pub(crate) fn logs(&self) -> PathBuf {
         self.dir.path().join("logs")
     }
 
-    pub fn pod(&self) -> SandboxConfig {
+    pub(crate) fn pod(&self) -> SandboxConfig {
         SandboxConfig {
             name: "pod".into(),
             namespace: "default".into(),
@@ -98,25 +98,25 @@ impl Node {
         }
     }
 
-    pub async fn new_pod(&self) -> String {
+    pub(crate) async fn new_pod(&self) -> String {
         self.run_sandbox(self.pod()).await.unwrap()
     }
 
     /// A sandbox with a container that was started.
-    pub async fn start(&self, config: ContainerConfig) -> (String, String) {
+    pub(crate) async fn start(&self, config: ContainerConfig) -> (String, String) {
         let sandbox = self.new_pod().await;
         let container = self.create_container(&sandbox, config).await.unwrap();
         self.start_container(&container).await.unwrap();
         (sandbox, container)
     }
 
-    pub async fn find(&self, container: &str) -> Container {
+    pub(crate) async fn find(&self, container: &str) -> Container {
         let all = self.list().await.unwrap();
         all.into_iter().flat_map(|pod| pod.containers).find(|found| found.id == container).expect("no such container")
     }
 
     /// Waits for the end of a container: (exit code, reason).
-    pub async fn end(&self, container: &str) -> (i32, String) {
+    pub(crate) async fn end(&self, container: &str) -> (i32, String) {
         use futures::StreamExt;
         let mut events = self.events();
         loop {
@@ -128,13 +128,13 @@ impl Node {
     }
 
     /// The lines of a log without their times.
-    pub fn log(&self, name: &str) -> Vec<String> {
+    pub(crate) fn log(&self, name: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.logs().join(name)).unwrap_or_default();
         text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
     }
 
     /// Runs a command: (exit code, output, errors).
-    pub async fn run(&self, container: &str, command: &[&str]) -> (i32, String, String) {
+    pub(crate) async fn run(&self, container: &str, command: &[&str]) -> (i32, String, String) {
         let request = ExecRequest { command: words(command), ..Default::default() };
         let mut session = self.exec(container, request).await.unwrap();
         let (mut stdout, mut stderr) = (String::new(), String::new());
@@ -144,26 +144,46 @@ impl Node {
     }
 
     /// What a command prints that succeeds.
-    pub async fn output(&self, container: &str, command: &[&str]) -> String {
+    pub(crate) async fn output(&self, container: &str, command: &[&str]) -> String {
         let (code, stdout, stderr) = self.run(container, command).await;
         assert_eq!(code, 0, "{command:?}: {stdout}{stderr}");
         stdout
     }
 
     /// Removes everything.
-    pub async fn clean(self) {
+    pub(crate) async fn clean(self) {
         for pod in self.list().await.unwrap() {
             self.remove_sandbox(&pod.id).await.unwrap();
         }
     }
 }
 
-pub fn words(list: &[&str]) -> Vec<String> {
+/// A test that failed leaves its pods behind.
+impl Drop for Node {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for sandbox in std::fs::read_dir(self.dir.path().join("state/sandboxes")).into_iter().flatten().flatten() {
+            let log = std::fs::read_to_string(sandbox.path().join("shim.log")).unwrap_or_default();
+            println!("{log}");
+            let record = std::fs::read(sandbox.path().join("sandbox.json")).unwrap_or_default();
+            let record: serde_json::Value = serde_json::from_slice(&record).unwrap_or_default();
+            if let Some(pid) = record["pid"].as_i64().filter(|pid| *pid > 1) {
+                let pid = nix::unistd::Pid::from_raw(pid.try_into().unwrap());
+                let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+            }
+            let _ = nix::mount::umount2(&sandbox.path().join("shm"), nix::mount::MntFlags::MNT_DETACH);
+        }
+    }
+}
+
+pub(crate) fn words(list: &[&str]) -> Vec<String> {
     list.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// A container of the built-in image.
-pub fn toolbox(args: &[&str]) -> ContainerConfig {
+pub(crate) fn toolbox(args: &[&str]) -> ContainerConfig {
     ContainerConfig {
         name: "main".into(),
         image: TOOLBOX_IMAGE.into(),
@@ -174,4 +194,4 @@ pub fn toolbox(args: &[&str]) -> ContainerConfig {
 }
 
 /// Longer than anything here takes.
-pub const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);

@@ -8,6 +8,7 @@ use super::{
     },
     executor::Exec,
     fork,
+    trace::Complaints,
 };
 use libcontainer::{container::builder::ContainerBuilder, syscall::syscall::SyscallType};
 use nix::{
@@ -74,7 +75,12 @@ fn spawn(
 ) -> io::Result<Worker> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     fork::child(|| {
+        let mut complaints = Complaints::collect().ok();
         let result = fork::reset_signals().map_err(|error| error.to_string()).and_then(|()| work(context));
+        let result = result.map_err(|why| match complaints.as_mut().and_then(Complaints::first) {
+            Some(cause) if !why.starts_with("exec: ") => format!("{why}: {cause}"),
+            _ => why,
+        });
         let (outcome, terminal) = match result {
             Ok((pid, terminal)) => (Outcome::Running(pid.as_raw()), terminal),
             Err(mut why) => {
