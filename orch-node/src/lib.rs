@@ -1,6 +1,33 @@
-//! The node: what runs pods. Container runtimes, images and the pod network.
+//! The node agent and what it needs of a machine.
+//!
+//! ```text
+//! Agent ── watches pods of its node ──► pod::worker (one per pod)
+//!   │                                      │  Observed ──► plan ──► PodActions
+//!   ├─ lease, Node object                  ├─ ContainerRuntime: simulated | process | oci
+//!   └─ server: logs, exec, attach          └─ volume, env, probe, status
+//! ```
+//!
+//! **Fail-static**: stopping or killing the agent never stops a container; the next agent adopts what runs.
 
+pub mod agent;
+pub mod env;
+pub mod event;
+pub mod files;
+pub mod follow;
 pub mod image;
+mod image_pull;
+pub mod logs;
 pub mod net;
 pub mod oci;
+pub mod pod;
+pub mod probe;
+mod quantity;
+mod resources;
+pub mod server;
+pub mod simulated;
+pub mod status;
 pub mod toolbox;
+pub mod volume;
+
+pub use agent::{Agent, AgentConfig, AgentParts};
+pub use simulated::SimulatedRuntime;

@@ -13,7 +13,7 @@ mod reference;
 mod store;
 
 pub use archive::load_archive;
-pub use builtin::{TOOLBOX_IMAGE, build_toolbox};
+pub use builtin::{TOOLBOX_IMAGE, build_toolbox, remove_old_toolboxes};
 pub use config::ImageConfig;
 pub use error::ImageError;
 pub use flat::flatten;

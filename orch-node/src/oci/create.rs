@@ -121,6 +121,7 @@ impl Maker<'_> {
             cgroup: &sandbox.container_cgroup(id),
             device_cgroup,
             is_unified: self.hierarchies.is_unified(),
+            dir: &pod.dir.container(id),
             pause_pid,
             shm: &pod.dir.shm(),
             resolv_conf: &pod.dir.resolv_conf(),

@@ -9,7 +9,7 @@ use super::{
     state::{Layout, SandboxDir, SandboxRecord, failed, image_error, write_json},
 };
 use crate::{
-    image::{ImageRecord, ImageStore, Puller, Registries, build_toolbox},
+    image::{ImageRecord, ImageStore, Puller, Registries, build_toolbox, remove_old_toolboxes},
     net::PodNetwork,
 };
 use async_trait::async_trait;
@@ -78,6 +78,8 @@ impl OciRuntime {
         for entry in dirs.flatten() {
             runtime.adopt(runtime.inner.layout.sandbox(&entry.file_name().to_string_lossy())).await?;
         }
+        let this = runtime.clone();
+        blocking(move || remove_old_toolboxes(&this.inner.store, &this.in_use()).map_err(failed)).await?;
         Ok(runtime)
     }
 
@@ -125,6 +127,7 @@ impl OciRuntime {
         if record.pid == 0 {
             // Half made: nobody was told of it.
             let _ = pod.ask(&Request::Stop, &[]).await;
+            self.detach(&pod).await?;
             pod.lost(&self.inner.hierarchies, self.now()).map_err(failed)?;
             self.clean_up(&pod);
             return discard(&pod.dir);
@@ -268,7 +271,6 @@ impl ContainerRuntime for OciRuntime {
             "Access to devices is not filtered; containers cannot make device nodes instead.",
         );
         say(true, "User namespaces and SELinux or AppArmor profiles are not used.");
-        say(true, "Mounts that containers make are not passed on to the node.");
         Ok(RuntimeInfo { name: "orch-oci".into(), version: env!("CARGO_PKG_VERSION").into(), limitations })
     }
 

@@ -1,6 +1,6 @@
 //! The OCI runtime specification of a container, from what the pod wants and the image says.
 
-use super::user::Identity;
+use super::{state::ContainerDir, user::Identity};
 use orch_runtime::node::container::{ContainerConfig, Mount, Propagation, SandboxConfig};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ pub(super) struct Input<'a> {
     /// Whether the device controller is that of version 1, which the engine can set.
     pub(super) device_cgroup: bool,
     pub(super) is_unified: bool,
+    pub(super) dir: &'a ContainerDir,
     /// Of a shared PID namespace.
     pub(super) pause_pid: Option<u32>,
     /// Files and directories of the sandbox that every container gets.
@@ -177,8 +178,17 @@ fn mounts(input: &Input<'_>) -> Result<Vec<Value>, String> {
             mounts.push(bind(source, target, "rw", "rprivate"));
         }
     }
+    let mut shared = 0;
     for mount in &input.container.mounts {
-        mounts.push(volume(mount)?);
+        let source = match mount.propagation {
+            // The shim mounts a copy there that is still the node's peer.
+            Propagation::Bidirectional => {
+                shared += 1;
+                input.dir.shared(shared - 1)
+            }
+            _ => mount.host_path.clone(),
+        };
+        mounts.push(volume(mount, &source)?);
     }
     Ok(mounts)
 }
@@ -187,9 +197,10 @@ fn bind(source: &Path, target: &str, access: &str, propagation: &str) -> Value {
     json!({"destination": target, "type": "bind", "source": source, "options": ["rbind", propagation, access]})
 }
 
-fn volume(mount: &Mount) -> Result<Value, String> {
-    let source = std::fs::canonicalize(&mount.host_path)
+fn volume(mount: &Mount, source: &Path) -> Result<Value, String> {
+    let real = std::fs::canonicalize(&mount.host_path)
         .map_err(|error| format!("failed to generate mount of {}: {error}", mount.host_path.display()))?;
+    let source = if source == mount.host_path { &real } else { source };
     let target: PathBuf = mount.container_path.clone();
     let target = target.to_str().ok_or("a mount path is not UTF-8")?;
     if !target.starts_with('/') {
@@ -200,7 +211,7 @@ fn volume(mount: &Mount) -> Result<Value, String> {
         Propagation::HostToContainer => "rslave",
         Propagation::Bidirectional => "rshared",
     };
-    Ok(bind(&source, target, if mount.read_only { "ro" } else { "rw" }, propagation))
+    Ok(bind(source, target, if mount.read_only { "ro" } else { "rw" }, propagation))
 }
 
 /// The signal of a name (`SIGTERM`, `TERM`) or a number.
@@ -232,6 +243,7 @@ mod tests {
             cgroup: "kubepods/x",
             device_cgroup: true,
             is_unified: false,
+            dir: &ContainerDir("/s/containers/c".into()),
             pause_pid: None,
             shm: Path::new("/s/shm"),
             resolv_conf: Path::new("/s/resolv.conf"),

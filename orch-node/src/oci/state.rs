@@ -163,6 +163,11 @@ impl ContainerDir {
         self.bundle().join("rootfs")
     }
 
+    /// Where the n-th volume is mounted that passes mounts on in both directions.
+    pub(super) fn shared(&self, n: usize) -> PathBuf {
+        self.0.join(format!("shared-{n}"))
+    }
+
     pub(super) fn upper(&self) -> PathBuf {
         self.0.join("upper")
     }

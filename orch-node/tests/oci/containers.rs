@@ -1,6 +1,11 @@
 use crate::node::{LONG, Node, toolbox, words};
+use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, setns, unshare},
+};
 use orch_runtime::node::container::{
-    ContainerConfig, ContainerRuntime, ContainerState, Mount, Resources, RuntimeError, Security,
+    ContainerConfig, ContainerRuntime, ContainerState, Mount, Propagation, Resources, RuntimeError, SandboxConfig,
+    Security,
 };
 use std::{fs, time::Duration};
 use tokio::time::Instant;
@@ -215,11 +220,69 @@ pub(crate) async fn removing_a_sandbox_leaves_nothing_behind() {
     assert!(node.list().await.unwrap().is_empty());
     assert_eq!(fs::read_dir(node.dir.path().join("state/sandboxes")).unwrap().count(), 0);
     assert!(!fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&sandbox));
-    let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    assert!(!cgroups.contains(&sandbox), "the shim lives on");
+    let stat = format!("/proc/{pid}/stat");
+    while fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z ")) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
         let root = hierarchy.path().join(format!("orch-test-{}/kubepods", std::process::id()));
         assert_eq!(fs::read_dir(&root).into_iter().flatten().flatten().filter(|e| e.path().is_dir()).count(), 0, "{root:?}");
     }
     assert!(matches!(node.stats(&container).await, Err(RuntimeError::NotFound(_))));
+}
+
+pub(crate) async fn mounts_propagate_as_asked() {
+    let node = Node::new().await;
+    let volume = node.dir.path().join("volume");
+    fs::create_dir_all(&volume).unwrap();
+    let none: Option<&str> = None;
+    mount(Some("volume"), &volume, Some("tmpfs"), MsFlags::empty(), none).unwrap();
+    mount(none, &volume, none, MsFlags::MS_SHARED, none).unwrap();
+    fs::create_dir_all(volume.join("outside")).unwrap();
+    fs::create_dir_all(volume.join("inside")).unwrap();
+    let at = |path: &str, propagation| Mount {
+        host_path: volume.clone(),
+        container_path: path.into(),
+        propagation,
+        ..Default::default()
+    };
+    let mounts = vec![
+        at("/private", Propagation::Private),
+        at("/slave", Propagation::HostToContainer),
+        at("/both", Propagation::Bidirectional),
+    ];
+    let (_, container) = node.start(ContainerConfig { mounts, ..toolbox(&["sleep", "infinity"]) }).await;
+    mount(Some("late"), &volume.join("outside"), Some("tmpfs"), MsFlags::empty(), none).unwrap();
+    fs::write(volume.join("outside/file"), "late").unwrap();
+    for (path, expected) in [("/private", ""), ("/slave", "file\n"), ("/both", "file\n")] {
+        assert_eq!(node.output(&container, &["ls", &format!("{path}/outside")]).await, expected, "{path}");
+    }
+    let ContainerState::Running { pid, .. } = node.find(&container).await.state else { panic!("not running") };
+    std::thread::spawn(move || {
+        let namespace = fs::File::open(format!("/proc/{pid}/ns/mnt")).unwrap();
+        unshare(CloneFlags::CLONE_FS).unwrap();
+        setns(namespace, CloneFlags::CLONE_NEWNS).unwrap();
+        mount(Some("inner"), "/both/inside", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+        fs::write("/both/inside/file", "from inside").unwrap();
+    })
+    .join()
+    .unwrap();
+    assert_eq!(fs::read_to_string(volume.join("inside/file")).unwrap(), "from inside");
+    node.clean().await;
+    for path in [volume.join("inside"), volume.join("outside"), volume] {
+        umount2(&path, MntFlags::MNT_DETACH).unwrap();
+    }
+}
+
+pub(crate) async fn a_pod_may_use_the_nodes_network_and_a_terminal() {
+    let node = Node::new().await;
+    let pod = SandboxConfig { host_network: true, host_pid: true, host_ipc: true, ..node.pod() };
+    let sandbox = node.run_sandbox(pod).await.unwrap();
+    let config = ContainerConfig { tty: true, ..toolbox(&["hostname"]) };
+    let container = node.create_container(&sandbox, config).await.unwrap();
+    node.start_container(&container).await.unwrap();
+    assert_eq!(node.end(&container).await.0, 0);
+    let name = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    assert_eq!(node.log("main.log"), [format!("stdout F {name}\r")]);
+    node.clean().await;
 }

@@ -47,6 +47,8 @@ fn all() -> Vec<Test> {
         containers::containers_of_a_pod_can_share_processes,
         containers::stats_are_measured_and_capabilities_limited,
         containers::a_privileged_container_sees_devices,
+        containers::mounts_propagate_as_asked,
+        containers::a_pod_may_use_the_nodes_network_and_a_terminal,
         containers::removing_a_sandbox_leaves_nothing_behind,
         exec::output_error_and_exit_code_are_apart,
         exec::standard_input_reaches_the_command,

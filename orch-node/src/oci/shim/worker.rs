@@ -18,11 +18,16 @@ use nix::{
     unistd::Pid,
 };
 use oci_spec::runtime::Spec;
+use orch_runtime::node::container::Propagation;
+use rustix::{
+    fs::CWD,
+    mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::{
             fs::{PermissionsExt, chown},
             net::UnixListener,
@@ -97,7 +102,8 @@ fn spawn(
 
 fn run_container(context: Context<'_>) -> Result<(Pid, Option<OwnedFd>), String> {
     let container = context.dir.container(&context.container.id);
-    prepare(&context).map_err(|error| error.to_string())?;
+    let shared = prepare(&context).map_err(|error| error.to_string())?;
+    attach_shared(&container, shared).map_err(|error| error.to_string())?;
     mount_root(&container, &context.container.root).map_err(|error| format!("failed to mount rootfs: {error}"))?;
     make_cwd(&container).map_err(|error| error.to_string())?;
     let console = Console::listen(&context)?;
@@ -120,6 +126,11 @@ fn run_command(context: Context<'_>, command: Vec<String>) -> Result<(Pid, Optio
     let mut process = spec.process().clone().ok_or("the container has no process")?;
     process.set_args(Some(command));
     process.set_terminal(Some(context.tty));
+    let mut env = process.env().clone().unwrap_or_default();
+    if context.tty && !env.iter().any(|entry| entry.starts_with("TERM=")) {
+        env.push("TERM=xterm".into());
+    }
+    process.set_env(Some(env));
     let file = context.dir.0.join(format!("exec-{}.json", std::process::id()));
     let json = serde_json::to_vec(&process).map_err(|error| error.to_string())?;
     fs::write(&file, json).map_err(|error| named(&file, error).to_string())?;
@@ -136,16 +147,36 @@ fn run_command(context: Context<'_>, command: Vec<String>) -> Result<(Pid, Optio
 }
 
 /// What both need: the agent's mounts, mounts of our own that nobody else sees, and the cgroup.
-fn prepare(context: &Context<'_>) -> io::Result<()> {
+/// Returns the volumes that stay shared with the node, in order, as mounts that are nowhere yet.
+fn prepare(context: &Context<'_>) -> io::Result<Vec<OwnedFd>> {
     if let Some(mounts) = &context.mounts {
         setns(mounts, CloneFlags::CLONE_NEWNS)?;
     }
     unshare(CloneFlags::CLONE_NEWNS)?;
+    // From here on mounts do not reach the node, except through copies of shared ones made before.
+    let shared = context.container.config.mounts.iter().filter(|mount| mount.propagation == Propagation::Bidirectional);
+    let copy = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let shared = shared
+        .map(|mount| open_tree(CWD, &mount.host_path, copy).map_err(|errno| named(&mount.host_path, errno.into())))
+        .collect::<io::Result<Vec<_>>>()?;
     let none: Option<&str> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)?;
     std::env::set_current_dir(&context.dir.0)?;
     let cgroup = Cgroup::new(context.hierarchies, &context.record.container_cgroup(&context.container.id));
-    cgroup.join_nameless(std::process::id())
+    cgroup.join_nameless(std::process::id())?;
+    Ok(shared)
+}
+
+/// Puts volumes that stay shared to where the specification says that they are.
+fn attach_shared(container: &ContainerDir, shared: Vec<OwnedFd>) -> io::Result<()> {
+    for (at, volume) in shared.into_iter().enumerate() {
+        let path = container.shared(at);
+        // A volume may be a file.
+        let is_dir = fs::metadata(format!("/proc/self/fd/{}", volume.as_raw_fd()))?.is_dir();
+        if is_dir { fs::create_dir_all(&path)? } else { drop(fs::File::create(&path)?) };
+        move_mount(volume, "", CWD, &path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    }
+    Ok(())
 }
 
 /// Mounts the container's root file system in this process's mount namespace: it vanishes with the

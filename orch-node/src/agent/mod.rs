@@ -1,0 +1,162 @@
+//! The node agent: registers the node, keeps its lease and its status, and runs the pods that are bound to it.
+
+pub mod context;
+mod heartbeat;
+mod machine;
+mod object;
+mod pods;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use context::Node;
+pub use machine::Machine;
+pub use pods::PodFeed;
+
+use crate::{event::Recorder, files::DnsConfig, follow::Objects, logs::Rotation, pod::PodHandle, probe::Prober};
+use dashmap::DashMap;
+use orch_api::Key;
+use orch_runtime::node::container::{ContainerRuntime, RuntimeError};
+use orch_store::{Ambient, Client, Informers, Tasks};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+
+/// What an agent is made of.
+#[derive(Clone)]
+pub struct AgentConfig {
+    /// The node's name.
+    pub name: String,
+    /// Labels beside those that every node has.
+    pub labels: BTreeMap<String, String>,
+    /// Taints that the node registers with: key, value, effect.
+    pub taints: Vec<(String, String, String)>,
+    /// The node's addresses, the first one first.
+    pub addresses: Vec<IpAddr>,
+    /// What the machine has.
+    pub machine: Machine,
+    /// The port of the agent's HTTP API, if it listens on one.
+    pub port: Option<u16>,
+    /// Where pods send their DNS queries.
+    pub dns: DnsConfig,
+    /// Where pods' directories and logs are.
+    pub data_dir: PathBuf,
+    /// Whether volumes, hosts files and logs are made on disk; simulated pods need none.
+    pub materialize: bool,
+    /// How often the lease is renewed.
+    pub lease_interval: Duration,
+    /// When logs are rotated.
+    pub rotation: Rotation,
+}
+
+impl AgentConfig {
+    /// A node of that name with nothing special about it.
+    pub fn new(name: impl Into<String>, data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            labels: BTreeMap::new(),
+            taints: Vec::new(),
+            addresses: Vec::new(),
+            machine: Machine::default(),
+            port: None,
+            dns: DnsConfig::default(),
+            data_dir: data_dir.into(),
+            materialize: true,
+            lease_interval: Duration::from_secs(10),
+            rotation: Rotation::default(),
+        }
+    }
+}
+
+/// What an agent works with.
+#[derive(Clone)]
+pub struct AgentParts {
+    /// The API server.
+    pub client: Arc<dyn Client>,
+    /// Objects that pods name; agents of one process share it.
+    pub objects: Objects,
+    /// The process's informers, for services; without them pods get no service variables.
+    pub informers: Option<Informers>,
+    /// Who runs containers.
+    pub runtime: Arc<dyn ContainerRuntime>,
+    /// Who makes probes.
+    pub prober: Arc<dyn Prober>,
+    /// Where the node's pods come from.
+    pub pods: PodFeed,
+    /// Time, chance and tasks.
+    pub ambient: Ambient,
+}
+
+/// A running agent. Cheap to clone; [`Agent::stop`] ends it and leaves the containers running.
+#[derive(Clone)]
+pub struct Agent {
+    node: Arc<Node>,
+    config: Arc<AgentConfig>,
+    pods: Pods,
+    tasks: Tasks,
+}
+
+/// The workers by the UIDs of their pods.
+pub(crate) type Pods = Arc<DashMap<Arc<str>, PodHandle>>;
+
+impl Agent {
+    /// Starts an agent: adopts what the runtime runs, registers the node, follows its pods.
+    pub async fn start(config: AgentConfig, parts: AgentParts) -> Result<Self, RuntimeError> {
+        let tasks = parts.ambient.tasks.child();
+        let ambient = Ambient { tasks: tasks.clone(), ..parts.ambient.child(&config.name) };
+        let info = parts.runtime.info().await?;
+        let node = Arc::new(Node {
+            name: config.name.as_str().into(),
+            recorder: Recorder::new(parts.client.clone(), config.name.clone(), ambient.clone()),
+            client: parts.client,
+            objects: parts.objects,
+            services: parts.informers.map(|i| i.of::<k8s_openapi::api::core::v1::Service>()),
+            runtime: parts.runtime,
+            runtime_name: info.name.clone(),
+            prober: parts.prober,
+            host_ips: config.addresses.clone(),
+            allocatable: config.machine.allocatable(),
+            dns: config.dns.clone(),
+            data_dir: config.data_dir.clone(),
+            materialize: config.materialize,
+            ambient,
+        });
+        let config = Arc::new(config);
+        let pods: Pods = Arc::default();
+        tasks.spawn(heartbeat::run(node.clone(), config.clone(), info));
+        let adopted = node.runtime.list().await?;
+        tasks.spawn(pods::follow_runtime(node.clone(), pods.clone()));
+        tasks.spawn(pods::follow_pods(node.clone(), pods.clone(), parts.pods, adopted));
+        if config.materialize {
+            tasks.spawn(pods::rotate_logs(node.clone(), pods.clone(), config.rotation));
+        }
+        Ok(Self { node, config, pods, tasks })
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.node.name
+    }
+
+    /// What the agent was made of.
+    pub fn config(&self) -> &AgentConfig {
+        &self.config
+    }
+
+    /// What the agent's pods share.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// The pods that the agent runs.
+    pub fn pods(&self) -> Vec<PodHandle> {
+        self.pods.iter().map(|entry| entry.value().clone()).collect()
+    }
+
+    /// The pod of that name.
+    pub fn pod(&self, key: &Key) -> Option<PodHandle> {
+        self.pods.iter().find(|entry| entry.value().view().pod.key == *key).map(|entry| entry.value().clone())
+    }
+
+    /// Ends the agent. Containers run on; the next agent adopts them.
+    pub async fn stop(&self) {
+        self.tasks.stop().await;
+    }
+}

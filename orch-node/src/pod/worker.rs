@@ -1,0 +1,676 @@
+//! The worker of one pod: observes, plans, begins actions, reports. It sleeps until the spec changes, the
+//! runtime or a probe reports, an action ends, or a time comes that the plan named.
+
+use super::{
+    backoff::{Backoff, later, until},
+    observed::{FRESH, Observed, StartFailure, Volumes},
+    plan::{Action, plan},
+    probing::Probes,
+    spec, start, stop,
+};
+use crate::{
+    agent::context::Node,
+    event::Severity,
+    follow::{Followed, Lookup},
+    status, volume,
+};
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use orch_api::{Gvr, Key};
+use orch_runtime::node::container::{ContainerState, RuntimeError, Sandbox};
+use orch_store::{
+    Revision, Stored,
+    client::{DeleteOptions, WriteOptions},
+};
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Pods.
+pub const PODS: Gvr = Gvr::of("", "v1", "pods");
+
+/// After so many failures the last status is given up, so that a deleted pod can go.
+const GIVE_UP: u32 = 8;
+
+/// How others reach a pod's worker. Cheap to clone.
+#[derive(Clone)]
+pub struct PodHandle(Arc<Shared>);
+
+/// A pod as its worker sees it.
+#[derive(Clone)]
+pub struct View {
+    /// The object.
+    pub pod: Arc<Stored>,
+    /// Its sandboxes, the newest first.
+    pub sandboxes: Vec<Sandbox>,
+    /// The pod is down and forgotten.
+    pub over: bool,
+}
+
+struct Shared {
+    wake: Notify,
+    /// Counts what the worker has seen change.
+    changes: watch::Sender<u64>,
+    inbox: Mutex<Inbox>,
+}
+
+struct Inbox {
+    pod: Arc<Stored>,
+    gone: bool,
+    runtime_changed: bool,
+    sandboxes: Vec<Sandbox>,
+    over: bool,
+}
+
+impl PodHandle {
+    /// Starts the worker of a pod; `adopted` are its sandboxes that the runtime has already. `ended` is
+    /// called when the pod is down and gone.
+    pub fn start(
+        node: &Arc<Node>,
+        pod: Arc<Stored>,
+        adopted: Vec<Sandbox>,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> Self {
+        let inbox = Inbox { pod, gone: false, runtime_changed: false, sandboxes: adopted.clone(), over: false };
+        let shared = Arc::new(Shared { wake: Notify::new(), changes: watch::channel(0).0, inbox: Mutex::new(inbox) });
+        let worker = Worker::new(node.clone(), shared.clone(), adopted);
+        let over = shared.clone();
+        node.ambient.tasks.spawn(async move {
+            worker.run().await;
+            over.inbox.lock().over = true;
+            over.changes.send_modify(|n| *n += 1);
+            ended();
+        });
+        Self(shared)
+    }
+
+    /// The object changed.
+    pub fn update(&self, pod: Arc<Stored>) {
+        self.0.offer(pod);
+        self.0.wake.notify_one();
+    }
+
+    /// The object is gone.
+    pub fn gone(&self) {
+        self.0.inbox.lock().gone = true;
+        self.0.wake.notify_one();
+    }
+
+    /// The runtime says that something changed.
+    pub fn runtime_changed(&self) {
+        self.0.inbox.lock().runtime_changed = true;
+        self.0.wake.notify_one();
+    }
+
+    /// The pod as the worker sees it.
+    pub fn view(&self) -> View {
+        let inbox = self.0.inbox.lock();
+        View { pod: inbox.pod.clone(), sandboxes: inbox.sandboxes.clone(), over: inbox.over }
+    }
+
+    /// Reports something whenever the view of the sandboxes changes.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+}
+
+impl Shared {
+    /// Takes an object unless a newer one is known.
+    fn offer(&self, pod: Arc<Stored>) {
+        let mut inbox = self.inbox.lock();
+        if pod.revision >= inbox.pod.revision {
+            inbox.pod = pod;
+        }
+    }
+}
+
+/// What an action came to.
+pub(super) enum Done {
+    Sandbox(Result<String, RuntimeError>),
+    SandboxDown(Result<(), RuntimeError>),
+    Started { name: String, result: Result<(), StartFailure> },
+    Killed { id: String },
+    Collected,
+    Volumes(Result<Option<Timestamp>, volume::MountError>),
+    References,
+    Probed(super::probing::Tick),
+    Reported(Result<Arc<Stored>, orch_api::StatusError>),
+    Finished(Result<(), orch_api::StatusError>),
+}
+
+struct Worker {
+    node: Arc<Node>,
+    shared: Arc<Shared>,
+    seen: Observed,
+    probes: Probes,
+    ops: FuturesUnordered<BoxFuture<'static, Done>>,
+    references: Arc<BTreeMap<(Gvr, Key), Followed>>,
+    /// Cancels image pulls when the pod ends.
+    ending: CancellationToken,
+    /// Volumes must be looked at again then.
+    refresh_volumes_at: Option<Timestamp>,
+    volume_delay: Duration,
+    announced: BTreeSet<String>,
+    report: Report,
+    finish: Finish,
+}
+
+#[derive(Default)]
+struct Report {
+    writing: bool,
+    written: Option<(Revision, u64)>,
+    retry_at: Option<Timestamp>,
+    failures: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Finish {
+    No,
+    Cleaning,
+    Cleaned,
+}
+
+impl Worker {
+    fn new(node: Arc<Node>, shared: Arc<Shared>, adopted: Vec<Sandbox>) -> Self {
+        let mut seen = Observed { sandboxes: adopted, ..Observed::default() };
+        seen.sort();
+        if !node.materialize {
+            seen.volumes = Volumes::Ready;
+        }
+        let chance = node.ambient.chance.clone();
+        Self {
+            node,
+            shared,
+            seen,
+            probes: Probes::new(chance),
+            ops: FuturesUnordered::new(),
+            references: Arc::default(),
+            ending: CancellationToken::new(),
+            refresh_volumes_at: None,
+            volume_delay: Duration::ZERO,
+            announced: BTreeSet::new(),
+            report: Report::default(),
+            finish: Finish::No,
+        }
+    }
+
+    async fn run(mut self) {
+        self.begin();
+        self.read_messages().await;
+        loop {
+            let Some(wake_at) = self.step() else { return };
+            let wait = wake_at.map(|at| until(self.node.ambient.clock.now(), at));
+            tokio::select! {
+                () = self.shared.wake.notified() => {}
+                Some(done) = self.ops.next(), if !self.ops.is_empty() => self.apply(done),
+                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
+            }
+            self.observe().await;
+        }
+    }
+
+    /// Follows what the pod names.
+    fn begin(&mut self) {
+        let stored = self.shared.inbox.lock().pod.clone();
+        let Ok(pod) = stored.decode::<Pod>() else { return };
+        let accepted = pod.status.as_ref().and_then(|s| s.start_time.as_ref()).map(|t| t.0);
+        self.seen.accepted_at = Some(accepted.unwrap_or_else(|| self.node.ambient.clock.now()));
+        if matches!(pod.status.as_ref().and_then(|s| s.phase.as_deref()), Some("Failed" | "Succeeded")) {
+            self.seen.outcome = Some(super::Outcome::Completed);
+        }
+        if self.node.materialize {
+            let named = crate::env::references(&pod).into_iter();
+            let followed = named.map(|(gvr, key)| ((gvr.clone(), key.clone()), self.node.objects.follow(gvr, key)));
+            self.references = Arc::new(followed.collect());
+            self.watch_references();
+        }
+    }
+
+    /// Plans and begins; the time to wake at, or `None` when the pod is done with.
+    fn step(&mut self) -> Option<Option<Timestamp>> {
+        let (stored, gone) = {
+            let inbox = self.shared.inbox.lock();
+            (inbox.pod.clone(), inbox.gone)
+        };
+        self.seen.gone |= gone;
+        if self.finish == Finish::Cleaned && self.seen.gone {
+            return None;
+        }
+        let now = self.node.ambient.clock.now();
+        let Ok(pod) = stored.decode::<Pod>() else {
+            tracing::error!(pod = %stored.key, "the API server sent a pod that cannot be read");
+            return Some(None);
+        };
+        if pod.metadata.deletion_timestamp.is_some() || self.seen.gone || self.seen.outcome.is_some() {
+            self.seen.ending_since.get_or_insert(now);
+            self.ending.cancel();
+        }
+        let mut actions = plan(&pod, &self.seen, now);
+        if let Some(outcome) = actions.outcome.take() {
+            self.seen.outcome = Some(outcome);
+            self.seen.ending_since.get_or_insert(now);
+            self.ending.cancel();
+        }
+        let mut wake = [actions.wake_at, self.refresh_due(now), self.report.retry_at.filter(|at| *at > now)];
+        for action in std::mem::take(&mut actions.actions) {
+            self.execute(&pod, action, now);
+        }
+        self.probe(&pod, now);
+        let words = self.announce(&pod, now);
+        self.report(&pod, &stored, now);
+        wake.sort();
+        Some(wake.into_iter().flatten().chain(words).min())
+    }
+
+    fn execute(&mut self, pod: &Arc<Pod>, action: Action, now: Timestamp) {
+        if !matches!(action, Action::Finish) {
+            tracing::debug!(pod = spec::display(pod), %action, "next");
+        }
+        let (node, pod) = (self.node.clone(), pod.clone());
+        match action {
+            Action::PrepareVolumes => self.prepare_volumes(),
+            Action::CreateSandbox { attempt } => {
+                self.seen.busy.sandbox = true;
+                if attempt > 0 {
+                    let words = "Pod sandbox changed, it will be killed and re-created.".to_owned();
+                    node.event(&pod, None, Severity::Normal, "SandboxChanged", words);
+                }
+                self.ops.push(Box::pin(async move { Done::Sandbox(start::sandbox(&node, &pod, attempt).await) }));
+            }
+            Action::StopSandbox { id } => {
+                self.seen.busy.sandbox = true;
+                self.ops.push(Box::pin(async move { Done::SandboxDown(node.runtime.stop_sandbox(&id).await) }));
+            }
+            Action::RemoveSandbox { id } => {
+                self.seen.sandboxes.retain(|s| s.id != id);
+                self.ops.push(Box::pin(async move {
+                    drop(node.runtime.remove_sandbox(&id).await);
+                    Done::Collected
+                }));
+            }
+            Action::RemoveContainer { id } => {
+                self.seen.sandboxes.iter_mut().for_each(|s| s.containers.retain(|c| c.id != id));
+                self.seen.messages.remove(&id);
+                self.ops.push(Box::pin(async move {
+                    drop(node.runtime.remove_container(&id).await);
+                    Done::Collected
+                }));
+            }
+            Action::Start { name, attempt, backoff } => {
+                let Some(sandbox) = self.seen.newest().cloned() else { return };
+                if let Some(backoff) = backoff {
+                    self.seen.backoff.insert(name.clone(), backoff);
+                }
+                self.seen.busy.starting.insert(name.clone());
+                let start = start::Start {
+                    node,
+                    pod,
+                    sandbox,
+                    name: name.clone(),
+                    attempt,
+                    references: self.references.clone(),
+                    ending: self.ending.clone(),
+                    before: self.seen.failures.get(&name).cloned(),
+                };
+                self.ops.push(Box::pin(async move { Done::Started { name, result: start.run().await } }));
+            }
+            Action::Kill { id, name, grace, reason } => {
+                let again = self.seen.busy.stopping.insert(id.clone(), later(now, grace)).is_some();
+                let ip = self.seen.newest().and_then(|s| s.ips.first().copied());
+                let stop = stop::Stop { node, pod, id: id.clone(), name, ip, grace, reason, again };
+                self.ops.push(Box::pin(async move {
+                    stop.run().await;
+                    Done::Killed { id }
+                }));
+            }
+            Action::Finish => self.finish(&pod),
+        }
+    }
+
+    fn prepare_volumes(&mut self) {
+        self.seen.busy.volumes = true;
+        let (node, shared, references) = (self.node.clone(), self.shared.clone(), self.references.clone());
+        self.ops.push(Box::pin(async move {
+            for followed in references.values() {
+                followed.loaded().await;
+            }
+            let stored = shared.inbox.lock().pod.clone();
+            Done::Volumes(match stored.decode::<Pod>() {
+                Ok(pod) => volume::prepare(&node, &pod, &*references).await,
+                Err(error) => Err(volume::MountError { volume: String::new(), why: error.to_string() }),
+            })
+        }));
+    }
+
+    /// When volumes must be looked at again; begins it when that is now.
+    fn refresh_due(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let at = self.refresh_volumes_at.filter(|_| self.seen.ending_since.is_none())?;
+        if at > now {
+            return Some(at);
+        }
+        if !self.seen.busy.volumes {
+            self.refresh_volumes_at = None;
+            self.prepare_volumes();
+        }
+        None
+    }
+
+    fn watch_references(&mut self) {
+        if self.references.is_empty() {
+            return;
+        }
+        let mut receivers: Vec<_> = self.references.values().map(Followed::changes).collect();
+        for receiver in &mut receivers {
+            receiver.mark_unchanged();
+        }
+        self.ops.push(Box::pin(async move {
+            let changes = receivers.iter_mut().map(|r| {
+                Box::pin(async move {
+                    if r.changed().await.is_err() {
+                        futures::future::pending::<()>().await;
+                    }
+                })
+            });
+            futures::future::select_all(changes).await;
+            Done::References
+        }));
+    }
+
+    fn probe(&mut self, pod: &Pod, now: Timestamp) {
+        let due = self.probes.begin(&self.node, pod, &mut self.seen, now);
+        for tick in due {
+            self.ops.push(Box::pin(async move { Done::Probed(tick.await) }));
+        }
+    }
+
+    /// Events about containers that wait, and when the words of the status change by themselves.
+    fn announce(&mut self, pod: &Pod, now: Timestamp) -> Option<Timestamp> {
+        let mut next: Option<Timestamp> = None;
+        if self.seen.ending_since.is_some() {
+            return None;
+        }
+        for container in spec::containers(pod) {
+            let name = container.name();
+            if let Some(failure) = self.seen.failures.get(name)
+                && let Some((reason, _)) = &failure.waiting
+                && failure.retry_at > now
+            {
+                let settles = later(failure.since, FRESH);
+                if settles > now {
+                    next = Some(next.map_or(settles, |n| n.min(settles)));
+                } else if self.announced.insert(format!("{name}/{}", failure.since)) {
+                    let words = format!("Back-off pulling image {:?}", container.image());
+                    self.node.event(pod, Some(name), Severity::Normal, "BackOff", words);
+                    self.node.event(pod, Some(name), Severity::Warning, "Failed", format!("Error: {reason}"));
+                }
+            }
+            let Some(last) = self.seen.current(name) else { continue };
+            if let ContainerState::Exited { finished_at, exit_code, .. } = last.state
+                && spec::restarts(pod, container, exit_code)
+                && Backoff::until(self.seen.backoff.get(name), finished_at, now).is_some()
+                && self.announced.insert(last.id.clone())
+            {
+                let words = format!("Back-off restarting failed container {name} in pod {}", spec::display(pod));
+                self.node.event(pod, Some(name), Severity::Warning, "BackOff", words);
+            }
+        }
+        next
+    }
+
+    /// Writes the status when it is not what the object says.
+    fn report(&mut self, pod: &Pod, stored: &Arc<Stored>, now: Timestamp) {
+        if self.report.writing || self.seen.gone || self.report.retry_at.is_some_and(|at| at > now) {
+            return;
+        }
+        let new = status::generate(pod, &self.seen, &self.node.host_ips, &self.node.runtime_name, now);
+        if pod.status.as_ref() == Some(&new) {
+            return;
+        }
+        let Ok(value) = serde_json::to_value(&new) else { return };
+        let fingerprint = fingerprint(&value);
+        if self.report.written == Some((stored.revision, fingerprint)) {
+            return;
+        }
+        let Ok(mut body) = stored.parse::<serde_json::Value>() else { return };
+        if let Some(object) = body.as_object_mut() {
+            object.insert("status".into(), value);
+        }
+        self.report.writing = true;
+        self.report.written = Some((Revision(0), fingerprint));
+        let (client, key) = (self.node.client.clone(), stored.key.clone());
+        self.ops.push(Box::pin(async move {
+            Done::Reported(client.update(&PODS, &key, Some("status"), body, &WriteOptions::default()).await)
+        }));
+    }
+
+    fn apply(&mut self, done: Done) {
+        let now = self.node.ambient.clock.now();
+        match done {
+            Done::Sandbox(result) => {
+                self.seen.busy.sandbox = false;
+                match result {
+                    Ok(id) => {
+                        self.seen.sandbox_retry_at = None;
+                        self.seen.sandboxes.insert(0, Sandbox { id, ..Sandbox::default() });
+                    }
+                    Err(error) => {
+                        self.warn("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"));
+                        self.seen.sandbox_retry_at = Some(later(now, Duration::from_secs(10)));
+                    }
+                }
+                self.look_again();
+            }
+            Done::SandboxDown(result) => {
+                self.seen.busy.sandbox = false;
+                if let Err(error) = result {
+                    self.warn("FailedKillPod", format!("error killing pod: {error}"));
+                }
+                self.look_again();
+            }
+            Done::Started { name, result } => {
+                self.seen.busy.starting.remove(&name);
+                match result {
+                    Ok(()) => drop(self.seen.failures.remove(&name)),
+                    Err(failure) => drop(self.seen.failures.insert(name, failure)),
+                }
+                self.look_again();
+            }
+            Done::Killed { id } => {
+                self.seen.busy.stopping.remove(&id);
+                self.look_again();
+            }
+            Done::Collected => {}
+            Done::Volumes(result) => self.volumes_prepared(result, now),
+            Done::References => {
+                self.watch_references();
+                self.refresh_volumes_at = Some(now);
+                for failure in self.seen.failures.values_mut().filter(|f| f.reason == "CreateContainerConfigError") {
+                    failure.retry_at = now;
+                }
+            }
+            Done::Probed(tick) => {
+                let stored = self.shared.inbox.lock().pod.clone();
+                if let Ok(pod) = stored.decode::<Pod>() {
+                    self.probes.end(&self.node, &pod, &mut self.seen, tick);
+                }
+            }
+            Done::Reported(result) => self.reported(result, now),
+            Done::Finished(result) => self.finished(result, now),
+        }
+    }
+
+    fn volumes_prepared(&mut self, result: Result<Option<Timestamp>, volume::MountError>, now: Timestamp) {
+        self.seen.busy.volumes = false;
+        match result {
+            Ok(again) => {
+                self.volume_delay = Duration::ZERO;
+                self.seen.volumes = Volumes::Ready;
+                self.refresh_volumes_at = [self.refresh_volumes_at, again].into_iter().flatten().min();
+            }
+            Err(error) => {
+                self.warn("FailedMount", error.to_string());
+                self.volume_delay = (self.volume_delay * 2).clamp(Duration::from_millis(500), Duration::from_secs(122));
+                let at = later(now, self.volume_delay);
+                match self.seen.volumes {
+                    Volumes::Ready => self.refresh_volumes_at = Some(at),
+                    _ => self.seen.volumes = Volumes::RetryAt(at),
+                }
+            }
+        }
+    }
+
+    fn reported(&mut self, result: Result<Arc<Stored>, orch_api::StatusError>, now: Timestamp) {
+        self.report.writing = false;
+        match result {
+            Ok(stored) => {
+                self.report.failures = 0;
+                self.report.retry_at = None;
+                self.report.written = self.report.written.map(|(_, print)| (stored.revision, print));
+                self.shared.offer(stored);
+            }
+            // The watch brings what is newer; the retry covers the case that it brought it already.
+            Err(error) => {
+                self.report.written = None;
+                if error.is_not_found() {
+                    self.report.retry_at = Some(later(now, Duration::from_secs(5)));
+                    return;
+                }
+                tracing::debug!(%error, "the status was not written");
+                self.report.failures = (self.report.failures + 1).min(GIVE_UP);
+                let delay = Duration::from_millis(20 << self.report.failures);
+                self.report.retry_at = Some(later(now, delay));
+            }
+        }
+    }
+
+    /// Everything is down: remove what is left of a deleted pod, and then its object.
+    fn finish(&mut self, pod: &Arc<Pod>) {
+        let deleted = self.seen.gone || pod.metadata.deletion_timestamp.is_some();
+        let now = self.node.ambient.clock.now();
+        let settled = self.seen.gone || !self.report.writing;
+        if !deleted || !settled || self.finish != Finish::No {
+            return;
+        }
+        let last = status::generate(pod, &self.seen, &self.node.host_ips, &self.node.runtime_name, now);
+        let print = serde_json::to_value(&last).map(|v| fingerprint(&v)).unwrap_or_default();
+        let told = self.report.written.is_some_and(|(revision, p)| revision != Revision(0) && p == print);
+        let refused = self.report.failures >= GIVE_UP;
+        if !self.seen.gone && pod.status.as_ref() != Some(&last) && !told && !refused {
+            return;
+        }
+        self.finish = Finish::Cleaning;
+        let (node, pod, gone) = (self.node.clone(), pod.clone(), self.seen.gone);
+        let sandboxes: Vec<_> = self.seen.sandboxes.iter().map(|s| s.id.clone()).collect();
+        self.ops.push(Box::pin(async move {
+            let result = if gone { Ok(()) } else { delete(&node, &pod).await };
+            if result.is_ok() {
+                for id in sandboxes {
+                    drop(node.runtime.remove_sandbox(&id).await);
+                }
+                volume::tear_down(&node, pod.metadata.uid.as_deref().unwrap_or_default()).await;
+            }
+            Done::Finished(result)
+        }));
+    }
+
+    fn finished(&mut self, result: Result<(), orch_api::StatusError>, now: Timestamp) {
+        match result {
+            Ok(()) => {
+                self.finish = Finish::Cleaned;
+                self.seen.gone = true;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a pod that ended was not deleted");
+                self.finish = Finish::No;
+                self.report.retry_at = Some(later(now, Duration::from_secs(1)));
+            }
+        }
+    }
+
+    /// Reads the runtime when it has changed.
+    async fn observe(&mut self) {
+        if !std::mem::take(&mut self.shared.inbox.lock().runtime_changed) {
+            return;
+        }
+        let mut sandboxes = Vec::with_capacity(self.seen.sandboxes.len());
+        for known in &self.seen.sandboxes {
+            match self.node.runtime.sandbox(&known.id).await {
+                Ok(sandbox) => sandboxes.push(sandbox),
+                Err(RuntimeError::NotFound(_)) => {}
+                Err(error) => {
+                    tracing::warn!(%error, sandbox = known.id, "the runtime did not answer");
+                    sandboxes.push(known.clone());
+                }
+            }
+        }
+        self.seen.sandboxes = sandboxes;
+        self.seen.sort();
+        let running: BTreeSet<_> = self.seen.running().map(|c| c.id.clone()).collect();
+        self.seen.health.retain(|id, _| running.contains(id));
+        self.seen.busy.stopping.retain(|id, _| running.contains(id));
+        self.shared.inbox.lock().sandboxes = self.seen.sandboxes.clone();
+        self.shared.changes.send_modify(|n| *n += 1);
+        self.read_messages().await;
+    }
+
+    async fn read_messages(&mut self) {
+        if !self.node.materialize {
+            return;
+        }
+        let stored = self.shared.inbox.lock().pod.clone();
+        let unread = |c: &&orch_runtime::node::container::Container| {
+            matches!(c.state, ContainerState::Exited { .. }) && !self.seen.messages.contains_key(&c.id)
+        };
+        let ended: Vec<_> = self.seen.sandboxes.iter().flat_map(|s| &s.containers).filter(unread).cloned().collect();
+        if ended.is_empty() {
+            return;
+        }
+        let Ok(pod) = stored.decode::<Pod>() else { return };
+        for container in ended {
+            let message = crate::files::termination_message(&self.node, &pod, &container).await;
+            self.seen.messages.insert(container.id, message);
+        }
+    }
+
+    fn look_again(&self) {
+        self.shared.inbox.lock().runtime_changed = true;
+    }
+
+    fn warn(&self, reason: &'static str, message: String) {
+        let stored = self.shared.inbox.lock().pod.clone();
+        if let Ok(pod) = stored.decode::<Pod>() {
+            self.node.event(&pod, None, Severity::Warning, reason, message);
+        }
+    }
+}
+
+/// Deletes the object now, if it is still this pod.
+async fn delete(node: &Node, pod: &Pod) -> Result<(), orch_api::StatusError> {
+    use orch_api::Object;
+    let options =
+        DeleteOptions { uid: Some(pod.uid().into()), grace_period_seconds: Some(0), ..DeleteOptions::default() };
+    match node.client.delete(&PODS, &pod.key(), &options).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn fingerprint(value: &serde_json::Value) -> u64 {
+    use std::hash::{DefaultHasher, Hasher};
+    let mut hasher = DefaultHasher::new();
+    hasher.write(value.to_string().as_bytes());
+    hasher.finish()
+}
+
+impl crate::env::Lookups for BTreeMap<(Gvr, Key), Followed> {
+    fn lookup(&self, resource: &Gvr, key: &Key) -> Lookup {
+        self.get(&(resource.clone(), key.clone())).map_or(Lookup::Absent, Followed::get)
+    }
+}

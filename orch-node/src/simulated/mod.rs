@@ -1,0 +1,249 @@
+//! A runtime without processes: pods live and die by [`Rules`] on tokio's clock. For tests, and for thousands
+//! of nodes in one process. Deterministic: the same rules, seed and calls give the same history.
+
+mod rules;
+mod state;
+
+pub use rules::{ContainerRules, Rules};
+
+use crate::probe::{Check, Prober};
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use orch_runtime::node::container::{
+    Container, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image, RegistryAuth,
+    RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
+};
+use orch_store::Ambient;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use state::{State, Timed};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{io::AsyncReadExt, sync::mpsc};
+
+/// A runtime without processes. Clones share the same state, as two agents over one state directory would.
+#[derive(Clone)]
+pub struct SimulatedRuntime {
+    state: Arc<Mutex<State>>,
+    ambient: Ambient,
+    rules: Arc<Rules>,
+}
+
+impl SimulatedRuntime {
+    /// A runtime with no pods. `network` is where pod addresses begin, such as `10.244.3.0`; each node has its own.
+    pub fn new(rules: Rules, network: Ipv4Addr, ambient: Ambient) -> Self {
+        Self { state: Arc::new(Mutex::new(State::new(network))), ambient, rules: Arc::new(rules) }
+    }
+
+    /// Ends a running container, as if its process had ended.
+    pub fn exit(&self, container: &str, exit_code: i32) -> bool {
+        self.state.lock().exit(container, exit_code, self.ambient.clock.now())
+    }
+
+    /// Kills a sandbox under its pod, as a crashed node would.
+    pub fn lose_sandbox(&self, sandbox: &str) {
+        let now = self.ambient.clock.now();
+        self.state.lock().stop_sandbox(sandbox, now);
+    }
+
+    /// Ends a container when its time has come.
+    fn schedule(&self, container: String, timed: Timed) {
+        let (state, clock) = (self.state.clone(), self.ambient.clock.clone());
+        self.ambient.tasks.spawn(async move {
+            tokio::time::sleep(timed.after).await;
+            state.lock().exit_as(&container, timed.exit_code, &timed.reason, clock.now());
+        });
+    }
+}
+
+#[async_trait]
+impl ContainerRuntime for SimulatedRuntime {
+    async fn info(&self) -> Result<RuntimeInfo, RuntimeError> {
+        Ok(RuntimeInfo {
+            name: "simulated".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            limitations: vec![
+                "Nothing runs: containers start, become ready and end by rules.".into(),
+                "Pod addresses answer no one.".into(),
+            ],
+        })
+    }
+
+    async fn run_sandbox(&self, config: SandboxConfig) -> Result<String, RuntimeError> {
+        let rules = self.rules.of_pod(&config.annotations);
+        tokio::time::sleep(rules.sandbox_time).await;
+        Ok(self.state.lock().run_sandbox(config, self.ambient.clock.now()))
+    }
+
+    async fn stop_sandbox(&self, sandbox: &str) -> Result<(), RuntimeError> {
+        let now = self.ambient.clock.now();
+        self.state.lock().stop_sandbox(sandbox, now);
+        Ok(())
+    }
+
+    async fn remove_sandbox(&self, sandbox: &str) -> Result<(), RuntimeError> {
+        let now = self.ambient.clock.now();
+        self.state.lock().remove_sandbox(sandbox, now);
+        Ok(())
+    }
+
+    async fn create_container(&self, sandbox: &str, config: ContainerConfig) -> Result<String, RuntimeError> {
+        let mut state = self.state.lock();
+        if !state.images.contains_key(&config.image) {
+            return Err(RuntimeError::NotFound(format!("image {:?}", config.image)));
+        }
+        state.create(sandbox, config, &self.rules, self.ambient.clock.now())
+    }
+
+    async fn start_container(&self, container: &str) -> Result<(), RuntimeError> {
+        let rules = self.state.lock().rules(container)?;
+        if self.state.lock().container(container)?.state != ContainerState::Created {
+            return Ok(());
+        }
+        tokio::time::sleep(rules.start_time).await;
+        self.state.lock().start(container, self.ambient.clock.now())?;
+        if let Some(after) = rules.run_time {
+            let timed = Timed { after, exit_code: rules.exit_code, reason: rules.exit_reason.clone() };
+            self.schedule(container.to_owned(), timed);
+        }
+        Ok(())
+    }
+
+    async fn stop_container(&self, container: &str, grace: Duration) -> Result<(), RuntimeError> {
+        let Ok(rules) = self.state.lock().rules(container) else { return Ok(()) };
+        tokio::time::sleep(rules.stop_time.min(grace)).await;
+        let code = if rules.stop_time > grace { 137 } else { rules.stop_exit_code };
+        self.state.lock().exit(container, code, self.ambient.clock.now());
+        Ok(())
+    }
+
+    async fn remove_container(&self, container: &str) -> Result<(), RuntimeError> {
+        self.state.lock().remove_container(container);
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<Sandbox>, RuntimeError> {
+        Ok(self.state.lock().sandboxes.values().cloned().collect())
+    }
+
+    async fn sandbox(&self, sandbox: &str) -> Result<Sandbox, RuntimeError> {
+        let state = self.state.lock();
+        state.sandboxes.get(sandbox).cloned().ok_or_else(|| RuntimeError::NotFound(format!("sandbox {sandbox:?}")))
+    }
+
+    async fn exec(&self, container: &str, request: ExecRequest) -> Result<ExecSession, RuntimeError> {
+        let found: Container = self.state.lock().container(container)?.clone();
+        if !matches!(found.state, ContainerState::Running { .. }) {
+            return Err(RuntimeError::Failed(format!("container {container} is not running")));
+        }
+        let (text, code) = rules::exec(&request.command);
+        let (stdin, mut input) = tokio::io::duplex(1 << 16);
+        let stdin = request.stdin.then(|| Box::new(stdin) as Box<dyn tokio::io::AsyncWrite + Send + Unpin>);
+        let wants = request.stdin;
+        let stdout: Box<dyn tokio::io::AsyncRead + Send + Unpin> = match request.command.first().map(String::as_str) {
+            Some("cat") if wants => Box::new(input),
+            _ => {
+                self.ambient.tasks.spawn(async move { drop(input.read_to_end(&mut Vec::new()).await) });
+                Box::new(std::io::Cursor::new(text.into_bytes()))
+            }
+        };
+        let stderr =
+            (!request.tty).then(|| Box::new(tokio::io::empty()) as Box<dyn tokio::io::AsyncRead + Send + Unpin>);
+        let resize = request.tty.then(|| mpsc::channel(1).0);
+        Ok(ExecSession { stdin, stdout, stderr, resize, exit: Box::pin(async move { Ok(code) }) })
+    }
+
+    async fn reopen_log(&self, container: &str) -> Result<(), RuntimeError> {
+        self.state.lock().container(container).map(drop)
+    }
+
+    async fn stats(&self, container: &str) -> Result<Stats, RuntimeError> {
+        let now = self.ambient.clock.now();
+        let state = self.state.lock();
+        let cpu = match &state.container(container)?.state {
+            ContainerState::Running { started_at, .. } => {
+                Duration::try_from(now.duration_since(*started_at)).unwrap_or_default() / 100
+            }
+            _ => Duration::ZERO,
+        };
+        Ok(Stats { cpu, memory_bytes: 16 << 20, pids: 1 })
+    }
+
+    fn events(&self) -> BoxStream<'static, RuntimeEvent> {
+        let receiver = self.state.lock().subscribe();
+        Box::pin(futures::stream::unfold(receiver, |mut r| async move { Some((r.recv().await?, r)) }))
+    }
+
+    async fn pull_image(&self, reference: &str, _: Option<RegistryAuth>) -> Result<Image, RuntimeError> {
+        let known = self.state.lock().images.get(reference).cloned();
+        if let Some(image) = known {
+            return Ok(image);
+        }
+        if reference.is_empty() || reference.contains(char::is_whitespace) || reference.chars().any(char::is_uppercase)
+        {
+            let why = "invalid reference format".to_owned();
+            return Err(RuntimeError::InvalidImageName { reference: reference.to_owned(), why });
+        }
+        tokio::time::sleep(self.rules.pull_time).await;
+        if let Some((_, why)) = self.rules.missing_images.iter().find(|(image, _)| reference.contains(image.as_str())) {
+            return Err(RuntimeError::Pull { reference: reference.to_owned(), why: why.clone() });
+        }
+        let image = image(reference);
+        self.state.lock().images.insert(reference.to_owned(), image.clone());
+        Ok(image)
+    }
+
+    async fn image(&self, reference: &str) -> Result<Option<Image>, RuntimeError> {
+        let state = self.state.lock();
+        Ok(state.images.values().find(|i| i.id == reference || i.tags.iter().any(|t| t == reference)).cloned())
+    }
+
+    async fn images(&self) -> Result<Vec<Image>, RuntimeError> {
+        Ok(self.state.lock().images.values().cloned().collect())
+    }
+
+    async fn remove_image(&self, reference: &str) -> Result<(), RuntimeError> {
+        self.state.lock().images.retain(|name, image| name != reference && image.id != reference);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Prober for SimulatedRuntime {
+    /// Answers by the container's rules: probes fail until `ready_after` and from `unhealthy_after` on.
+    async fn check(&self, check: &Check) -> Result<(), String> {
+        match check {
+            Check::Sleep(time) => {
+                tokio::time::sleep(*time).await;
+                Ok(())
+            }
+            Check::Exec { container, command } => {
+                self.state.lock().healthy(container, self.ambient.clock.now())?;
+                match rules::exec(command) {
+                    (_, 0) => Ok(()),
+                    (text, _) => Err(text),
+                }
+            }
+            Check::Http { host, .. } | Check::Tcp { host, .. } => {
+                let ip: IpAddr = host.parse().map_err(|_| format!("lookup {host}: no such host"))?;
+                self.state.lock().healthy_at(ip, self.ambient.clock.now())
+            }
+        }
+    }
+}
+
+fn image(reference: &str) -> Image {
+    let digest = Sha256::digest(reference.as_bytes());
+    let hex: String = digest.iter().map(|b| format!("{b:02x}")).collect();
+    let bare = reference.split('@').next().unwrap_or(reference);
+    Image {
+        id: format!("sha256:{hex}"),
+        tags: vec![reference.to_owned()],
+        digests: vec![format!("{bare}@sha256:{hex}")],
+        size_bytes: 10 << 20,
+        user: String::new(),
+    }
+}
