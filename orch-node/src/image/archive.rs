@@ -132,11 +132,14 @@ fn oci_images(files: &Files) -> Result<Vec<Found>, ImageError> {
         if !descriptor.platform.as_ref().is_none_or(runs_here) {
             continue;
         }
-        names.extend([NAME_ANNOTATION, REF_ANNOTATION].iter().filter_map(|key| descriptor.annotations.get(*key)).cloned());
+        names.extend(
+            [NAME_ANNOTATION, REF_ANNOTATION].iter().filter_map(|key| descriptor.annotations.get(*key)).cloned(),
+        );
         let path = blob(&descriptor.digest)?;
         let bytes = files.read(&path)?;
         check(&bytes, &descriptor.digest)?;
-        if descriptor.media_type.ends_with("index.v1+json") || descriptor.media_type.ends_with("manifest.list.v2+json") {
+        if descriptor.media_type.ends_with("index.v1+json") || descriptor.media_type.ends_with("manifest.list.v2+json")
+        {
             depth += 1;
             if depth > 16 {
                 return Err(ImageError::Malformed("index.json: too many indexes".into()));

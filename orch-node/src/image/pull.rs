@@ -82,7 +82,8 @@ impl Puller {
         let digests = digests.collect();
         let tags = if reference.digest().is_some() { Vec::new() } else { vec![reference::whole(&reference)] };
         let store = self.store.clone();
-        blocking(move || store.commit(&ingest, NewImage { config: config.as_bytes(), manifest: None, tags, digests })).await
+        blocking(move || store.commit(&ingest, NewImage { config: config.as_bytes(), manifest: None, tags, digests }))
+            .await
     }
 
     async fn layer(

@@ -226,8 +226,8 @@ impl ImageStore {
         let _one = self.writing.lock();
         let path = self.dir.join("index.lock");
         let file = File::create(&path).map_err(ImageError::io(&path))?;
-        let _lock = Flock::lock(file, FlockArg::LockExclusive)
-            .map_err(|(_, errno)| ImageError::io(&path)(errno.into()))?;
+        let _lock =
+            Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| ImageError::io(&path)(errno.into()))?;
         let mut index = self.index()?;
         let result = change(&mut index)?;
         let json = serde_json::to_vec(&index).map_err(|error| ImageError::Malformed(error.to_string()))?;
@@ -247,7 +247,9 @@ impl ImageStore {
         sweep(&self.dir.join("layers"), |name| kept.contains(name))?;
         let blobs: HashSet<&str> = index
             .values()
-            .flat_map(|image| image.digests.iter().filter_map(|d| d.rsplit(':').next()).chain(image.id.rsplit(':').next()))
+            .flat_map(|image| {
+                image.digests.iter().filter_map(|d| d.rsplit(':').next()).chain(image.id.rsplit(':').next())
+            })
             .collect();
         sweep(&self.dir.join("blobs/sha256"), |name| blobs.contains(name))
     }

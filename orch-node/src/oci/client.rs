@@ -47,9 +47,8 @@ impl Connection {
             }
             let mut chunk = [0; 4096];
             let socket = &self.stream;
-            let (n, fds) = socket
-                .async_io(Interest::READABLE, || Ok(fds::receive(socket.as_fd(), &mut chunk)?))
-                .await?;
+            let (n, fds) =
+                socket.async_io(Interest::READABLE, || Ok(fds::receive(socket.as_fd(), &mut chunk)?)).await?;
             if n == 0 {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the shim ended"));
             }

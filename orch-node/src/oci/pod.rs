@@ -103,10 +103,7 @@ impl Pod {
     pub(super) fn view(&self) -> Result<Sandbox, RuntimeError> {
         let record = self.record();
         let records: Vec<_> = self.containers.read().values().cloned().collect();
-        let mut containers = records
-            .iter()
-            .map(|record| self.container_view(record))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut containers = records.iter().map(|record| self.container_view(record)).collect::<Result<Vec<_>, _>>()?;
         containers.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         let ready = !record.stopped && *self.alive.borrow();
         Ok(Sandbox {

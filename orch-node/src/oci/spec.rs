@@ -160,9 +160,11 @@ fn propagation(input: &Input<'_>) -> &'static str {
 
 fn mounts(input: &Input<'_>) -> Result<Vec<Value>, String> {
     let writable = if input.container.security.privileged { "rw" } else { "ro" };
-    let mount = |kind: &str, target: &str, options: &[&str]| json!({
-        "destination": target, "type": kind, "source": kind, "options": options,
-    });
+    let mount = |kind: &str, target: &str, options: &[&str]| {
+        json!({
+            "destination": target, "type": kind, "source": kind, "options": options,
+        })
+    };
     let mut mounts = vec![
         mount("proc", "/proc", &["nosuid", "noexec", "nodev"]),
         mount("tmpfs", "/dev", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
@@ -173,7 +175,9 @@ fn mounts(input: &Input<'_>) -> Result<Vec<Value>, String> {
     ];
     let own = |target: &str| input.container.mounts.iter().any(|mount| mount.container_path == Path::new(target));
     let shm = if input.sandbox.host_ipc { Path::new("/dev/shm") } else { input.shm };
-    for (source, target) in [(shm, "/dev/shm"), (input.resolv_conf, "/etc/resolv.conf"), (input.hostname, "/etc/hostname")] {
+    for (source, target) in
+        [(shm, "/dev/shm"), (input.resolv_conf, "/etc/resolv.conf"), (input.hostname, "/etc/hostname")]
+    {
         if !own(target) {
             mounts.push(bind(source, target, "rw", "rprivate"));
         }

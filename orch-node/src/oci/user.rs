@@ -22,7 +22,8 @@ pub(super) fn resolve(user: &str, security: &Security, passwd: &str, group: &str
         (Some(fields), _) => (number(fields.get(2))?, number(fields.get(3))?),
         (None, "") => (0, 0),
         (None, name) => {
-            let uid = name.parse().map_err(|_| format!("unable to find user {name}: no matching entries in passwd file"))?;
+            let uid =
+                name.parse().map_err(|_| format!("unable to find user {name}: no matching entries in passwd file"))?;
             (uid, 0)
         }
     };
@@ -30,7 +31,9 @@ pub(super) fn resolve(user: &str, security: &Security, passwd: &str, group: &str
         (Some(gid), _) => u32::try_from(gid).map_err(|_| format!("bad group {gid}"))?,
         (None, Some(name)) => match lookup(group, name) {
             Some(fields) => number(fields.get(2))?,
-            None => name.parse().map_err(|_| format!("unable to find group {name}: no matching entries in group file"))?,
+            None => {
+                name.parse().map_err(|_| format!("unable to find group {name}: no matching entries in group file"))?
+            }
         },
         (None, None) => primary,
     };

@@ -41,7 +41,8 @@ pub(super) fn serve(args: &mut Args) -> Result<i32, Failure> {
     signals::termination().thread_block()?;
     let signal = SignalFd::with_flags(&signals::termination(), SfdFlags::SFD_CLOEXEC)?;
     // Port 0 asks the kernel for one; the line below says which.
-    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))?;
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
+        .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))?;
     writeln!(io::stdout(), "serving on port {}", listener.local_addr()?.port())?;
     let server = Arc::new(Server {
         pod: pod_name(),
@@ -55,7 +56,9 @@ pub(super) fn serve(args: &mut Args) -> Result<i32, Failure> {
     server.ending.store(true, Relaxed);
     if !drain.is_zero() {
         let (listener, server) = (listener.try_clone()?, server.clone());
-        thread::spawn(move || accept_until(&server, &listener, None, PollTimeout::NONE).map_err(|error| error.to_string()));
+        thread::spawn(move || {
+            accept_until(&server, &listener, None, PollTimeout::NONE).map_err(|error| error.to_string())
+        });
         thread::sleep(drain);
     }
     drop(listener);

@@ -21,7 +21,9 @@ fn layout(node: &Node) -> PathBuf {
     base.follow_symlinks(false);
     base.append_dir_all(".", root).unwrap();
     let mut top = tar::Builder::new(Vec::new());
-    for (name, text) in [("added", "two\n"), ("bin/.wh.echo", ""), ("etc/.wh..wh..opq", ""), ("etc/passwd", "app:x:77:78::/:\n")] {
+    for (name, text) in
+        [("added", "two\n"), ("bin/.wh.echo", ""), ("etc/.wh..wh..opq", ""), ("etc/passwd", "app:x:77:78::/:\n")]
+    {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
         header.set_size(text.len() as u64);
@@ -40,28 +42,24 @@ fn layout(node: &Node) -> PathBuf {
     let (top, _) = put(&top);
     let (packed, packed_size) = put(&gz.finish().unwrap());
     let architecture = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
-    let (config, config_size) = put(
-        serde_json::json!({
-            "architecture": architecture, "os": "linux",
-            "config": {"Entrypoint": ["/orch", "toolbox"], "Env": ["PATH=/bin"], "User": "app"},
-            "rootfs": {"type": "layers", "diff_ids": [base, top]},
-        })
-        .to_string()
-        .as_bytes(),
-    );
+    let (config, config_size) = put(serde_json::json!({
+        "architecture": architecture, "os": "linux",
+        "config": {"Entrypoint": ["/orch", "toolbox"], "Env": ["PATH=/bin"], "User": "app"},
+        "rootfs": {"type": "layers", "diff_ids": [base, top]},
+    })
+    .to_string()
+    .as_bytes());
     let layer = "application/vnd.oci.image.layer.v1.tar";
-    let (manifest, manifest_size) = put(
-        serde_json::json!({
-            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": config_size},
-            "layers": [
-                {"mediaType": layer, "digest": base, "size": base_size},
-                {"mediaType": format!("{layer}+gzip"), "digest": packed, "size": packed_size},
-            ],
-        })
-        .to_string()
-        .as_bytes(),
-    );
+    let (manifest, manifest_size) = put(serde_json::json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": config_size},
+        "layers": [
+            {"mediaType": layer, "digest": base, "size": base_size},
+            {"mediaType": format!("{layer}+gzip"), "digest": packed, "size": packed_size},
+        ],
+    })
+    .to_string()
+    .as_bytes());
     let index = serde_json::json!({"schemaVersion": 2, "manifests": [{
         "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": manifest, "size": manifest_size,
         "annotations": {"org.opencontainers.image.ref.name": "v1"},

@@ -127,6 +127,20 @@ impl Node {
         }
     }
 
+    /// Waits until the toolbox has taken the signals that end it: before that the kernel drops them, as
+    /// for every first process of a PID namespace.
+    pub(crate) async fn handles_signals(&self, container: &str) {
+        loop {
+            let ContainerState::Running { pid, .. } = self.find(container).await.state else { return };
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:\t")).unwrap_or("0");
+            if blocked.ends_with("4002") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// The lines of a log without their times.
     pub(crate) fn log(&self, name: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.logs().join(name)).unwrap_or_default();

@@ -37,7 +37,9 @@ pub(super) fn reap_nothing() -> nix::Result<()> {
 
 /// Brings the loopback device of this network namespace up.
 pub(super) fn loopback_up() -> nix::Result<()> {
-    use nix::libc::{AF_INET, IFF_UP, SIOCGIFFLAGS, SIOCSIFFLAGS, SOCK_CLOEXEC, SOCK_DGRAM, close, ifreq, ioctl, socket};
+    use nix::libc::{
+        AF_INET, IFF_UP, SIOCGIFFLAGS, SIOCSIFFLAGS, SOCK_CLOEXEC, SOCK_DGRAM, close, ifreq, ioctl, socket,
+    };
     // SAFETY: plain system calls on a socket of our own; `ifreq` is plain data for which zeroes are valid,
     // and the flags are the field of the union that both calls use.
     unsafe {

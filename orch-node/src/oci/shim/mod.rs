@@ -95,7 +95,10 @@ fn prepare(dir: &SandboxDir) -> io::Result<Ready> {
     let record: SandboxRecord = read_json(&dir.record())?;
     let hierarchies = Hierarchies::detect()?;
     let cgroup = Cgroup::new(&hierarchies, &record.shim_cgroup());
-    cgroup.create().and_then(|()| cgroup.join(std::process::id())).map_err(|error| named(Path::new("cgroup"), error))?;
+    cgroup
+        .create()
+        .and_then(|()| cgroup.join(std::process::id()))
+        .map_err(|error| named(Path::new("cgroup"), error))?;
     sandbox::enter(&record.config, dir)?;
     // The name is relative, as a socket's path must be short.
     std::env::set_current_dir(&dir.0)?;

@@ -1,4 +1,7 @@
-use super::{super::state::{SandboxDir, named}, fork};
+use super::{
+    super::state::{SandboxDir, named},
+    fork,
+};
 use nix::sched::{CloneFlags, unshare};
 use orch_runtime::node::container::SandboxConfig;
 use std::{fs, io, path::PathBuf};

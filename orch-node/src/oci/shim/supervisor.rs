@@ -316,7 +316,9 @@ impl Supervisor {
             let signal = Signal::try_from(signal)?;
             match signal {
                 Signal::SIGKILL => self.kill(id, running),
-                other => kill(running.pid, other).or_else(|errno| if errno == Errno::ESRCH { Ok(()) } else { Err(errno) })?,
+                other => {
+                    kill(running.pid, other).or_else(|errno| if errno == Errno::ESRCH { Ok(()) } else { Err(errno) })?
+                }
             }
         }
         self.say(client, &Reply::Done);
@@ -388,14 +390,17 @@ impl Supervisor {
                 Reply::Done
             }
             Outcome::Failed(message) => {
-                self.write_state(&container.id, &ContainerState::Exited {
-                    started_at,
-                    finished_at: started_at,
-                    exit_code: 128,
-                    signal: 0,
-                    reason: "ContainerCannotRun".into(),
-                    message: message.clone(),
-                });
+                self.write_state(
+                    &container.id,
+                    &ContainerState::Exited {
+                        started_at,
+                        finished_at: started_at,
+                        exit_code: 128,
+                        signal: 0,
+                        reason: "ContainerCannotRun".into(),
+                        message: message.clone(),
+                    },
+                );
                 Reply::Failed { message }
             }
         };
@@ -459,14 +464,17 @@ impl Supervisor {
             _ if cgroup.oom_kills() > 0 => "OOMKilled",
             _ => "Error",
         };
-        self.write_state(id, &ContainerState::Exited {
-            started_at: running.started_at,
-            finished_at: self.clock.now(),
-            exit_code,
-            signal,
-            reason: reason.into(),
-            message: String::new(),
-        });
+        self.write_state(
+            id,
+            &ContainerState::Exited {
+                started_at: running.started_at,
+                finished_at: self.clock.now(),
+                exit_code,
+                signal,
+                reason: reason.into(),
+                message: String::new(),
+            },
+        );
         self.changed();
     }
 

@@ -18,7 +18,7 @@ use nix::{
     unistd::Pid,
 };
 use oci_spec::runtime::Spec;
-use orch_runtime::node::container::Propagation;
+use orch_runtime::node::container::{Mount, Propagation};
 use rustix::{
     fs::CWD,
     mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree},
@@ -160,7 +160,12 @@ fn prepare(context: &Context<'_>) -> io::Result<Vec<OwnedFd>> {
         .map(|mount| open_tree(CWD, &mount.host_path, copy).map_err(|errno| named(&mount.host_path, errno.into())))
         .collect::<io::Result<Vec<_>>>()?;
     let none: Option<&str> = None;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)?;
+    // The container engine leaves the propagation of bind mounts as it finds it, so it is decided here for
+    // all: later mounts of the node arrive if any volume wants them.
+    let is_private = |mount: &Mount| mount.propagation == Propagation::Private;
+    let how =
+        if context.container.config.mounts.iter().all(is_private) { MsFlags::MS_PRIVATE } else { MsFlags::MS_SLAVE };
+    mount(none, "/", none, MsFlags::MS_REC | how, none)?;
     std::env::set_current_dir(&context.dir.0)?;
     let cgroup = Cgroup::new(context.hierarchies, &context.record.container_cgroup(&context.container.id));
     cgroup.join_nameless(std::process::id())?;
@@ -173,7 +178,11 @@ fn attach_shared(container: &ContainerDir, shared: Vec<OwnedFd>) -> io::Result<(
         let path = container.shared(at);
         // A volume may be a file.
         let is_dir = fs::metadata(format!("/proc/self/fd/{}", volume.as_raw_fd()))?.is_dir();
-        if is_dir { fs::create_dir_all(&path)? } else { drop(fs::File::create(&path)?) };
+        if is_dir {
+            fs::create_dir_all(&path)?
+        } else {
+            drop(fs::File::create(&path)?)
+        };
         move_mount(volume, "", CWD, &path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     }
     Ok(())
@@ -184,8 +193,12 @@ fn attach_shared(container: &ContainerDir, shared: Vec<OwnedFd>) -> io::Result<(
 fn mount_root(container: &ContainerDir, source: &RootSource) -> io::Result<()> {
     let RootSource::Overlay { layers, lower } = source else { return Ok(()) };
     let names: Vec<_> = lower.iter().map(|dir| dir.to_string_lossy()).collect();
-    let options =
-        format!("lowerdir={},upperdir={},workdir={}", names.join(":"), container.upper().display(), container.work().display());
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        names.join(":"),
+        container.upper().display(),
+        container.work().display()
+    );
     let back = std::env::current_dir()?;
     // Relative names keep the options of many layers within a page.
     std::env::set_current_dir(layers)?;
