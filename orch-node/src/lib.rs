@@ -21,6 +21,7 @@ pub mod image;
 mod image_pull;
 pub mod logs;
 pub mod net;
+pub mod oci;
 pub mod pod;
 pub mod probe;
 pub mod proxy;
