@@ -10,9 +10,9 @@
 //! **Fail-static**: stopping or killing the agent never stops a container; the next agent adopts what runs.
 
 pub mod agent;
-pub mod dns;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+pub mod dns;
 pub mod env;
 pub mod event;
 pub mod files;
@@ -24,8 +24,8 @@ pub mod net;
 pub mod oci;
 pub mod pod;
 pub mod probe;
-pub mod proxy;
 pub mod process;
+pub mod proxy;
 mod quantity;
 mod resources;
 pub mod server;

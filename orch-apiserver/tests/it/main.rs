@@ -2,8 +2,8 @@
 
 mod bad_input;
 mod delete;
+mod identity;
 mod kube_client;
 mod rest;
 mod support;
 mod watch;
-mod identity;
