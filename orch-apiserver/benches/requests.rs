@@ -77,7 +77,9 @@ fn lists(c: &mut Criterion) {
     });
     let mut group = c.benchmark_group("list");
     group.throughput(Throughput::Elements(LIST_SIZE)).sample_size(20);
-    for (name, uri) in [("10,000 pods", "/api/v1/pods"), ("10,000 pods, none selected", "/api/v1/pods?labelSelector=a%3Db")] {
+    for (name, uri) in
+        [("10,000 pods", "/api/v1/pods"), ("10,000 pods, none selected", "/api/v1/pods?labelSelector=a%3Db")]
+    {
         group.bench_function(name, |b| {
             b.to_async(&runtime).iter(|| async {
                 let request = Request::builder().uri(uri).body(Full::<bytes::Bytes>::default()).unwrap();

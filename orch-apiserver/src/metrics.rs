@@ -52,8 +52,7 @@ fn buckets() -> Histogram {
 impl Default for Metrics {
     fn default() -> Self {
         let requests = Family::default();
-        let durations =
-            Family::new_with_constructor(buckets as fn() -> Histogram);
+        let durations = Family::new_with_constructor(buckets as fn() -> Histogram);
         let watches = Family::default();
         let mut registry = Registry::default();
         registry.register("apiserver_request", "Requests by verb, resource and status code", requests.clone());

@@ -25,9 +25,14 @@ pub use call::{Answer, Call, Request, Verb, Warnings};
 pub use storage::Storage;
 
 use crate::{
+    admission::Chain,
+    alloc::ServiceAllocators,
     authn::{ServiceAccountTokens, TokenSigner},
-    admission::Chain, alloc::ServiceAllocators, authz::Authorizer, metrics::Metrics, proxy::NodeDialer,
-    registry::Registry, sub,
+    authz::Authorizer,
+    metrics::Metrics,
+    proxy::NodeDialer,
+    registry::Registry,
+    sub,
 };
 use orch_api::{Reason, StatusError};
 use orch_store::Ambient;

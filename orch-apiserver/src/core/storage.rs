@@ -1,6 +1,8 @@
 //! [`Storage`]: the objects of every kind, in the watch cache and the backend under it. The one place that
 //! knows keys, conditions and how a failure of the store is said to a client.
 
+use dashmap::DashMap;
+use futures::StreamExt;
 use orch_api::{
     Key, Kind, Reason, StatusError,
     field_selector::{self, FieldSelector},
@@ -13,8 +15,6 @@ use orch_store::{
     cache::{Filter, Position, ResourceCache, WatchCache, WatchStart},
     client::{ListOptions, Page, ReadAt, WatchOptions, WatchStream},
 };
-use dashmap::DashMap;
-use futures::StreamExt;
 use std::{borrow::Cow, sync::Arc};
 
 use super::token::{self, Token};

@@ -32,7 +32,9 @@ pub(crate) async fn answer(server: &ApiServer, parts: &Parts, query: &Query) -> 
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     match segments.as_slice() {
         ["version"] => respond::value(Media::json(), StatusCode::OK, &version()),
-        ["healthz" | "livez" | "readyz", rest @ ..] => Ok(health(server, path.trim_matches('/').split('/').next().unwrap_or_default(), rest, query)),
+        ["healthz" | "livez" | "readyz", rest @ ..] => {
+            Ok(health(server, path.trim_matches('/').split('/').next().unwrap_or_default(), rest, query))
+        }
         ["metrics"] => Ok(metrics(server)),
         ["api"] => discovery(server, parts, &[]),
         ["api", version] => discovery(server, parts, &["", version]),
@@ -40,7 +42,9 @@ pub(crate) async fn answer(server: &ApiServer, parts: &Parts, query: &Query) -> 
         ["apis", group] => discovery(server, parts, &["group", group]),
         ["apis", group, version] => discovery(server, parts, &[group, version]),
         ["openapi", "v3", at @ ..] => Ok(openapi(server, parts, at, query)),
-        [".well-known", "openid-configuration"] => Ok(openid(server, |o| (o.configuration.clone(), "application/json"))),
+        [".well-known", "openid-configuration"] => {
+            Ok(openid(server, |o| (o.configuration.clone(), "application/json")))
+        }
         ["openid", "v1", "jwks"] => Ok(openid(server, |o| (o.keys.clone(), "application/jwk-set+json"))),
         [""] => Ok(paths(server)),
         _ => Ok(not_found()),

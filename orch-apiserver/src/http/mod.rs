@@ -237,9 +237,8 @@ pub(crate) fn attributes<'a>(user: &'a User, info: &'a RequestInfo, query: &'a Q
     if !info.is_resource {
         return Attributes::path(user, &info.verb, &info.path);
     }
-    let mut attributes = Attributes::resource(user, &info.verb, &info.group, &info.resource)
-        .within(&info.namespace)
-        .named(&info.name);
+    let mut attributes =
+        Attributes::resource(user, &info.verb, &info.group, &info.resource).within(&info.namespace).named(&info.name);
     attributes.subresource = &info.subresource;
     attributes.version = &info.version;
     attributes.path = &info.path;

@@ -101,7 +101,9 @@ async fn bound(core: &Core, call: &Call, request: &Value) -> Result<Bound, Statu
         None => return Err(StatusError::not_found(&gvr, name)),
     };
     if !uid.is_empty() && uid != &*found.meta.uid {
-        let why = format!("the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated");
+        let why = format!(
+            "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+        );
         return Err(StatusError::conflict(&gvr, name, why));
     }
     let reference = Reference { name: name.to_owned(), uid: found.meta.uid.to_string() };
@@ -112,7 +114,10 @@ async fn bound(core: &Core, call: &Call, request: &Value) -> Result<Bound, Statu
             let pod: Value = found.parse()?;
             let account = json::text(&pod, &["spec", "serviceAccountName"]);
             if account != &*call.key.name {
-                let why = format!("cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name.", call.key.name);
+                let why = format!(
+                    "cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name.",
+                    call.key.name
+                );
                 return Err(StatusError::bad_request(why));
             }
             Ok(Bound::Pod(reference, node_of(core, json::text(&pod, &["spec", "nodeName"])).await?))

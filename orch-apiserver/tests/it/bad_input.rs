@@ -110,7 +110,11 @@ async fn bad_options_of_lists_are_refused() {
          forbidden for list",
     )
     .await;
-    check("continue=abc&resourceVersion=5", "400 BadRequest: specifying resource version is not allowed when using continue").await;
+    check(
+        "continue=abc&resourceVersion=5",
+        "400 BadRequest: specifying resource version is not allowed when using continue",
+    )
+    .await;
     let answer = server.get(&format!("{MAPS}?continue=!!")).await;
     assert_eq!(answer.code, 400);
     assert!(answer.status().contains("invalid continue token: continue key is not valid"), "{}", answer.text);

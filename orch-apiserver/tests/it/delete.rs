@@ -48,8 +48,7 @@ async fn preconditions_protect_another_object_of_the_name() {
     let server = Server::start().await;
     server.post(MAPS, map("a")).await.ok();
     let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": "x"}});
-    let refused =
-        server.call(Method::DELETE, &format!("{MAPS}/a"), "application/json", options.to_string()).await;
+    let refused = server.call(Method::DELETE, &format!("{MAPS}/a"), "application/json", options.to_string()).await;
     assert_eq!(refused.code, 409);
     assert!(refused.status().contains("the UID in the precondition (x) does not match the UID in record"));
 }

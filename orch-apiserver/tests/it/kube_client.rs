@@ -1,9 +1,9 @@
 use crate::support::*;
+use futures::{StreamExt, TryStreamExt};
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, WatchEvent, WatchParams},
 };
-use futures::{StreamExt, TryStreamExt};
 use orch_api::k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use orch_store::ClientExt;
 use serde_json::json;

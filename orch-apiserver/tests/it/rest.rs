@@ -112,7 +112,8 @@ async fn selectors_narrow_a_list() {
     labelled["metadata"]["labels"] = json!({"app": "web"});
     server.post(MAPS, labelled).await.ok();
     server.post(MAPS, map("b")).await.ok();
-    let count = async |query: &str| server.get(&format!("{MAPS}?{query}")).await.ok()["items"].as_array().unwrap().len();
+    let count =
+        async |query: &str| server.get(&format!("{MAPS}?{query}")).await.ok()["items"].as_array().unwrap().len();
     assert_eq!(count("labelSelector=app%3Dweb").await, 1);
     assert_eq!(count("labelSelector=!app").await, 1);
     assert_eq!(count("fieldSelector=metadata.name%3Db").await, 1);

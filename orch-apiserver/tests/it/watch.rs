@@ -7,8 +7,7 @@ use tower::ServiceExt;
 
 /// The first `count` events of a watch.
 async fn events(server: &Server, uri: &str, accept: &str, count: usize) -> Vec<Value> {
-    let request =
-        Request::builder().uri(uri).header("accept", accept).body(Full::<bytes::Bytes>::default()).unwrap();
+    let request = Request::builder().uri(uri).header("accept", accept).body(Full::<bytes::Bytes>::default()).unwrap();
     let response = server.service.clone().oneshot(request).await.unwrap();
     assert_eq!(response.status(), 200);
     let mut pieces = response.into_body().into_data_stream();
@@ -66,7 +65,8 @@ async fn a_selector_turns_changes_into_appearances_and_departures() {
 #[tokio::test(start_paused = true)]
 async fn a_watch_ends_when_its_time_is_up() {
     let server = Server::start().await;
-    let events = events(&server, &format!("{MAPS}?watch=1&timeoutSeconds=5&fieldSelector=metadata.name%3Dx"), "*/*", 9).await;
+    let events =
+        events(&server, &format!("{MAPS}?watch=1&timeoutSeconds=5&fieldSelector=metadata.name%3Dx"), "*/*", 9).await;
     assert!(events.is_empty());
 }
 
