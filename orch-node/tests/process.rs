@@ -1,6 +1,8 @@
 //! The process runtime against the laws of container runtimes. This program is its own shim, which is why it
 //! has no test harness: run again as `shim …` it is the process beside a container.
 
+#![allow(clippy::unwrap_used)] // A test without a harness.
+
 use orch_node::{
     ProcessRuntime,
     conformance::{Fixture, all},

@@ -4,6 +4,7 @@ mod bad_input;
 mod delete;
 mod identity;
 mod kube_client;
+mod proxied;
 mod rest;
 mod support;
 mod watch;

@@ -334,7 +334,9 @@ impl Worker {
     }
 
     fn prepare_volumes(&mut self) {
-        self.seen.busy.volumes = true;
+        if std::mem::replace(&mut self.seen.busy.volumes, true) {
+            return;
+        }
         let (node, shared, references) = (self.node.clone(), self.shared.clone(), self.references.clone());
         self.ops.push(Box::pin(async move {
             for followed in references.values() {

@@ -77,8 +77,7 @@ impl ContainerRuntime for SimulatedRuntime {
     }
 
     async fn run_sandbox(&self, config: SandboxConfig) -> Result<String, RuntimeError> {
-        let rules = self.rules.of_pod(&config.annotations);
-        tokio::time::sleep(rules.sandbox_time).await;
+        tokio::time::sleep(self.rules.sandbox_time).await;
         Ok(self.state.lock().run_sandbox(config, self.ambient.clock.now()))
     }
 

@@ -100,7 +100,7 @@ pub(crate) async fn an_archive_made_by_skopeo_is_loaded_and_run() {
         };
         skopeo(&["copy", "-q", &format!("oci:{}:v1", layout.display()), &target]);
         let loaded = load_archive(&node.images_store(), &archive, None).unwrap();
-        assert_eq!(loaded[0].tags.contains(&image), true, "{:?}", loaded[0].tags);
+        assert!(loaded[0].tags.contains(&image), "{:?}", loaded[0].tags);
         check(&node, &image).await;
     }
     node.remove_image("example.com/docker/app:v1").await.unwrap();
@@ -125,7 +125,7 @@ pub(crate) async fn an_image_is_pulled_from_a_registry() {
     }
     skopeo(&["copy", "-q", "--dest-tls-verify=false", &source, &format!("docker://{image}")]);
     let pulled = node.pull_image(&image, None).await.unwrap();
-    assert_eq!(pulled.tags, [image.clone()]);
+    assert_eq!(pulled.tags, std::slice::from_ref(&image));
     assert_eq!(pulled.user, "app");
     assert!(pulled.digests[0].starts_with(&format!("127.0.0.1:{}/test/app@sha256:", registry.port)));
     check(&node, &image).await;

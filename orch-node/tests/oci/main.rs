@@ -4,6 +4,8 @@
 //! The test program is also the shim and the program inside of the built-in image, so it has a `main` of
 //! its own. Arguments that are no options choose tests by a part of their names.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // All of this program is tests.
+
 mod adoption;
 mod containers;
 mod exec;

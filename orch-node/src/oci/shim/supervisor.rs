@@ -124,7 +124,7 @@ struct Job {
 }
 
 enum Kind {
-    Start { container: ContainerRecord, streams: Vec<Stream>, stdin: Option<OwnedFd> },
+    Start { container: Box<ContainerRecord>, streams: Vec<Stream>, stdin: Option<OwnedFd> },
     Exec,
 }
 
@@ -284,7 +284,7 @@ impl Supervisor {
         }
         let mounts = fds.into_iter().next();
         let worker = worker::start(self.context(&container, mounts, stdio, tty))?;
-        self.workers.push(Job { worker, client, kind: Kind::Start { container, streams, stdin } });
+        self.workers.push(Job { worker, client, kind: Kind::Start { container: Box::new(container), streams, stdin } });
         Ok(())
     }
 
@@ -354,7 +354,7 @@ impl Supervisor {
             .unwrap_or_else(|_| Outcome::Failed("the container engine ended without an answer".into()));
         match job.kind {
             Kind::Start { container, streams, stdin } => {
-                self.started(job.client, outcome, container, streams, stdin, fds.into_iter().next());
+                self.started(job.client, outcome, *container, streams, stdin, fds.into_iter().next());
             }
             Kind::Exec => self.exec_started(job.client, outcome, fds),
         }
