@@ -8,6 +8,7 @@
 pub mod authorize;
 pub mod call;
 pub mod collection;
+pub mod convert;
 pub mod create;
 pub mod decode;
 pub mod delete;

@@ -17,7 +17,10 @@ use orch_store::{
 };
 use std::{borrow::Cow, sync::Arc};
 
-use super::token::{self, Token};
+use super::{
+    convert,
+    token::{self, Token},
+};
 
 /// The objects of every kind. Cheap to clone.
 #[derive(Clone)]
@@ -47,7 +50,8 @@ impl Storage {
 
     /// The newest state of an object, or `None` if there is none.
     pub async fn find(&self, kind: &Kind, key: &Key) -> Result<Option<Arc<Stored>>, StatusError> {
-        self.resource(kind).get(key, ReadAt::Latest).await.map_err(|e| refuse(&e))
+        let found = self.resource(kind).get(key, ReadAt::Latest).await.map_err(|e| refuse(&e))?;
+        found.map(|stored| convert::from_storage(kind, stored)).transpose()
     }
 
     /// The newest state of an object; `404` if there is none.
@@ -88,7 +92,8 @@ impl Storage {
             let slice = snapshot.page(namespace, after.as_ref(), options.limit);
             let continue_token = slice.next.map(|p| Token::new(snapshot.revision, p).encode()).unwrap_or_default();
             let remaining = (!continue_token.is_empty()).then_some(slice.remaining as u64);
-            return Ok(Page { items: slice.items, revision: snapshot.revision, continue_token, remaining });
+            let page = Page { items: slice.items, revision: snapshot.revision, continue_token, remaining };
+            return convert::page(kind, page);
         };
         let limit = if options.limit == 0 { usize::MAX } else { options.limit };
         let mut items = Vec::new();
@@ -104,7 +109,7 @@ impl Storage {
             items.push(object.clone());
         }
         let continue_token = next.map(|p| Token::new(snapshot.revision, p).encode()).unwrap_or_default();
-        Ok(Page { items, revision: snapshot.revision, continue_token, remaining: None })
+        convert::page(kind, Page { items, revision: snapshot.revision, continue_token, remaining: None })
     }
 
     /// The events of the objects that the options select.
@@ -128,7 +133,12 @@ impl Storage {
         if let Some(timeout) = options.timeout {
             watcher = watcher.with_timeout(timeout);
         }
-        Ok(watcher.map(|event| event.map_err(|e| refuse(&e))).boxed())
+        let events = watcher.map(|event| event.map_err(|e| refuse(&e)));
+        if !convert::is_converted(kind) {
+            return Ok(events.boxed());
+        }
+        let kind = kind.clone();
+        Ok(events.map(move |event| event.and_then(|event| convert::event(&kind, event))).boxed())
     }
 
     /// Stores a new object. `409` if the name is taken.
@@ -142,7 +152,7 @@ impl Storage {
         if dry_run {
             return match self.find(kind, key).await? {
                 Some(existing) => Err(taken(kind, key, Some(&existing))),
-                None => stored(&value, Revision(0)),
+                None => convert::from_storage(kind, stored(&value, Revision(0))?),
             };
         }
         match self.commit(kind, key, Condition::Absent, Some(value.clone())).await {
@@ -164,7 +174,7 @@ impl Storage {
         dry_run: bool,
     ) -> Result<Written, StatusError> {
         if dry_run {
-            return stored(&value, old.revision).map(Written::Done);
+            return convert::from_storage(kind, stored(&value, old.revision)?).map(Written::Done);
         }
         match self.commit(kind, &old.key, Condition::At(old.revision), Some(value.clone())).await {
             Ok(revision) => self.written(kind, &old.key, &value, revision).await.map(Written::Done),
@@ -228,8 +238,8 @@ impl Storage {
     ) -> Result<Arc<Stored>, StatusError> {
         let _seen = self.cache.caught_up(revision).await;
         match self.resource(kind).peek(key) {
-            Some(known) if known.revision == revision => Ok(known),
-            _ => stored(value, revision),
+            Some(known) if known.revision == revision => convert::from_storage(kind, known),
+            _ => convert::from_storage(kind, stored(value, revision)?),
         }
     }
 
