@@ -61,31 +61,30 @@ pub fn dns1035_label(value: &str) -> Vec<String> {
 
 /// A label key, annotation key or resource name: a name with an optional DNS prefix and `/`.
 pub fn qualified_name(value: &str) -> Vec<String> {
-    let words = pattern(QUALIFIED_WORDS, QUALIFIED_FMT, &["MyName", "my.name", "123-abc"]);
+    let words = || pattern(QUALIFIED_WORDS, QUALIFIED_FMT, &["MyName", "my.name", "123-abc"]);
     let mut faults = Vec::new();
-    let name = match value.split('/').collect::<Vec<_>>()[..] {
-        [name] => name,
-        [prefix, name] => {
-            if prefix.is_empty() {
-                faults.push("prefix part must be non-empty".into());
-            } else {
-                faults.extend(dns1123_subdomain(prefix).into_iter().map(|fault| format!("prefix part {fault}")));
-            }
+    let name = match value.split_once('/') {
+        None => value,
+        Some((_, rest)) if rest.contains('/') => {
+            let tail = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
+            return vec![format!("a valid label key {} {tail}", words())];
+        }
+        Some(("", name)) => {
+            faults.push("prefix part must be non-empty".into());
             name
         }
-        _ => {
-            return vec![format!(
-                "a valid label key {words} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
-            )];
+        Some((prefix, name)) => {
+            faults.extend(dns1123_subdomain(prefix).into_iter().map(|fault| format!("prefix part {fault}")));
+            name
         }
     };
     match name.len() {
         0 => faults.push("name part must be non-empty".into()),
         1..=LABEL_MAX => {}
-        _ => faults.push(format!("name part {}", max_length(LABEL_MAX))),
+        _ => faults.push(format!("name part must be no more than {LABEL_MAX} bytes")),
     }
     if !is_name_part(name) {
-        faults.push(format!("name part {words}"));
+        faults.push(format!("name part {}", words()));
     }
     faults
 }
@@ -96,7 +95,10 @@ const QUALIFIED_WORDS: &str = "must consist of alphanumeric characters, '-', '_'
 
 /// The value of a label; may be empty.
 pub fn label_value(value: &str) -> Vec<String> {
-    let mut faults = too_long(value, LABEL_MAX);
+    let mut faults = Vec::new();
+    if value.len() > LABEL_MAX {
+        faults.push(format!("must be no more than {LABEL_MAX} bytes"));
+    }
     if !value.is_empty() && !is_name_part(value) {
         let words =
             format!("a valid label must be an empty string or consist of alphanumeric characters, {LABEL_TAIL}");
@@ -216,17 +218,17 @@ pub fn max_length(max: usize) -> String {
     format!("must be no more than {max} characters")
 }
 
-fn too_long(value: &str, max: usize) -> Vec<String> {
+pub(crate) fn too_long(value: &str, max: usize) -> Vec<String> {
     if value.len() > max { vec![max_length(max)] } else { Vec::new() }
 }
 
 /// The fault of a text that does not match a pattern, with examples of what does.
-fn pattern(words: &str, regex: &str, examples: &[&str]) -> String {
+pub(crate) fn pattern(words: &str, regex: &str, examples: &[&str]) -> String {
     let examples: Vec<String> = examples.iter().map(|example| format!("'{example}', ")).collect();
-    format!("{words} (e.g. {}regex used for validation is '{regex}')", examples.join("or "))
+    format!("{words} (e.g. {}regex used for validation is '{regex}')", examples.join(" or "))
 }
 
-fn is_label(value: &str) -> bool {
+pub(crate) fn is_label(value: &str) -> bool {
     let fits = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     value.bytes().all(|c| fits(c) || c == b'-')
         && value.bytes().next().is_some_and(fits)
@@ -280,7 +282,7 @@ mod tests {
             dns1123_label("A"),
             [
                 "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
-              end with an alphanumeric character (e.g. 'my-name', or '123-abc', regex used for validation is \
+              end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
               '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
             ]
         );

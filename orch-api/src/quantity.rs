@@ -59,8 +59,7 @@ impl Quantity {
     pub fn parse(text: &str) -> Result<Self, QuantityError> {
         let parts = Parts::split(text)?;
         let (base, power, format) = suffix(parts.suffix).ok_or(QuantityError::Suffix)?;
-        let digits = [parts.whole, parts.fraction].concat();
-        let mantissa: i128 = digits.parse().map_err(|_| QuantityError::Numeric)?;
+        let mantissa = parts.mantissa().ok_or(QuantityError::Numeric)?;
         let exponent = -i32::try_from(parts.fraction.len()).map_err(|_| QuantityError::Numeric)?;
         let magnitude = match base {
             Base::Two => Self { mantissa, exponent, format }.shifted(power),
@@ -213,7 +212,11 @@ impl Quantity {
 /// The canonical form of a text, which is the text itself where upstream's fast path keeps it as written.
 pub fn canonical(text: &str) -> Result<Cow<'_, str>, QuantityError> {
     let quantity = Quantity::parse(text)?;
-    if keeps_its_text(text, quantity.format) { Ok(Cow::Borrowed(text)) } else { Ok(Cow::Owned(quantity.to_string())) }
+    if keeps_its_text(text, quantity.format) {
+        return Ok(Cow::Borrowed(text));
+    }
+    let form = quantity.to_string();
+    Ok(if form == text { Cow::Borrowed(text) } else { Cow::Owned(form) })
 }
 
 impl fmt::Display for Quantity {
@@ -323,6 +326,14 @@ impl<'a> Parts<'a> {
         };
         Ok(Self { negative, whole, fraction, suffix })
     }
+
+    /// All digits as one number.
+    fn mantissa(&self) -> Option<i128> {
+        let whole: i128 = self.whole.parse().ok()?;
+        let fraction: i128 = if self.fraction.is_empty() { 0 } else { self.fraction.parse().ok()? };
+        let shift = 10_i128.checked_pow(u32::try_from(self.fraction.len()).ok()?)?;
+        whole.checked_mul(shift)?.checked_add(fraction)
+    }
 }
 
 fn split_digits(text: &str) -> (&str, &str) {
@@ -334,19 +345,19 @@ fn split_digits(text: &str) -> (&str, &str) {
 fn keeps_its_text(text: &str, format: Format) -> bool {
     let Ok(parts) = Parts::split(text) else { return false };
     let Some((_, power, _)) = suffix(parts.suffix) else { return false };
-    let digits = [parts.whole, parts.fraction].concat();
-    let length = i64::try_from(digits.len()).unwrap_or(i64::MAX);
+    let length = parts.whole.len() + parts.fraction.len();
     let places = i32::try_from(parts.fraction.len()).unwrap_or(i32::MAX);
     match format {
         Format::BinarySi => {
-            let precision = 15 - length - i64::from(power * 3 / 10) - 1;
-            let odd = digits.parse::<i64>().is_ok_and(|n| n & 7 != 0);
-            power >= 0 && places == 0 && precision >= 0 && odd
+            let room = 14 - power * 3 / 10;
+            let odd = parts.mantissa().is_some_and(|mantissa| mantissa & 7 != 0);
+            power >= 0 && places == 0 && usize::try_from(room).is_ok_and(|room| length <= room) && odd
         }
         _ => {
             let scale = power.saturating_sub(places);
-            let canonical = scale % 3 == 0 && !digits.ends_with("000") && !digits.starts_with('0');
-            length <= 18 && scale >= -9 && canonical
+            let mut last = parts.whole.bytes().chain(parts.fraction.bytes()).rev().take(3);
+            let thousands = length >= 3 && last.all(|c| c == b'0');
+            length <= 18 && scale >= -9 && scale % 3 == 0 && !thousands && !parts.whole.starts_with('0')
         }
     }
 }

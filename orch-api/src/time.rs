@@ -41,7 +41,19 @@ pub(crate) fn canonical_micro(text: &mut String) -> Result<(), String> {
 
 /// `dddd-dd-ddTdd:dd:ddZ`, where the time exists.
 fn is_canonical(text: &str) -> bool {
-    text.len() == 20 && text.ends_with('Z') && text.as_bytes().get(10) == Some(&b'T') && parse(text).is_some()
+    let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', h0, h1, b':', n0, n1, b':', s0, s1, b'Z'] = text.as_bytes()
+    else {
+        return false;
+    };
+    let pair = |tens: &u8, ones: &u8| match (tens, ones) {
+        (b'0'..=b'9', b'0'..=b'9') => (tens - b'0') * 10 + (ones - b'0'),
+        _ => u8::MAX,
+    };
+    let (month, day) = (pair(m0, m1), pair(d0, d1));
+    // The last days of a month, and centuries out of range, are left to the parser.
+    let usual = pair(y0, y1) <= 99 && pair(y2, y3) <= 99 && (1..=12).contains(&month) && (1..=28).contains(&day);
+    let clock = pair(h0, h1) < 24 && pair(n0, n1) < 60 && pair(s0, s1) < 60;
+    clock && (usual || parse(text).is_some())
 }
 
 /// RFC 3339 as Go understands it: no space for the `T`, no omitted seconds.

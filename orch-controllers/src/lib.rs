@@ -1,13 +1,63 @@
 //! Every built-in control loop.
 //!
 //! Each file is one loop: a [`Controller`](orch_runtime::Controller) whose `plan` is a pure function, with its
-//! tests beside it. [`all`] is the list of them; `docs/controllers.md` is made from it.
+//! tests beside it. [`all`] is the list of them; `docs/controllers.md` is made from it. The laws that every
+//! controller obeys are checked over the list, see [`orch_runtime::testing::laws`].
 
 pub mod common;
 pub mod deployment;
+pub mod endpoint_slice;
+pub mod garbage_collector;
+pub mod namespace;
+pub mod node_lifecycle;
 pub mod replica_set;
+pub mod root_ca;
+pub mod service_account;
+pub mod taint_eviction;
 
 #[cfg(test)]
 mod fixtures;
 
 pub mod scheduler;
+#[cfg(test)]
+mod tests;
+use orch_runtime::{ControlLoop, Discovery, controller::of};
+use std::sync::Arc;
+/// What the loops need to know of the cluster.
+#[derive(Clone)]
+pub struct Config {
+    /// Which resources are served: for the loops that look at all of them.
+    pub discovery: Arc<dyn Discovery>,
+    /// The CA certificates of the API server, in PEM.
+    pub root_ca: Arc<str>,
+    /// When the loops begin: before that nobody listened to the nodes.
+    pub since: jiff::Timestamp,
+}
+/// Every built-in loop.
+pub fn all(config: &Config) -> Vec<Arc<dyn ControlLoop>> {
+    vec![
+        of(deployment::DeploymentController),
+        of(replica_set::ReplicaSetController),
+        of(endpoint_slice::EndpointSliceController),
+        of(namespace::NamespaceController { discovery: config.discovery.clone() }),
+        of(node_lifecycle::NodeLifecycle::new(config.since)),
+        of(taint_eviction::TaintEviction),
+        of(service_account::ServiceAccountController),
+        of(root_ca::RootCaPublisher { ca: config.root_ca.clone() }),
+        Arc::new(garbage_collector::GarbageCollector { discovery: config.discovery.clone() }),
+    ]
+}
+/// The list as a table for people: `docs/controllers.md`.
+pub fn table(loops: &[Arc<dyn ControlLoop>]) -> String {
+    let mut out = String::from(
+        "# Controllers\n\nMade from `orch_controllers::all()`; a test keeps it current (`UPDATE_EXPECT=1` writes it).\n\n\
+         | name | what it does | of | owns | looks at | deletes |\n| --- | --- | --- | --- | --- | --- |\n",
+    );
+    for each in loops {
+        let d = each.describe();
+        let list = |kinds: &[String]| kinds.join(", ");
+        let (owns, watches) = (list(&d.owns), list(&d.watches));
+        out += &format!("| `{}` | {} | {} | {owns} | {watches} | {} |\n", d.name, d.about, d.root, d.deletes);
+    }
+    out
+}

@@ -10,6 +10,9 @@
 //! **Fail-static**: stopping or killing the agent never stops a container; the next agent adopts what runs.
 
 pub mod agent;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+pub mod dns;
 pub mod env;
 pub mod event;
 pub mod files;
@@ -18,14 +21,19 @@ pub mod image;
 mod image_pull;
 pub mod logs;
 pub mod net;
+pub mod oci;
 pub mod pod;
 pub mod probe;
+pub mod process;
+pub mod proxy;
 mod quantity;
 mod resources;
+pub mod server;
 pub mod simulated;
 pub mod status;
 pub mod toolbox;
 pub mod volume;
 
 pub use agent::{Agent, AgentConfig, AgentParts};
+pub use process::ProcessRuntime;
 pub use simulated::SimulatedRuntime;

@@ -27,6 +27,8 @@ pub trait Controller: Send + Sync + 'static {
     const ABOUT: &'static str;
     /// What it may delete.
     const DELETES: Deletes = Deletes::Owned;
+    /// The name under which it records events.
+    const COMPONENT: &'static str = Self::NAME;
     /// What is observed about one key.
     type World: Send;
 

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use orch_api::{Gvk, Gvr, Kind, Scope, key::Name};
-use orch_store::Informers;
+use orch_store::{Informers, Stored, informer::Projection};
 use std::borrow::Cow;
 
 /// A resource that can be listed, watched and deleted.
@@ -39,34 +39,34 @@ impl Discovery for Vec<Served> {
 /// The built-in resources and those of the established custom resource definitions.
 pub struct WithCustom {
     built_in: Vec<Served>,
-    informers: Informers,
+    custom: Projection<Option<Served>>,
 }
 
 impl WithCustom {
     /// Adds to the built-in resources what the informer of definitions holds.
-    pub fn new(built_in: Vec<Served>, informers: Informers) -> Self {
-        Self { built_in, informers }
+    pub fn new(built_in: Vec<Served>, informers: &Informers) -> Self {
+        Self { built_in, custom: informers.of::<CustomResourceDefinition>().project(custom_resource) }
     }
 }
 
 impl Discovery for WithCustom {
     fn served(&self) -> Vec<Served> {
-        let definitions = self.informers.of::<CustomResourceDefinition>().list("");
-        let custom = definitions.iter().filter_map(|d| d.decode::<CustomResourceDefinition>().ok());
-        self.built_in.iter().cloned().chain(custom.filter_map(|d| custom_resource(&d))).collect()
+        let custom = self.custom.list("").into_iter().filter_map(|(_, served)| (*served).clone());
+        self.built_in.iter().cloned().chain(custom).collect()
     }
 }
 
 /// The resource of a definition in its storage version, once its names are accepted.
-fn custom_resource(definition: &CustomResourceDefinition) -> Option<Served> {
-    let conditions = definition.status.as_ref()?.conditions.as_ref()?;
+fn custom_resource(stored: &Stored) -> Option<Served> {
+    let CustomResourceDefinition { spec, status, .. } = stored.parse().ok()?;
+    let conditions = status?.conditions?;
     conditions.iter().find(|c| c.type_ == "Established" && c.status == "True")?;
-    let spec = &definition.spec;
-    let version = spec.versions.iter().find(|v| v.storage && v.served).or(spec.versions.iter().find(|v| v.served))?;
-    let (group, version): (Name, Name) = (Cow::Owned(spec.group.clone()), Cow::Owned(version.name.clone()));
+    let storage = spec.versions.iter().find(|v| v.storage && v.served);
+    let version = storage.or_else(|| spec.versions.iter().find(|v| v.served))?;
+    let (group, version): (Name, Name) = (Cow::Owned(spec.group), Cow::Owned(version.name.clone()));
     Some(Served {
-        gvr: Gvr { group: group.clone(), version: version.clone(), resource: Cow::Owned(spec.names.plural.clone()) },
-        kind: Gvk { group, version, kind: Cow::Owned(spec.names.kind.clone()) },
+        gvr: Gvr { group: group.clone(), version: version.clone(), resource: Cow::Owned(spec.names.plural) },
+        kind: Gvk { group, version, kind: Cow::Owned(spec.names.kind) },
         namespaced: spec.scope == "Namespaced",
     })
 }

@@ -132,7 +132,7 @@ fn informer(c: &mut Criterion) {
     let (backend, _) = runtime.block_on(world(100_000));
     let ambient = Ambient::system();
     let client = Arc::new(BareClient::new(backend, ambient.clone()));
-    runtime.block_on(client.cache().resource(PREFIX).snapshot(ReadAt::Latest)).unwrap();
+    runtime.block_on(async { client.cache().resource(PREFIX).snapshot(ReadAt::Latest).await.map(drop) }).unwrap();
     let mut group = c.benchmark_group("100,000 pods into an informer");
     group.sample_size(10);
     group.bench_function("with a projection", |b| {

@@ -5,6 +5,9 @@
 //!   │                            │
 //!   └──► Informers ◄── watch ────┘      one Stored per revision, shared by all
 //! ```
+//!
+//! Start with [`ClientExt`] to read and write, with [`Informers`] to follow. With the feature `remote`
+//! the same code speaks to any Kubernetes API server.
 
 pub mod ambient;
 pub mod backend;

@@ -2,12 +2,13 @@
 
 use super::DecodeError;
 use crate::{
+    key::Name,
     quantity,
     schema::{self, Fields, Scalar, Schema, Shape},
     time,
 };
 use serde_json::{Map, Value};
-use std::fmt::Write;
+use std::{borrow::Cow, cmp::Ordering, fmt::Write, sync::Arc};
 
 /// What [`conform`] took away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,8 +47,8 @@ struct At<'a> {
 
 enum Step<'a> {
     Root,
-    /// A field of an object, with Go's name of the object's type.
-    Field(&'a str, &'a str),
+    /// A field of an object.
+    Field(&'a str, &'a Fields),
     /// A key of a map: Go's type errors do not show it.
     Key(&'a str),
     /// An index of a list: Go's type errors do not show it.
@@ -87,20 +88,21 @@ impl Walk {
 
     fn object(&mut self, map: &mut Map<String, Value>, fields: &Fields, at: &At<'_>) -> Result<(), DecodeError> {
         let mut result = Ok(());
+        let mut known = InOrder { fields, rest: fields.properties.iter(), next: None };
         map.retain(|name, value| {
             if result.is_err() {
                 return true;
             }
-            let Some(schema) = fields.properties.get(name.as_str()) else {
+            let Some(schema) = known.find(name) else {
                 if !fields.preserve_unknown {
-                    self.conformed.unknown.push(at.then(Step::Field(name, "")).path());
+                    self.conformed.unknown.push(at.then(Step::Field(name, fields)).path());
                 }
                 return fields.preserve_unknown;
             };
             if value.is_null() && !schema.nullable {
                 return false;
             }
-            result = self.value(value, schema, &at.then(Step::Field(name, &fields.type_name)));
+            result = self.value(value, schema, &at.then(Step::Field(name, fields)));
             true
         });
         result
@@ -123,7 +125,7 @@ impl Walk {
             (Scalar::Int32 | Scalar::IntOrString, Value::Number(number))
                 if number.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) => {}
             (Scalar::Bytes, Value::String(text)) => self.bytes(text),
-            (Scalar::Quantity, found) => *found = canonical_quantity(found)?,
+            (Scalar::Quantity, found) => canonicalise_quantity(found)?,
             (Scalar::Time, Value::String(text)) => time::canonical(text).map_err(DecodeError::Content)?,
             (Scalar::MicroTime, Value::String(text)) => time::canonical_micro(text).map_err(DecodeError::Content)?,
             // These types decode themselves, so Go's decoder cannot name the field and does not go on.
@@ -146,7 +148,30 @@ impl Walk {
 
     fn mismatch(&mut self, value: &Value, schema: &Schema, at: &At<'_>) {
         if self.mismatch.is_none() {
-            self.mismatch = Some(mismatch_of(value, at.go_place(), &go_type(schema)));
+            self.mismatch = Some(mismatch_of(value, at.go_place(), &at.go_type(schema)));
+        }
+    }
+}
+
+/// Finds the schemas of fields that are asked for in the order of their names, as an object's map yields them,
+/// in one walk over the known fields. Fields in another order are looked up.
+struct InOrder<'s> {
+    fields: &'s Fields,
+    rest: std::collections::btree_map::Iter<'s, Name, Arc<Schema>>,
+    next: Option<(&'s str, &'s Schema)>,
+}
+
+impl<'s> InOrder<'s> {
+    fn find(&mut self, name: &str) -> Option<&'s Schema> {
+        loop {
+            match self.next.map(|(known, schema)| (known.cmp(name), schema)) {
+                Some((Ordering::Equal, schema)) => return Some(schema),
+                Some((Ordering::Greater, _)) => return self.fields.properties.get(name).map(|schema| &**schema),
+                Some((Ordering::Less, _)) | None => match self.rest.next() {
+                    Some((known, schema)) => self.next = Some((known, schema)),
+                    None => return self.fields.properties.get(name).map(|schema| &**schema),
+                },
+            }
         }
     }
 }
@@ -183,21 +208,28 @@ impl<'a> At<'a> {
 
     /// `Go struct field Container.spec.containers.image`
     fn go_place(&self) -> String {
-        let fields: Vec<(&str, &str)> = self
-            .steps()
-            .into_iter()
-            .filter_map(|step| match step {
-                Step::Field(name, of) => Some((*name, *of)),
-                _ => None,
-            })
-            .collect();
-        match fields.last() {
-            None => "Go value".into(),
-            Some((_, of)) => {
-                let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
-                format!("Go struct field {of}.{}", names.join("."))
-            }
+        let Some((_, of)) = self.field() else { return "Go value".into() };
+        let name = |step: &Step<'a>| if let Step::Field(name, _) = step { Some(*name) } else { None };
+        let names: Vec<&str> = self.steps().into_iter().filter_map(name).collect();
+        format!("Go struct field {}.{}", of.type_name, names.join("."))
+    }
+
+    /// The Go type that the innermost field, or an item of it, has.
+    fn go_type(&self, schema: &Schema) -> String {
+        let fact = self.field().and_then(|(name, of)| schema::facts::of(&of.definition, name)?.go_type);
+        match (&schema.shape, fact) {
+            (Shape::List(_), Some(list)) => list.to_owned(),
+            (Shape::Scalar(Scalar::String), Some(name)) => name.strip_prefix("[]").unwrap_or(name).to_owned(),
+            _ => go_type(schema),
         }
+    }
+
+    /// The innermost field with the object that has it.
+    fn field(&self) -> Option<(&'a str, &'a Fields)> {
+        self.steps().into_iter().rev().find_map(|step| match step {
+            Step::Field(name, of) => Some((*name, *of)),
+            _ => None,
+        })
     }
 }
 
@@ -258,17 +290,16 @@ fn zero(schema: &Schema) -> Value {
     }
 }
 
-fn canonical_quantity(value: &Value) -> Result<Value, DecodeError> {
-    let number;
-    let text = match value {
-        Value::String(text) => text.as_str(),
-        other => {
-            number = other.to_string();
-            &number
-        }
+fn canonicalise_quantity(value: &mut Value) -> Result<(), DecodeError> {
+    let form = match &*value {
+        Value::String(text) => match quantity::canonical(text.trim()) {
+            Ok(Cow::Borrowed(same)) if same.len() == text.len() => return Ok(()),
+            form => form.map(Cow::into_owned),
+        },
+        other => quantity::canonical(&other.to_string()).map(Cow::into_owned),
     };
-    let form = quantity::canonical(text.trim()).map_err(|e| DecodeError::Content(e.to_string()))?;
-    Ok(Value::String(form.into_owned()))
+    *value = Value::String(form.map_err(|e| DecodeError::Content(e.to_string()))?);
+    Ok(())
 }
 
 /// The offset of the first byte that is no standard padded base64, as Go counts it.

@@ -114,6 +114,16 @@ fn a_wrong_type_is_refused_in_gos_words() {
         r#"{"spec":{"containers":{}}}"#,
         &format!("{place} object into Go struct field PodSpec.spec.containers of type []v1.Container"),
     );
+    check_type(
+        POD,
+        r#"{"spec":{"restartPolicy":1}}"#,
+        &format!("{place} number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy"),
+    );
+    check_type(
+        "io.k8s.api.certificates.v1.CertificateSigningRequest",
+        r#"{"spec":{"usages":[1]}}"#,
+        &format!("{place} number into Go struct field CertificateSigningRequestSpec.spec.usages of type v1.KeyUsage"),
+    );
     check_type(POD, "[]", &format!("{place} array into Go value of type v1.Pod"));
 }
 

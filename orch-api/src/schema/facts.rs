@@ -18,6 +18,8 @@ pub struct Fact {
     pub retain_keys: bool,
     /// The published default.
     pub default: Option<Value>,
+    /// Go's name of a type of texts, such as `v1.PullPolicy`, or `[]v1.KeyUsage` for a list of them.
+    pub go_type: Option<&'static str>,
 }
 
 /// The fact of a field of a definition (`.` is the type itself), if there is one.
@@ -55,6 +57,7 @@ fn with_word(mut fact: Fact, word: &'static str) -> Fact {
         ("granular", _) => fact.atomic = Some(false),
         ("merge", key) => fact.patch = Some(ListPatch::Merge { key: Cow::Borrowed(key) }),
         ("retainKeys", _) => fact.retain_keys = true,
+        ("type", name) => fact.go_type = Some(name),
         ("default", json) => fact.default = serde_json::from_str(json).ok(),
         _ => {}
     }

@@ -108,7 +108,8 @@ fn workloads_show_counts_containers_and_selectors() {
         .template_container("b", "i:2")
         .settled(2);
     check(("apps", "deployments"), deployment, "web | 2/3 | 2 | 2 | 5m ‖ a,b | i:1,i:2 | app=web,tier=front");
-    let set = ReplicaSet::test("web-1").replicas(3).selecting([("app", "web")]).template_container("a", "i:1").settled(1);
+    let set =
+        ReplicaSet::test("web-1").replicas(3).selecting([("app", "web")]).template_container("a", "i:1").settled(1);
     check(("apps", "replicasets"), set, "web-1 | 3 | 1 | 1 | 5m ‖ a | i:1 | app=web");
     let revision = json!({"metadata": {"name": "r", "ownerReferences": [
         {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "controller": true}]}, "revision": 2});
@@ -131,10 +132,11 @@ fn jobs_show_progress_and_duration() {
 
 #[test]
 fn nodes_show_readiness_roles_and_system() {
-    let mut node = Node::test("n1").ready().cordoned().address("10.0.0.1").labels([
-        ("node-role.kubernetes.io/worker", ""),
-        ("node-role.kubernetes.io/control-plane", ""),
-    ]);
+    let mut node = Node::test("n1")
+        .ready()
+        .cordoned()
+        .address("10.0.0.1")
+        .labels([("node-role.kubernetes.io/worker", ""), ("node-role.kubernetes.io/control-plane", "")]);
     let info = json!({"kubeletVersion": "v1.37.0", "osImage": "Debian", "kernelVersion": "6.1", "architecture": "amd64",
         "bootID": "", "containerRuntimeVersion": "orch://1", "kubeProxyVersion": "", "machineID": "",
         "operatingSystem": "linux", "systemUUID": ""});
@@ -145,7 +147,11 @@ fn nodes_show_readiness_roles_and_system() {
         "n1 | Ready,SchedulingDisabled | control-plane,worker | 5m | v1.37.0 ‖ \
          10.0.0.1 | <none> | Debian | 6.1 (amd64) | orch://1",
     );
-    check(("", "nodes"), Node::test("n2"), "n2 | Unknown | <none> | 5m |  ‖ <none> | <none> | <unknown> | <unknown> | <unknown>");
+    check(
+        ("", "nodes"),
+        Node::test("n2"),
+        "n2 | Unknown | <none> | 5m |  ‖ <none> | <none> | <unknown> | <unknown> | <unknown>",
+    );
     check(("", "namespaces"), Namespace::test("a").terminating(), "a | Terminating | 5m");
 }
 
@@ -186,7 +192,8 @@ fn volumes_and_claims_show_capacity_and_modes() {
         volume,
         "v | 1Gi | RWO,RWX | Delete | Bound | a/c | fast | <unset> |  | <unknown> ‖ Block",
     );
-    let claim = json!({"metadata": {"name": "c"}, "spec": {"storageClassName": "fast"}, "status": {"phase": "Pending"}});
+    let claim =
+        json!({"metadata": {"name": "c"}, "spec": {"storageClassName": "fast"}, "status": {"phase": "Pending"}});
     check(("", "persistentvolumeclaims"), claim, "c | Pending |  |  |  | fast | <unset> | <unknown> ‖ <unset>");
 }
 

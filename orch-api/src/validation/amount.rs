@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// A quantity in billionths: exact for every quantity that Kubernetes stores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Amount(i128);
 
 const NANO: i128 = 1_000_000_000;

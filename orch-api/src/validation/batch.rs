@@ -242,9 +242,12 @@ fn exit_codes<'a>(codes: At<'a>, pod: At<'a>) {
 pub(super) fn job_updated<'a>(new: At<'a>, old: At<'a>) {
     job_spec(new.at("spec"));
     let (spec, before) = (new.at("spec"), old.at("spec"));
-    let can_scale = spec.at("completionMode").str() == "Indexed" && spec.at("completions").same(spec.at("parallelism"));
-    if !can_scale {
-        spec.at("completions").immutable(before.at("completions"));
+    let (completions, completions_before) = (spec.at("completions"), before.at("completions"));
+    if spec.at("completionMode").str() != "Indexed" {
+        completions.immutable(completions_before);
+    } else if completions.is_set() && !completions.same(completions_before) && !completions.same(spec.at("parallelism"))
+    {
+        completions.invalid("can only be modified in tandem with spec.parallelism");
     }
     spec.at("selector").immutable(before.at("selector"));
     let is_waiting = before.at("suspend").flag() && !old.at("status").at("startTime").is_set();
@@ -357,6 +360,9 @@ fn cron_spec<'a>(spec: At<'a>, old: Option<At<'a>>) {
     }
     spec.at("concurrencyPolicy").required_one_of(&["Allow", "Forbid", "Replace"]);
     let job = spec.at("jobTemplate").at("spec");
+    if job.at("selector").is_set() {
+        job.at("selector").invalid("`selector` will be auto-generated");
+    }
     if job.at("manualSelector").flag() {
         job.at("manualSelector").not_supported(&["nil", "false"]);
     }

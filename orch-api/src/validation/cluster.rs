@@ -1,7 +1,6 @@
-//! Namespace, Node, LimitRange and ResourceQuota.
+//! Namespace and Node (`pkg/apis/core/validation`).
 
 use super::{
-    amount::Amount,
     at::At,
     names::{cidr, joined, label_value, qualified},
     pod,
@@ -95,100 +94,6 @@ fn resources(node: At<'_>) {
     for list in ["capacity", "allocatable"].map(|field| node.at("status").at(field)) {
         for (name, _) in list.entries() {
             pod::quantity(name, list.at(name));
-        }
-    }
-}
-
-/// ResourceQuota.
-pub(super) fn quota(quota: At<'_>) {
-    for (name, amount) in quota.at("spec").at("hard").entries() {
-        pod::resource_name(name, amount);
-        pod::quantity(name, amount);
-    }
-    let scopes = quota.at("spec").at("scopes");
-    let known = [
-        "BestEffort",
-        "CrossNamespacePodAffinity",
-        "NotBestEffort",
-        "NotTerminating",
-        "PriorityClass",
-        "Terminating",
-        "VolumeAttributesClass",
-    ];
-    for scope in scopes.items() {
-        if !known.contains(&scope.str()) {
-            scopes.with(scope.value()).invalid("unsupported scope");
-        }
-    }
-    let has = |name: &str| scopes.items().any(|s| s.str() == name);
-    if (has("BestEffort") && has("NotBestEffort")) || (has("Terminating") && has("NotTerminating")) {
-        scopes.invalid("conflicting scopes");
-    }
-}
-
-/// An update of a quota: its scopes stay.
-pub(super) fn quota_updated<'a>(new: At<'a>, old: At<'a>) {
-    quota(new);
-    let (scopes, before) = (new.at("spec").at("scopes"), old.at("spec").at("scopes"));
-    if !scopes.same(before) {
-        scopes.invalid("field is immutable");
-    }
-}
-
-/// LimitRange.
-pub(super) fn limit_range(range: At<'_>) {
-    let mut kinds = Vec::new();
-    for item in range.at("spec").at("limits").items() {
-        let kind = item.at("type");
-        if !matches!(kind.str(), "Container" | "Pod" | "PersistentVolumeClaim") && !kind.str().contains('/') {
-            kind.invalid("must be a standard limit type or fully qualified");
-        }
-        if kinds.contains(&kind.str()) {
-            kind.duplicate_as("");
-        }
-        kinds.push(kind.str());
-        if kind.str() == "Pod" {
-            for field in ["default", "defaultRequest"] {
-                if !item.at(field).is_empty() {
-                    item.at(field).forbidden("may not be specified when `type` is 'Pod'");
-                }
-            }
-        }
-        for field in ["max", "min", "default", "defaultRequest"] {
-            item.at(field).entries().for_each(|(name, amount)| pod::quantity(name, amount));
-        }
-        order(item);
-    }
-}
-
-/// Minimum, default request, default and maximum in that order.
-fn order(item: At<'_>) {
-    let pairs = [
-        ("min", "min", "max"),
-        ("min", "defaultRequest", "max"),
-        ("default", "default", "max"),
-        ("defaultRequest", "defaultRequest", "default"),
-        ("defaultRequest", "defaultRequest", "max"),
-    ];
-    for (_, low, high) in pairs {
-        for (name, below) in item.at(low).entries() {
-            let above = item.at(high).at(name);
-            let amount = |at: At<'_>| at.value().and_then(Amount::of);
-            if let (Some(b), Some(a)) = (amount(below), amount(above))
-                && b > a
-            {
-                let words = if low == "min" {
-                    format!("min value {} is greater than max value {}", below.str(), above.str())
-                } else {
-                    let word = |field| match field {
-                        "defaultRequest" => "default request",
-                        other => other,
-                    };
-                    let (low, high) = (word(low), word(high));
-                    format!("{low} value {} is greater than {high} value {}", below.str(), above.str())
-                };
-                below.invalid(words);
-            }
         }
     }
 }

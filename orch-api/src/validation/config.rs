@@ -61,11 +61,9 @@ pub(super) fn secret(secret: At<'_>) {
         "kubernetes.io/dockerconfigjson" => {
             need(".dockerconfigjson");
         }
-        "kubernetes.io/basic-auth" => {
-            if ["username", "password"].iter().all(|key| !data.at(key).is_set()) {
-                need("username");
-                need("password");
-            }
+        "kubernetes.io/basic-auth" if ["username", "password"].iter().all(|key| !data.at(key).is_set()) => {
+            need("username");
+            need("password");
         }
         "kubernetes.io/ssh-auth" => {
             data.key("ssh-privatekey").require("");

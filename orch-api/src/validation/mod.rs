@@ -13,10 +13,13 @@ mod cluster;
 mod config;
 mod cron;
 mod endpoints;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod meta;
 pub(crate) mod names;
 mod networking;
 mod pod;
+mod quota;
 mod rbac;
 mod requests;
 mod selector;
@@ -25,6 +28,7 @@ mod small;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 mod workloads;
 
 pub(crate) use amount::Amount;
@@ -106,6 +110,7 @@ fn rules(kind: &Kind) -> Rules {
     match (&*kind.group, &*kind.kind) {
         ("", kind) => core_rules(kind, base),
         ("apps", kind) => apps_rules(kind, base),
+        ("admissionregistration.k8s.io", kind) => admission_rules(kind),
         ("batch", "Job") => Rules { status: batch::job_status_updated, ..with(batch::job, batch::job_updated) },
         ("batch", "CronJob") => with(batch::cron_job, batch::cron_job_updated),
         ("autoscaling", _) => {
@@ -159,8 +164,8 @@ fn core_rules(kind: &str, base: Rules) -> Rules {
             Rules { name: names::dns_label, status: cluster::namespace_status, ..with(cluster::namespace, |_, _| ()) }
         }
         "Node" => Rules { status: cluster::node_updated, ..with(cluster::node, cluster::node_updated) },
-        "ResourceQuota" => with(cluster::quota, cluster::quota_updated),
-        "LimitRange" => with(cluster::limit_range, |new, _| cluster::limit_range(new)),
+        "ResourceQuota" => with(quota::quota, quota::quota_updated),
+        "LimitRange" => with(quota::limit_range, |new, _| quota::limit_range(new)),
         "PersistentVolume" => with(storage::volume_created, storage::volume_updated),
         "PersistentVolumeClaim" => with(storage::claim_created, storage::claim_updated),
         "Event" => plain(names::path_segment, small::core_event, |new, _| small::core_event(new)),
@@ -178,6 +183,19 @@ fn apps_rules(kind: &str, base: Rules) -> Rules {
         _ => return base,
     };
     Rules { name, create, update, status: workloads::status_updated }
+}
+
+fn admission_rules(kind: &str) -> Rules {
+    let (create, update): (fn(At<'_>), Judge) = match kind {
+        "ValidatingAdmissionPolicy" => (webhooks::validating_policy, |new, _| webhooks::validating_policy(new)),
+        "MutatingAdmissionPolicy" => (webhooks::mutating_policy, |new, _| webhooks::mutating_policy(new)),
+        "ValidatingAdmissionPolicyBinding" => {
+            (webhooks::validating_binding, |new, _| webhooks::validating_binding(new))
+        }
+        "MutatingAdmissionPolicyBinding" => (webhooks::policy_binding, |new, _| webhooks::policy_binding(new)),
+        _ => (webhooks::configuration, |new, _| webhooks::configuration(new)),
+    };
+    plain(names::dns_subdomain, create, update)
 }
 
 fn rbac_rules(kind: &str) -> Rules {

@@ -235,11 +235,12 @@ fn traffic(spec: At<'_>, kind: &str) {
 /// An update of a service.
 pub(super) fn updated<'a>(new: At<'a>, old: At<'a>) {
     let (spec, before) = (new.at("spec"), old.at("spec"));
-    let is_name = |spec: At<'_>| spec.at("type").str() == "ExternalName";
-    if !is_name(spec) && !is_name(before) && !(is_headless(spec) && is_headless(before)) {
+    let has_address = [spec, before].iter().all(|spec| spec.at("type").str() != "ExternalName");
+    let headless = (is_headless(spec), is_headless(before));
+    if has_address && headless != (true, true) {
         primary(spec, before, "clusterIPs", "primary clusterIP can not be unset", "secondary clusterIP");
     }
-    if !is_name(spec) && !is_name(before) && !is_headless(spec) && !is_headless(before) {
+    if has_address && headless == (false, false) {
         primary(spec, before, "ipFamilies", "primary ipFamily can not be unset", "secondary ipFamily");
     }
     let class = spec.at("loadBalancerClass");
@@ -265,7 +266,7 @@ fn primary<'a>(new: At<'a>, old: At<'a>, field: &'static str, unset: &str, secon
             }
         }
         order => {
-            if list.len() == 0 {
+            if list.is_empty() {
                 list.index(0).invalid_as(shown.clone(), unset);
             } else if !before.is_empty() && list.list().first() != before.first() {
                 list.index(0).invalid_as(shown.clone(), "may not change once set");

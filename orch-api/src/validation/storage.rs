@@ -3,10 +3,11 @@
 use super::{
     amount::Amount,
     at::At,
-    names::{dns_subdomain, qualified},
+    names::{dns_label, dns_subdomain, qualified},
     pod,
     selector::label_selector,
 };
+use serde_json::Value;
 
 /// The name of a CSI driver.
 pub(super) fn csi_driver_name(name: At<'_>) {
@@ -31,6 +32,8 @@ pub(super) fn claim_created(claim: At<'_>) {
     claim_spec(claim.at("spec"));
 }
 
+const CLAIM_IMMUTABLE: &str =
+    "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
 const ACCESS_MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 
 /// `PersistentVolumeClaimSpec`
@@ -38,14 +41,15 @@ pub(super) fn claim_spec(spec: At<'_>) {
     spec.at("accessModes").require("at least 1 access mode is required");
     label_selector(spec.at("selector"));
     access_modes(spec.at("accessModes"));
-    let storage = spec.at("resources").at("requests").key("storage");
-    if storage.is_set() {
-        pod::quantity("storage", storage);
-        if storage.value().and_then(Amount::of).is_some_and(|amount| amount.nanos() <= 0) {
-            storage.invalid("must be greater than zero");
-        }
-    } else {
+    // The path leaves out, as upstream has it, the list of requests.
+    let storage = spec.at("resources").key("storage");
+    let storage = storage.with(spec.at("resources").at("requests").at("storage").value());
+    if !storage.is_set() {
         storage.required("");
+    } else if storage.value().and_then(Amount::of).is_some_and(|amount| amount.nanos() <= 0) {
+        storage.invalid("must be greater than zero");
+    } else {
+        pod::quantity("storage", storage);
     }
     let class = spec.at("storageClassName");
     if !class.is_empty() {
@@ -76,33 +80,55 @@ fn data_source(source: At<'_>) {
     }
     source.at("name").require("");
     source.at("kind").require("");
-    if source.at("apiGroup").is_empty() && source.at("kind").str() != "PersistentVolumeClaim" {
-        source.invalid("must be 'PersistentVolumeClaim' when referencing the default apiGroup");
+    let (group, kind) = (source.at("apiGroup"), source.at("kind").str());
+    if !group.is_empty() {
+        group.text(dns_subdomain);
+    } else if kind != "PersistentVolumeClaim" {
+        source.invalid_as(kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
+    }
+    if !source.at("namespace").is_empty() {
+        source.at("namespace").text(dns_label);
     }
 }
 
-const CLAIM_IMMUTABLE: &str = "spec is immutable after creation except resources.requests and volumeAttributesClassName \
-for bound claims";
-
-/// An update of a claim: a bound claim may grow.
+/// An update of a claim: a bound claim may grow, and shrink back to what it has not got yet.
 pub(super) fn claim_updated<'a>(new: At<'a>, old: At<'a>) {
     claim_spec(new.at("spec"));
     let (spec, before) = (new.at("spec"), old.at("spec"));
-    let is_bound = old.at("status").at("phase").str() == "Bound";
-    let fields = ["accessModes", "selector", "storageClassName", "volumeMode", "dataSource", "dataSourceRef"];
-    let mut changed = fields.iter().any(|field| !spec.at(field).same(before.at(field)));
-    changed |= !before.at("volumeName").is_empty() && !spec.at("volumeName").same(before.at("volumeName"));
-    let (size, size_before) =
-        (spec.at("resources").at("requests").at("storage"), before.at("resources").at("requests").at("storage"));
-    let amount = |at: At<'_>| at.value().and_then(Amount::of);
-    changed |= !is_bound && amount(size) != amount(size_before);
-    if changed {
-        return spec.forbidden(CLAIM_IMMUTABLE);
+    let is_bound = new.at("status").at("phase").str() == "Bound";
+    if let (Some(Value::Object(after)), Some(Value::Object(before))) = (spec.value(), before.value()) {
+        let (mut after, mut before) = (after.clone(), before.clone());
+        if before.get("volumeName").is_none_or(|name| name == "") {
+            before.remove("volumeName");
+            after.remove("volumeName");
+        }
+        if is_bound {
+            for side in [&mut after, &mut before] {
+                side.remove("volumeAttributesClassName");
+                let requests = side.get_mut("resources").and_then(|r| r.get_mut("requests"));
+                if let Some(requests) = requests.and_then(Value::as_object_mut) {
+                    requests.remove("storage");
+                }
+            }
+        }
+        let difference = pod::difference(&before, &after);
+        if !difference.is_empty() {
+            spec.forbidden(format!("{CLAIM_IMMUTABLE}\n{difference}"));
+        }
     }
-    let granted = old.at("status").at("capacity").at("storage");
-    let is_less = amount(size) < amount(size_before);
-    if is_less && amount(granted).is_none_or(|granted| amount(size) <= Some(granted)) {
-        spec.at("resources").at("requests").at("storage").forbidden("field can not be less than status.capacity");
+    let amount = |at: At<'_>| at.value().and_then(Amount::of);
+    let storage = spec.at("resources").at("requests").at("storage");
+    let granted = amount(old.at("status").at("capacity").at("storage")).unwrap_or_default();
+    let (size, size_before) = (amount(storage), amount(before.at("resources").at("requests").at("storage")));
+    if size < size_before && size.is_some_and(|size| size <= granted) {
+        storage.forbidden("field can not be less than status.capacity");
+    }
+    new.at("volumeMode").with(spec.at("volumeMode").value()).immutable(before.at("volumeMode"));
+    let class = spec.at("volumeAttributesClassName");
+    if old.at("status").at("currentVolumeAttributesClassName").is_set() && class.is_empty() {
+        let what = if class.is_set() { "empty string" } else { "nil" };
+        let words = "is forbidden when status.currentVolumeAttributesClassName is not nil";
+        class.forbidden(format!("update to {what} {words}"));
     }
 }
 
@@ -223,9 +249,10 @@ pub(super) fn volume_updated<'a>(new: At<'a>, old: At<'a>) {
     if fields.filter(|field| source(field)).any(|field| !spec.at(field).same(before.at(field))) {
         spec.at("persistentvolumesource").forbidden("spec.persistentvolumesource is immutable after creation");
     }
-    spec.at("volumeMode").immutable(before.at("volumeMode"));
+    // These paths leave out, as upstream has them, the spec.
+    new.at("volumeMode").with(spec.at("volumeMode").value()).immutable(before.at("volumeMode"));
     if before.at("nodeAffinity").is_set() {
-        spec.at("nodeAffinity").immutable(before.at("nodeAffinity"));
+        new.at("nodeAffinity").with(spec.at("nodeAffinity").value()).immutable(before.at("nodeAffinity"));
     }
 }
 
@@ -246,15 +273,7 @@ pub(super) fn class_created(class: At<'_>) {
 
 /// An update of a class: what it makes stays.
 pub(super) fn class_updated<'a>(new: At<'a>, old: At<'a>) {
-    class_created(new);
-    if !new.at("parameters").same(old.at("parameters")) {
-        new.at("parameters").forbidden("updates to parameters are forbidden.");
+    for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
+        new.at(field).immutable(old.at(field));
     }
-    if !new.at("provisioner").same(old.at("provisioner")) {
-        new.at("provisioner").forbidden("updates to provisioner are forbidden.");
-    }
-    if !new.at("reclaimPolicy").same(old.at("reclaimPolicy")) {
-        new.at("reclaimPolicy").forbidden("updates to reclaimPolicy are forbidden.");
-    }
-    new.at("volumeBindingMode").immutable(old.at("volumeBindingMode"));
 }

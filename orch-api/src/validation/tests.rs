@@ -1,7 +1,8 @@
 //! One `check` for new objects and one for updates; expectations are Kubernetes' own lines.
 
+use super::fixtures::kind;
 use super::{create, delete_options, status_update, update};
-use crate::{FieldErrors, Kind, defaults, strategy, testing::kind};
+use crate::{FieldErrors, Kind, defaults, strategy};
 use serde_json::{Value, json};
 
 /// Prepares an object as the server does before it validates.
@@ -622,7 +623,7 @@ fn a_claim_says_how_much_and_may_only_grow() {
         claim(),
         json!({"spec": {"storageClassName": "fast"}}),
         &[
-            "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
+            "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n+ \"storageClassName\": \"fast\"\n",
         ],
     );
 }
@@ -678,6 +679,21 @@ fn small_kinds_have_their_rules() {
         &[
             "endpoints[0].addresses[0]: Invalid value: \"127.0.0.1\": may not be in the loopback range (127.0.0.0/8, ::1/128)",
             "endpoints[1].addresses: Required value: must contain at least 1 address",
+        ],
+    );
+}
+
+#[test]
+fn webhooks_are_named_in_full_and_can_be_called() {
+    check(
+        "ValidatingWebhookConfiguration",
+        json!({"webhooks": [{"name": "hook", "clientConfig": {"url": "http://a?b"}, "admissionReviewVersions": ["v2"]}]}),
+        &[
+            "webhooks[0].name: Invalid value: \"hook\": should be a domain with at least three segments separated by dots",
+            "webhooks[0].sideEffects: Required value: must specify one of None, NoneOnDryRun",
+            "webhooks[0].clientConfig.url: Invalid value: \"http\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",
+            "webhooks[0].clientConfig.url: Invalid value: \"b\": query parameters are not permitted in the URL",
+            "webhooks[0].admissionReviewVersions: Invalid value: [\"v2\"]: must include at least one of v1, v1beta1",
         ],
     );
 }

@@ -88,7 +88,7 @@ pub fn impersonate(authorizer: &dyn Authorizer, real: &User, wish: &Impersonatio
         allow(ask("", "groups").named(group))?;
     }
     for (key, value) in &wish.extra {
-        allow(ask(AUTHENTICATION, "userextras").of_subresource(key).named(value))?;
+        allow(ask(AUTHENTICATION, "userextras").sub(key).named(value))?;
     }
     if !wish.uid.is_empty() {
         allow(ask(AUTHENTICATION, "uids").named(&wish.uid))?;

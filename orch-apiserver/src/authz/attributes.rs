@@ -56,7 +56,8 @@ impl<'a> Attributes<'a> {
 
     /// The same about a subresource.
     #[must_use]
-    pub fn of_subresource(self, subresource: &'a str) -> Self {
+    #[allow(clippy::should_implement_trait)] // Nothing is subtracted here.
+    pub fn sub(self, subresource: &'a str) -> Self {
         Self { subresource, ..self }
     }
 

@@ -35,7 +35,7 @@ fn a_refusal_reads_as_kubernetes_prints_it() {
     );
     assert_eq!(
         Attributes::resource(&jane, "update", "apps", "deployments")
-            .of_subresource("scale")
+            .sub("scale")
             .named("web")
             .forbidden("why")
             .message(),
@@ -127,10 +127,10 @@ fn rules_match_subresources_names_and_paths() {
     let get = Attributes::resource(&jane, "get", "", "pods");
     for (rule, request, allowed) in [
         (rule(&["get"], &["pods"], &[], &[]), get, true),
-        (rule(&["get"], &["pods"], &[], &[]), get.of_subresource("log"), false),
-        (rule(&["get"], &["pods/log"], &[], &[]), get.of_subresource("log"), true),
-        (rule(&["get"], &["*/log"], &[], &[]), get.of_subresource("log"), true),
-        (rule(&["get"], &["*"], &[], &[]), get.of_subresource("log"), true),
+        (rule(&["get"], &["pods"], &[], &[]), get.sub("log"), false),
+        (rule(&["get"], &["pods/log"], &[], &[]), get.sub("log"), true),
+        (rule(&["get"], &["*/log"], &[], &[]), get.sub("log"), true),
+        (rule(&["get"], &["*"], &[], &[]), get.sub("log"), true),
         (rule(&["get"], &["pods"], &["a"], &[]), get.named("a"), true),
         (rule(&["get"], &["pods"], &["a"], &[]), get.named("b"), false),
         (rule(&["list"], &["pods"], &[], &[]), get, false),
@@ -188,15 +188,12 @@ fn a_kubelet_reads_what_its_pods_mention() {
     assert!(may(&node, Attributes::resource(&n1, "get", "", "persistentvolumes").named("pv1")));
     assert!(may(
         &node,
-        Attributes::resource(&n1, "create", "", "serviceaccounts")
-            .of_subresource("token")
-            .within("dev")
-            .named("builder")
+        Attributes::resource(&n1, "create", "", "serviceaccounts").sub("token").within("dev").named("builder")
     ));
     let own = Attributes { fields: "spec.nodeName=n1", ..Attributes::resource(&n1, "list", "", "pods") };
     assert!(may(&node, own));
     assert!(!may(&node, Attributes { fields: "spec.nodeName=n2", ..own }));
-    assert!(may(&node, Attributes::resource(&n1, "patch", "", "nodes").of_subresource("status").named("n1")));
+    assert!(may(&node, Attributes::resource(&n1, "patch", "", "nodes").sub("status").named("n1")));
     assert!(may(
         &node,
         Attributes::resource(&n1, "update", "coordination.k8s.io", "leases").within("kube-node-lease").named("n1")

@@ -44,6 +44,7 @@ pub struct World {
 impl Controller for DeploymentController {
     const NAME: &'static str = "deployment";
     const ABOUT: &'static str = "Rolls out a Deployment's pod template through ReplicaSets.";
+    const COMPONENT: &'static str = "deployment-controller";
     type World = World;
 
     fn watches(&self) -> Watches {

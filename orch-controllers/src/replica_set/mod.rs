@@ -45,6 +45,7 @@ pub struct World {
 impl Controller for ReplicaSetController {
     const NAME: &'static str = "replicaset";
     const ABOUT: &'static str = "Keeps the number of pods that a ReplicaSet asks for.";
+    const COMPONENT: &'static str = "replicaset-controller";
     type World = World;
 
     fn watches(&self) -> Watches {

@@ -134,7 +134,7 @@ impl Heartbeat {
         let wanted = object::labels(&self.config);
         let missing: serde_json::Map<_, _> = wanted
             .into_iter()
-            .filter(|(key, value)| found.meta.labels.get(key.as_str()).is_none_or(|v| **v != **value))
+            .filter(|(key, value)| found.meta.labels.get(key.as_str()).is_none_or(|v| v != value.as_str()))
             .map(|(key, value)| (key, json!(value)))
             .collect();
         if missing.is_empty() {

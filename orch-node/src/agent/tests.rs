@@ -240,6 +240,10 @@ impl World {
         }
     }
 
+    pub(crate) async fn runtime_container(&self) -> orch_runtime::node::container::Container {
+        self.runtime.list().await.unwrap()[0].containers[0].clone()
+    }
+
     pub(crate) async fn events(&self) -> Vec<String> {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let events = Gvr::of("", "v1", "events");

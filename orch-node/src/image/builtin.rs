@@ -5,6 +5,7 @@ use super::{
 use crate::toolbox;
 use serde_json::json;
 use std::{
+    collections::HashSet,
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
@@ -31,6 +32,17 @@ pub fn build_toolbox(store: &ImageStore, executable: &Path) -> Result<ImageRecor
         store.adopt_layer(&ingest, &diff_id, size, &root)?;
     }
     commit(store, &ingest, &config)
+}
+
+/// Removes toolboxes of earlier executables that no container uses.
+pub fn remove_old_toolboxes(store: &ImageStore, in_use: &HashSet<String>) -> Result<(), ImageError> {
+    for image in store.list()? {
+        let is_toolbox = image.digests.iter().any(|digest| digest.starts_with("orch.local/toolbox@"));
+        if is_toolbox && image.tags.is_empty() && !in_use.contains(&image.id) {
+            store.remove(&image.id, in_use)?;
+        }
+    }
+    Ok(())
 }
 
 fn commit(store: &ImageStore, ingest: &Ingest, config: &str) -> Result<ImageRecord, ImageError> {

@@ -168,8 +168,9 @@ impl Unpacker<'_> {
         let (mode, mtime) = (header.mode().map_err(malformed)?, header.mtime().unwrap_or(0));
         let is_link = header.entry_type().is_symlink();
         if self.is_root {
-            let id = |part: io::Result<u64>| part.map(|id| u32::try_from(id).unwrap_or(u32::MAX)).map_err(malformed);
-            lchown(&path, Some(id(header.uid())?), Some(id(header.gid())?)).map_err(io)?;
+            // An empty field is 0, as for Go's reader of tars.
+            let id = |part: io::Result<u64>| part.ok().and_then(|id| u32::try_from(id).ok()).unwrap_or(0);
+            lchown(&path, Some(id(header.uid())), Some(id(header.gid()))).map_err(io)?;
         }
         if !is_link {
             fs::set_permissions(&path, Permissions::from_mode(mode & 0o7777)).map_err(io)?;
@@ -297,5 +298,116 @@ impl<R: Read> Read for Hashed<R> {
         let n = self.inner.read(buffer)?;
         self.hash.update(buffer.get(..n).unwrap_or_default());
         Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// Entries: (name, link target or text). A name that ends with `@` is a symbolic link, with `&` a hard one.
+    fn tar(entries: &[(&str, &str)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, text) in entries {
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(0o644);
+            let bare = name.trim_end_matches(['@', '&']);
+            // `set_path` refuses what these tests are about.
+            header.as_old_mut().name[..bare.len()].copy_from_slice(bare.as_bytes());
+            let kind = match name.chars().last() {
+                Some('@') => EntryType::Symlink,
+                Some('&') => EntryType::Link,
+                _ => EntryType::Regular,
+            };
+            header.set_entry_type(kind);
+            if kind != EntryType::Regular {
+                header.as_old_mut().linkname[..text.len()].copy_from_slice(text.as_bytes());
+            }
+            let data = if kind == EntryType::Regular { text.as_bytes() } else { b"" };
+            header.set_size(data.len() as u64);
+            header.set_cksum();
+            builder.append(&header, data).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn unpacked(entries: &[(&str, &str)]) -> (tempfile::TempDir, Result<Unpacked, ImageError>) {
+        let dir = tempfile::tempdir().unwrap();
+        let layer = dir.path().join("layer");
+        fs::create_dir(&layer).unwrap();
+        fs::write(dir.path().join("outside"), "safe").unwrap();
+        let result = unpack(tar(entries).as_slice(), &layer);
+        (dir, result)
+    }
+
+    #[test]
+    fn nothing_is_written_outside_of_the_layer() {
+        for entries in [
+            &[("../outside", "bad")][..],
+            &[("a/../../outside", "bad")],
+            &[("up@", "../"), ("up/outside", "bad")],
+            &[("up@", "/"), ("up/outside", "bad")],
+            &[("link@", "../outside"), ("link", "bad")],
+            &[("hard&", "../outside"), ("hard", "bad")],
+            &[("up@", ".."), ("hard&", "up/outside")],
+        ] {
+            let (dir, _) = unpacked(entries);
+            assert_eq!(fs::read_to_string(dir.path().join("outside")).unwrap(), "safe", "{entries:?}");
+            let names = fs::read_dir(dir.path()).unwrap().count();
+            assert_eq!(names, 2, "{entries:?}");
+        }
+    }
+
+    #[test]
+    fn parent_directories_that_lead_out_are_refused() {
+        let (_dir, result) = unpacked(&[("../outside", "bad")]);
+        assert!(result.err().unwrap().to_string().contains("reaches outside"));
+    }
+
+    #[test]
+    fn links_inside_are_followed_inside() {
+        let (dir, result) = unpacked(&[("real/x", "1"), ("link@", "/real"), ("link/y", "2"), ("hard&", "real/x")]);
+        assert_eq!(result.unwrap().size_bytes, 2);
+        let layer = dir.path().join("layer");
+        assert_eq!(fs::read_to_string(layer.join("real/y")).unwrap(), "2");
+        assert_eq!(fs::read_to_string(layer.join("hard")).unwrap(), "1");
+    }
+
+    #[test]
+    fn the_digest_is_that_of_the_uncompressed_layer() {
+        let plain = tar(&[("a", "text")]);
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(&plain).unwrap();
+        let expected = format!("sha256:{:x}", Sha256::digest(&plain));
+        for packed in [plain, gz.finish().unwrap()] {
+            let dir = tempfile::tempdir().unwrap();
+            assert_eq!(unpack(packed.as_slice(), dir.path()).unwrap().diff_id, expected);
+        }
+    }
+
+    #[test]
+    fn whiteouts_become_what_overlayfs_wants() {
+        let (dir, result) = unpacked(&[("bin/.wh.old", ""), ("etc/.wh..wh..opq", "")]);
+        result.unwrap();
+        let layer = dir.path().join("layer");
+        if !geteuid().is_root() {
+            assert!(layer.join("bin/.wh.old").exists());
+            return;
+        }
+        use std::os::unix::fs::{FileTypeExt, MetadataExt};
+        let hidden = fs::metadata(layer.join("bin/old")).unwrap();
+        assert!(hidden.file_type().is_char_device() && hidden.rdev() == 0);
+        let mut value = [0; 8];
+        assert_eq!(rustix::fs::lgetxattr(layer.join("etc"), OPAQUE_XATTR, &mut value[..]), Ok(1));
+        // And a flat copy of it over a lower layer hides the same.
+        let (lower, flat) = (dir.path().join("lower"), dir.path().join("flat"));
+        for file in ["bin/old", "bin/new", "etc/gone"] {
+            fs::create_dir_all(lower.join(file).parent().unwrap()).unwrap();
+            fs::write(lower.join(file), "x").unwrap();
+        }
+        crate::image::flatten(&[&layer, &lower], &flat).unwrap();
+        assert!(flat.join("bin/new").exists() && flat.join("etc").is_dir());
+        assert!(!flat.join("bin/old").exists() && !flat.join("etc/gone").exists());
     }
 }

@@ -11,11 +11,9 @@ mod layer;
 mod pull;
 mod reference;
 mod store;
-#[cfg(test)]
-mod tests;
 
 pub use archive::load_archive;
-pub use builtin::{TOOLBOX_IMAGE, build_toolbox};
+pub use builtin::{TOOLBOX_IMAGE, build_toolbox, remove_old_toolboxes};
 pub use config::ImageConfig;
 pub use error::ImageError;
 pub use flat::flatten;

@@ -93,7 +93,7 @@ impl ImageStore {
         Ok(self.index()?.into_values().collect())
     }
 
-    /// The image that a reference or an id (or a unique beginning of one) names.
+    /// The image that a reference or an id names.
     pub fn find(&self, name: &str) -> Result<Option<ImageRecord>, ImageError> {
         let mut index = self.index()?;
         if let Some(image) = index.remove(name) {

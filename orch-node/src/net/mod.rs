@@ -1,5 +1,12 @@
 //! The pod network as a plug point.
 
+mod bridge;
+mod ipam;
+mod namespace;
+
+pub use bridge::{BridgeNetwork, BridgeOptions};
+pub use ipam::{Ipam, Subnet};
+
 use async_trait::async_trait;
 use orch_runtime::node::container::{RuntimeError, SandboxConfig};
 use std::{net::IpAddr, path::Path};

@@ -29,7 +29,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Pods.
@@ -49,10 +49,14 @@ pub struct View {
     pub pod: Arc<Stored>,
     /// Its sandboxes, the newest first.
     pub sandboxes: Vec<Sandbox>,
+    /// The pod is down and forgotten.
+    pub over: bool,
 }
 
 struct Shared {
     wake: Notify,
+    /// Counts what the worker has seen change.
+    changes: watch::Sender<u64>,
     inbox: Mutex<Inbox>,
 }
 
@@ -61,6 +65,7 @@ struct Inbox {
     gone: bool,
     runtime_changed: bool,
     sandboxes: Vec<Sandbox>,
+    over: bool,
 }
 
 impl PodHandle {
@@ -72,11 +77,14 @@ impl PodHandle {
         adopted: Vec<Sandbox>,
         ended: impl FnOnce() + Send + 'static,
     ) -> Self {
-        let inbox = Inbox { pod, gone: false, runtime_changed: false, sandboxes: adopted.clone() };
-        let shared = Arc::new(Shared { wake: Notify::new(), inbox: Mutex::new(inbox) });
+        let inbox = Inbox { pod, gone: false, runtime_changed: false, sandboxes: adopted.clone(), over: false };
+        let shared = Arc::new(Shared { wake: Notify::new(), changes: watch::channel(0).0, inbox: Mutex::new(inbox) });
         let worker = Worker::new(node.clone(), shared.clone(), adopted);
+        let over = shared.clone();
         node.ambient.tasks.spawn(async move {
             worker.run().await;
+            over.inbox.lock().over = true;
+            over.changes.send_modify(|n| *n += 1);
             ended();
         });
         Self(shared)
@@ -103,7 +111,12 @@ impl PodHandle {
     /// The pod as the worker sees it.
     pub fn view(&self) -> View {
         let inbox = self.0.inbox.lock();
-        View { pod: inbox.pod.clone(), sandboxes: inbox.sandboxes.clone() }
+        View { pod: inbox.pod.clone(), sandboxes: inbox.sandboxes.clone(), over: inbox.over }
+    }
+
+    /// Reports something whenever the view of the sandboxes changes.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
     }
 }
 
@@ -321,7 +334,9 @@ impl Worker {
     }
 
     fn prepare_volumes(&mut self) {
-        self.seen.busy.volumes = true;
+        if std::mem::replace(&mut self.seen.busy.volumes, true) {
+            return;
+        }
         let (node, shared, references) = (self.node.clone(), self.shared.clone(), self.references.clone());
         self.ops.push(Box::pin(async move {
             for followed in references.values() {
@@ -602,6 +617,7 @@ impl Worker {
         self.seen.health.retain(|id, _| running.contains(id));
         self.seen.busy.stopping.retain(|id, _| running.contains(id));
         self.shared.inbox.lock().sandboxes = self.seen.sandboxes.clone();
+        self.shared.changes.send_modify(|n| *n += 1);
         self.read_messages().await;
     }
 

@@ -51,11 +51,6 @@ pub struct ContainerRules {
     pub start_error: Option<String>,
 }
 
-/// What of a pod's rules concerns the sandbox.
-pub(super) struct PodRules {
-    pub(super) sandbox_time: Duration,
-}
-
 impl Default for Rules {
     /// Times as a quick node has them, and nothing goes wrong.
     fn default() -> Self {
@@ -81,10 +76,6 @@ impl Rules {
                 ..ContainerRules::default()
             },
         }
-    }
-
-    pub(super) fn of_pod(&self, _: &BTreeMap<String, String>) -> PodRules {
-        PodRules { sandbox_time: self.sandbox_time }
     }
 
     /// The rules of one container, by its pod's annotations.

@@ -1,6 +1,8 @@
 //! The engine: what runs a loop. Generics end at [`Work`]; the rest is compiled once.
 
 mod feed;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use crate::{
@@ -52,7 +54,7 @@ pub struct Processed {
 /// Runs a controller until the ambience's tasks are cancelled; keys that are worked on are finished.
 pub async fn run<C: Controller>(controller: Arc<C>, caches: Caches, ambient: Ambient, options: Options) {
     let client = caches.informers().client().clone();
-    let recorder = Recorder::new(client.clone(), &ambient, component(C::NAME));
+    let recorder = Recorder::new(client.clone(), &ambient, C::COMPONENT);
     let watches = controller.watches();
     let work = Arc::new(Planned {
         controller,
@@ -129,17 +131,5 @@ impl<C: Controller> Work for Planned<C> {
         let again = failure.is_some().then_some(Duration::ZERO);
         let result = performed.error.map_or(Ok(plan.requeue_after.into_iter().chain(again).min()), Err);
         Processed { written: performed.written, result }
-    }
-}
-
-/// The name under which upstream's loops record their events: `deployment-controller`.
-fn component(name: &'static str) -> &'static str {
-    match name {
-        "deployment" => "deployment-controller",
-        "replicaset" => "replicaset-controller",
-        "node-lifecycle" => "node-controller",
-        "endpointslice" => "endpoint-slice-controller",
-        "garbage-collector" => "garbage-collector-controller",
-        other => other,
     }
 }

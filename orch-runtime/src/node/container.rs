@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -88,7 +89,7 @@ pub struct RuntimeInfo {
 }
 
 /// A pod's sandbox.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SandboxConfig {
     /// Pod name.
     pub name: String,
@@ -127,7 +128,7 @@ pub struct SandboxConfig {
 }
 
 /// A published port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostPort {
     /// `TCP`, `UDP` or `SCTP`.
     pub protocol: String,
@@ -140,7 +141,7 @@ pub struct HostPort {
 }
 
 /// A container of a sandbox.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ContainerConfig {
     /// Name in the pod.
     pub name: String,
@@ -179,7 +180,7 @@ pub struct ContainerConfig {
 }
 
 /// A bind mount.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// Path on the node.
     pub host_path: PathBuf,
@@ -192,7 +193,7 @@ pub struct Mount {
 }
 
 /// Propagation of mounts made later.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Propagation {
     /// None.
     #[default]
@@ -204,7 +205,7 @@ pub enum Propagation {
 }
 
 /// Limits of a cgroup; unset means unlimited.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
     /// Relative weight, 2 to 262144.
     pub cpu_shares: Option<u64>,
@@ -221,7 +222,7 @@ pub struct Resources {
 }
 
 /// User, capabilities and the like.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Security {
     /// All of the node's powers.
     pub privileged: bool,
@@ -298,7 +299,7 @@ pub struct Container {
 }
 
 /// What a container does.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ContainerState {
     /// Made, not started.
     #[default]

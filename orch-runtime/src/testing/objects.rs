@@ -155,7 +155,7 @@ impl Objects {
                 }
             }
         }
-        if is_finished(&body) {
+        if subresource != Some("status") && is_finished(&body) {
             self.stored.remove(&(gvr.clone(), key.clone()));
         } else {
             self.put(gvr, key, body);
@@ -211,7 +211,9 @@ fn section<'a>(body: &'a mut Value, name: &str) -> &'a mut Map<String, Value> {
 
 fn is_finished(body: &Value) -> bool {
     let meta = &body["metadata"];
-    let finalizers = meta.get("finalizers").and_then(Value::as_array).is_some_and(|f| !f.is_empty());
+    // Namespaces have finalizers in their spec, too.
+    let lists = [meta.get("finalizers"), body.pointer("/spec/finalizers")];
+    let finalizers = lists.into_iter().flatten().filter_map(Value::as_array).any(|f| !f.is_empty());
     meta.get("deletionTimestamp").is_some_and(|t| !t.is_null()) && !finalizers
 }
 

@@ -1,6 +1,6 @@
 //! The feed: one watch of the whole backend, dealt out to the resource caches.
 
-use super::{Options, ResourceCache, state::Update};
+use super::{Options, ResourceCache, progress::Progress, state::Update};
 use crate::{
     Ambient, Backend, Revision, Stored,
     backend::{BackendError, Batch, Change},
@@ -8,9 +8,8 @@ use crate::{
 use bytes::Bytes;
 use futures::StreamExt;
 use orch_api::Key;
-use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::sync::watch;
+use parking_lot::RwLock;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How many transactions are applied before readers are told.
 const CHUNK: usize = 256;
@@ -21,12 +20,12 @@ pub(super) struct Feed {
     ambient: Ambient,
     options: Options,
     progress: Progress,
-    routes: Mutex<Routes>,
+    routes: RwLock<Routes>,
 }
 
 #[derive(Default)]
 struct Routes {
-    resources: HashMap<Arc<str>, Arc<ResourceCache>>,
+    resources: BTreeMap<Arc<str>, Arc<ResourceCache>>,
     /// Transactions up to here have been dealt out, or are about to be.
     routed: Revision,
     following: bool,
@@ -35,7 +34,7 @@ struct Routes {
 impl Feed {
     pub(super) fn new(backend: Arc<dyn Backend>, ambient: Ambient, options: Options) -> Arc<Self> {
         let progress = Progress::new(options.freshness_timeout);
-        Arc::new(Self { backend, ambient, options, progress, routes: Mutex::default() })
+        Arc::new(Self { backend, ambient, options, progress, routes: RwLock::default() })
     }
 
     pub(super) fn backend(&self) -> &Arc<dyn Backend> {
@@ -47,7 +46,10 @@ impl Feed {
     }
 
     pub(super) fn resource(self: &Arc<Self>, prefix: &str) -> Arc<ResourceCache> {
-        let mut routes = self.routes.lock();
+        if let Some(resource) = self.routes.read().resources.get(prefix) {
+            return resource.clone();
+        }
+        let mut routes = self.routes.write();
         if let Some(resource) = routes.resources.get(prefix) {
             return resource.clone();
         }
@@ -62,7 +64,7 @@ impl Feed {
     }
 
     pub(super) fn forget(&self, prefix: &str) {
-        let resource = self.routes.lock().resources.remove(prefix);
+        let resource = self.routes.write().resources.remove(prefix);
         if let Some(resource) = resource {
             resource.close();
         }
@@ -72,19 +74,20 @@ impl Feed {
     fn deal(&self, batches: &[Batch]) {
         let Some(last) = batches.last() else { return };
         let touched = {
-            let mut routes = self.routes.lock();
+            let mut routes = self.routes.write();
             routes.routed = routes.routed.max(last.revision);
             route(&routes.resources, batches)
         };
-        for (resource, updates) in touched.into_values() {
-            resource.apply(updates);
+        for (resource, changes) in touched {
+            let updates = changes.into_iter().filter_map(|(change, revision)| resource.update(change, revision));
+            resource.apply(updates.collect());
         }
         self.progress.advance(last.revision);
     }
 
     /// History was lost: every resource must be read anew.
     fn restart(self: &Arc<Self>) {
-        let resources: Vec<_> = self.routes.lock().resources.values().cloned().collect();
+        let resources: Vec<_> = self.routes.read().resources.values().cloned().collect();
         for resource in resources {
             if resource.reset() {
                 self.ambient.tasks.spawn(load(self.clone(), resource));
@@ -99,18 +102,20 @@ impl Feed {
     }
 }
 
-type Touched = HashMap<*const ResourceCache, (Arc<ResourceCache>, Vec<Update>)>;
+/// The changes of each resource, in the order in which the resources were first touched: the order must
+/// not depend on a hash, or a simulation would not repeat itself.
+type Touched<'a> = Vec<(Arc<ResourceCache>, Vec<(&'a Change, Revision)>)>;
 
-/// Which updates go where. A prefix ends with a slash, so only those of a key's parents can match.
-fn route(resources: &HashMap<Arc<str>, Arc<ResourceCache>>, batches: &[Batch]) -> Touched {
+/// Which changes go where. A prefix ends with a slash, so only those of a key's parents can match.
+fn route<'a>(resources: &BTreeMap<Arc<str>, Arc<ResourceCache>>, batches: &'a [Batch]) -> Touched<'a> {
     let mut touched = Touched::new();
-    for batch in batches {
-        for change in &batch.changes {
-            let parents = change.key.match_indices('/').filter_map(|(i, _)| change.key.get(..=i));
-            for resource in parents.filter_map(|prefix| resources.get(prefix)) {
-                let Some(update) = resource.update(change, batch.revision) else { continue };
-                let entry = touched.entry(Arc::as_ptr(resource)).or_insert_with(|| (resource.clone(), Vec::new()));
-                entry.1.push(update);
+    let changes = batches.iter().flat_map(|batch| batch.changes.iter().map(|change| (change, batch.revision)));
+    for (change, revision) in changes {
+        let parents = change.key.match_indices('/').filter_map(|(i, _)| change.key.get(..=i));
+        for resource in parents.filter_map(|prefix| resources.get(prefix)) {
+            match touched.iter_mut().find(|(known, _)| Arc::ptr_eq(known, resource)) {
+                Some((_, changes)) => changes.push((change, revision)),
+                None => touched.push((resource.clone(), vec![(change, revision)])),
             }
         }
     }
@@ -131,7 +136,7 @@ async fn run(feed: Arc<Feed>) {
             feed.pause(failures).await;
         }
     }
-    let resources: Vec<_> = feed.routes.lock().resources.values().cloned().collect();
+    let resources: Vec<_> = feed.routes.read().resources.values().cloned().collect();
     resources.iter().for_each(|resource| resource.close());
 }
 
@@ -185,7 +190,7 @@ async fn lost(feed: &Arc<Feed>, error: BackendError) -> BackendError {
 async fn load(feed: Arc<Feed>, resource: Arc<ResourceCache>) {
     let mut failures = 0;
     while let Some(ticket) = resource.ticket() {
-        let routed = feed.routes.lock().routed;
+        let routed = feed.routes.read().routed;
         match resource.read().await {
             // What was dealt out before this resource was known must be in the state.
             Ok((objects, revision)) if revision >= routed => resource.loaded(ticket, objects, revision),
@@ -228,58 +233,4 @@ pub(super) fn read(tail: &str, revision: Revision, json: Bytes) -> Stored {
     let same = *object.key.namespace == *namespace && *object.key.name == *name;
     let object = if same { object } else { object.with_key(key(tail)) };
     object.with_revision(revision)
-}
-
-/// How far the caches are. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(super) struct Progress {
-    seen: Arc<watch::Sender<Seen>>,
-    timeout: Duration,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Seen {
-    revision: Revision,
-    closed: bool,
-}
-
-impl Progress {
-    fn new(timeout: Duration) -> Self {
-        Self { seen: Arc::new(watch::Sender::new(Seen::default())), timeout }
-    }
-
-    pub(super) fn revision(&self) -> Revision {
-        self.seen.borrow().revision
-    }
-
-    fn advance(&self, revision: Revision) {
-        self.seen.send_if_modified(|seen| {
-            let newer = revision > seen.revision;
-            seen.revision = seen.revision.max(revision);
-            newer
-        });
-    }
-
-    /// The store was set back or its history lost: this is how far it is now.
-    fn set(&self, revision: Revision) {
-        self.seen.send_modify(|seen| seen.revision = revision);
-    }
-
-    fn close(&self) {
-        self.seen.send_modify(|seen| seen.closed = true);
-    }
-
-    /// Resolves when everything up to the revision has been dealt out.
-    pub(super) async fn reached(&self, revision: Revision) -> Result<(), BackendError> {
-        if self.revision() >= revision {
-            return Ok(());
-        }
-        let mut seen = self.seen.subscribe();
-        let wait = seen.wait_for(|seen| seen.closed || seen.revision >= revision);
-        match tokio::time::timeout(self.timeout, wait).await {
-            Ok(Ok(seen)) if seen.revision >= revision => Ok(()),
-            Ok(_) => Err(BackendError::Closed),
-            Err(_) => Err(BackendError::Future { requested: revision, current: self.revision() }),
-        }
-    }
 }

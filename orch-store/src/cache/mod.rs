@@ -18,9 +18,11 @@
 //! - **Progress is global.** The feed sees every transaction of the store, so that a quiet resource
 //!   still knows how far it is: its bookmarks advance while others are written.
 
+mod cursor;
 mod feed;
 mod filter;
 mod kept;
+mod progress;
 mod resource;
 mod snapshot;
 mod state;

@@ -2,8 +2,9 @@
 
 use super::{
     Filter, Options, Snapshot, WatchStart, Watcher,
-    feed::{Progress, read},
+    feed::read,
     kept::Kept,
+    progress::Progress,
     state::{State, Update, rewind},
     window::{Record, Window},
 };
@@ -227,8 +228,8 @@ impl ResourceCache {
         let mut state = self.state.write();
         let was_ready = state.ready().is_some();
         state.reset();
-        drop(state);
         self.kept.clear();
+        // Under the lock, so that the status never contradicts the state.
         self.status.send_modify(|status| status.ready = false);
         was_ready
     }
@@ -237,7 +238,6 @@ impl ResourceCache {
         let mut state = self.state.write();
         state.load(ticket, objects, revision, self.options.window);
         let ready = state.ready().is_some();
-        drop(state);
         self.status.send_modify(|status| status.ready = ready);
     }
 

@@ -1,28 +1,21 @@
 //! [`Watcher`]: one reader's way through the events of a resource.
 
 use super::{
-    Filter, ResourceCache, Snapshot,
-    resource::Status,
-    window::{After, Record},
+    Filter, ResourceCache,
+    cursor::{Cursor, Wants},
 };
 use crate::{
-    Revision, Stored,
+    Revision,
     backend::BackendError,
     client::{ReadAt, WatchEvent},
 };
 use futures::{Stream, StreamExt, stream::BoxStream};
-use orch_api::Key;
 use std::{
-    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::{sync::watch, time::Instant};
-
-/// How many events are taken from the window, or objects from the initial state, at a time.
-const CHUNK: usize = 256;
 
 /// Where a watch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,22 +47,8 @@ impl Watcher {
         filter: Option<Filter>,
         bookmark_interval: Duration,
     ) -> Self {
-        let sent = if let WatchStart::After(revision) = start { revision } else { Revision::default() };
-        let status = cache.subscribe();
-        Self(Inner::Idle(Some(Box::new(Cursor {
-            cache,
-            status,
-            phase: Phase::Starting(start),
-            wants: Wants { namespace, filter },
-            after: sent,
-            sent,
-            queue: VecDeque::new(),
-            records: Vec::new(),
-            bookmark_interval,
-            bookmark_at: None,
-            ends_at: None,
-            due: None,
-        }))))
+        let wants = Wants { namespace, filter };
+        Self(Inner::Idle(Some(Box::new(Cursor::new(cache, start, wants, bookmark_interval)))))
     }
 
     /// Asks for a bookmark every minute and at the end, which tell how far the watch is. To be called
@@ -77,7 +56,7 @@ impl Watcher {
     #[must_use]
     pub fn with_bookmarks(mut self) -> Self {
         if let Inner::Idle(Some(cursor)) = &mut self.0 {
-            cursor.bookmark_at = Some(Instant::now() + cursor.bookmark_interval);
+            cursor.send_bookmarks();
         }
         self
     }
@@ -86,7 +65,7 @@ impl Watcher {
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         if let Inner::Idle(Some(cursor)) = &mut self.0 {
-            cursor.ends_at = Some(Instant::now() + timeout);
+            cursor.end_after(timeout);
         }
         self
     }
@@ -112,202 +91,5 @@ impl Stream for Watcher {
             Inner::Running(stream) => stream.poll_next_unpin(context),
             Inner::Idle(_) => Poll::Ready(None),
         }
-    }
-}
-
-/// A position in the events of a resource, and what this reader wants of them.
-struct Cursor {
-    cache: Arc<ResourceCache>,
-    status: watch::Receiver<Status>,
-    phase: Phase,
-    wants: Wants,
-    /// Nothing up to this revision is delivered.
-    after: Revision,
-    /// The newest revision that the reader knows of.
-    sent: Revision,
-    queue: VecDeque<WatchEvent>,
-    /// A buffer that is kept between reads.
-    records: Vec<Arc<Record>>,
-    bookmark_interval: Duration,
-    bookmark_at: Option<Instant>,
-    ends_at: Option<Instant>,
-    /// A timer that has rung and waits until the window is read to its end.
-    due: Option<Ring>,
-}
-
-enum Phase {
-    /// Nothing was read yet.
-    Starting(WatchStart),
-    /// The objects of the snapshot after a key are still to be sent; events follow from `position`.
-    Initial { snapshot: Snapshot, last: Option<Key>, end_bookmark: bool, position: u64 },
-    /// Events follow from a position.
-    Following { position: u64 },
-    /// The last bookmark has been sent.
-    Ended,
-}
-
-/// A timer that rang.
-#[derive(Clone, Copy)]
-enum Ring {
-    Bookmark,
-    End,
-}
-
-impl Cursor {
-    async fn next(&mut self) -> Result<Option<WatchEvent>, BackendError> {
-        loop {
-            if let Some(event) = self.queue.pop_front() {
-                self.sent = self.sent.max(revision(&event));
-                return Ok(Some(event));
-            }
-            match &mut self.phase {
-                Phase::Starting(start) => {
-                    let start = *start;
-                    self.phase = self.start(start).await?;
-                }
-                Phase::Initial { .. } => self.send_state(),
-                Phase::Following { position } => {
-                    let position = *position;
-                    // Everything up to here is in the window already, so that a bookmark which says
-                    // so after the window was read to its end is never ahead of an event.
-                    let known = self.cache.revision();
-                    self.status.mark_unchanged();
-                    if self.read(position)? > 0 {
-                        continue;
-                    }
-                    match self.due.take() {
-                        Some(ring) => self.ring(ring, known),
-                        None => self.due = self.wait().await?,
-                    }
-                }
-                Phase::Ended => return Ok(None),
-            }
-        }
-    }
-
-    async fn start(&mut self, start: WatchStart) -> Result<Phase, BackendError> {
-        let (at, end_bookmark) = match start {
-            WatchStart::After(revision) => {
-                self.cache.fresh(ReadAt::Any).await?;
-                return Ok(Phase::Following { position: self.cache.position(revision)? });
-            }
-            WatchStart::State(at) => (at, false),
-            WatchStart::Initial(at) => (at, true),
-        };
-        let known = self.cache.fresh(at).await?;
-        let (mut snapshot, position) = self.cache.begin()?;
-        snapshot.revision = snapshot.revision.max(known);
-        Ok(Phase::Initial { snapshot, last: None, end_bookmark, position })
-    }
-
-    /// Queues the next objects of the initial state, and what ends it.
-    fn send_state(&mut self) {
-        let Phase::Initial { snapshot, last, end_bookmark, position } = &mut self.phase else { return };
-        let namespace = self.wants.namespace.as_deref();
-        let mut scanned = None;
-        let mut count = 0;
-        for object in snapshot.iter(namespace, last.as_ref()).take(CHUNK) {
-            scanned = Some(&object.key);
-            count += 1;
-            if self.wants.object(object) {
-                self.queue.push_back(WatchEvent::Added(object.clone()));
-            }
-        }
-        if count == CHUNK {
-            *last = scanned.cloned();
-            return;
-        }
-        if *end_bookmark {
-            let revision = snapshot.revision;
-            self.queue.push_back(WatchEvent::Bookmark { revision, initial_events_end: true });
-        }
-        self.phase = Phase::Following { position: *position };
-    }
-
-    /// Queues the events from a position on and moves it. Returns how many there were, wanted or not.
-    fn read(&mut self, position: u64) -> Result<usize, BackendError> {
-        self.records.clear();
-        self.cache.records(position, self.sent, CHUNK, &mut self.records)?;
-        let count = self.records.len();
-        let wants = &self.wants;
-        let fresh = self.records.iter().filter(|record| record.revision() > self.after);
-        self.queue.extend(fresh.filter_map(|record| wants.event(record)));
-        self.records.clear();
-        self.phase = Phase::Following { position: position + count as u64 };
-        Ok(count)
-    }
-
-    /// Waits for an event, which is `None`, or a timer.
-    async fn wait(&mut self) -> Result<Option<Ring>, BackendError> {
-        if self.status.borrow().closed {
-            return Err(BackendError::Closed);
-        }
-        let (bookmark_at, ends_at) = (self.bookmark_at, self.ends_at);
-        tokio::select! {
-            biased;
-            changed = self.status.changed() => changed.map(|()| None).map_err(|_| BackendError::Closed),
-            () = sleep_until(ends_at) => Ok(Some(Ring::End)),
-            () = sleep_until(bookmark_at) => Ok(Some(Ring::Bookmark)),
-        }
-    }
-
-    fn ring(&mut self, ring: Ring, known: Revision) {
-        if self.bookmark_at.is_some() {
-            self.bookmark(known);
-        }
-        if let Ring::End = ring {
-            self.phase = Phase::Ended;
-        }
-    }
-
-    /// Queues a bookmark, unless the reader asked for a start that still lies ahead.
-    fn bookmark(&mut self, known: Revision) {
-        if let Some(at) = &mut self.bookmark_at {
-            *at = Instant::now() + self.bookmark_interval;
-        }
-        if known >= self.sent {
-            self.queue.push_back(WatchEvent::Bookmark { revision: known, initial_events_end: false });
-        }
-    }
-}
-
-/// Which objects a reader wants.
-struct Wants {
-    namespace: Option<Arc<str>>,
-    filter: Option<Filter>,
-}
-
-impl Wants {
-    fn object(&self, object: &Stored) -> bool {
-        self.namespace.as_ref().is_none_or(|n| *n == object.key.namespace)
-            && self.filter.as_ref().is_none_or(|f| f.matches(object))
-    }
-
-    /// The event as this reader sees it: objects that begin or cease to match come and go.
-    fn event(&self, record: &Record) -> Option<WatchEvent> {
-        if self.namespace.as_ref().is_some_and(|n| *n != record.object().key.namespace) {
-            return None;
-        }
-        let old = record.old.as_ref().filter(|old| self.object(old));
-        match (&record.new, old) {
-            (After::Put(new), Some(_)) if self.object(new) => Some(WatchEvent::Modified(new.clone())),
-            (After::Put(_), Some(old)) => Some(WatchEvent::Deleted(record.left(old))),
-            (After::Put(new), None) => self.object(new).then(|| WatchEvent::Added(new.clone())),
-            (After::Gone(last), old) => old.map(|_| WatchEvent::Deleted(last.clone())),
-        }
-    }
-}
-
-async fn sleep_until(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-fn revision(event: &WatchEvent) -> Revision {
-    match event {
-        WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => object.revision,
-        WatchEvent::Bookmark { revision, .. } => *revision,
     }
 }

@@ -18,8 +18,16 @@ struct Shared {
     resource: Gvr,
     state: RwLock<State>,
     status: watch::Sender<Status>,
+    wanted: watch::Sender<Wanted>,
+}
+
+/// What readers wait for.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Wanted {
     /// The newest revision that anybody waits for.
-    wanted: watch::Sender<Revision>,
+    pub(super) revision: Revision,
+    /// How many wait.
+    readers: usize,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -120,11 +128,7 @@ impl Informer {
         if reached(&status.borrow_and_update()) || done() {
             return;
         }
-        self.0.wanted.send_if_modified(|wanted| {
-            let newer = revision > *wanted;
-            *wanted = revision.max(*wanted);
-            newer
-        });
+        let _waiting = Waiting::new(&self.0.wanted, revision);
         // The sender lives in `self`, so waiting cannot fail.
         while status.changed().await.is_ok() {
             if reached(&status.borrow_and_update()) || done() {
@@ -150,7 +154,7 @@ impl Informer {
     }
 
     /// The revision that is waited for, whenever it grows.
-    pub(super) fn wanted(&self) -> watch::Receiver<Revision> {
+    pub(super) fn wanted(&self) -> watch::Receiver<Wanted> {
         self.0.wanted.subscribe()
     }
 
@@ -185,6 +189,31 @@ impl Informer {
 
     fn publish(&self, revision: Revision) {
         self.0.status.send_modify(|status| status.revision = revision);
+    }
+}
+
+/// Somebody who waits, until dropped; when the last one leaves, nothing is wanted any more.
+struct Waiting<'a>(&'a watch::Sender<Wanted>);
+
+impl<'a> Waiting<'a> {
+    fn new(wanted: &'a watch::Sender<Wanted>, revision: Revision) -> Self {
+        wanted.send_modify(|wanted| {
+            wanted.readers += 1;
+            wanted.revision = wanted.revision.max(revision);
+        });
+        Self(wanted)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.send_if_modified(|wanted| {
+            wanted.readers -= 1;
+            if wanted.readers == 0 {
+                wanted.revision = Revision::default();
+            }
+            wanted.readers == 0
+        });
     }
 }
 

@@ -39,7 +39,13 @@ pub struct Informers {
     client: Arc<dyn Client>,
     ambient: Ambient,
     scope: Arc<Scope>,
-    started: Arc<Mutex<HashMap<(Gvr, Depth), (Informer, CancellationToken)>>>,
+    started: Arc<Mutex<HashMap<(Gvr, Depth), Started>>>,
+}
+
+/// An informer whose watch runs.
+struct Started {
+    informer: Informer,
+    stop: CancellationToken,
 }
 
 /// What all informers of a set have in common: the part of each resource that they follow.
@@ -94,7 +100,7 @@ impl Informers {
     /// A shared informer whose objects need only have their metadata: for the garbage collector and
     /// its like. Where the whole objects are here already, those are shared.
     pub fn metadata(&self, resource: &Gvr) -> Informer {
-        let whole = self.started.lock().get(&(resource.clone(), Depth::Whole)).map(|(informer, _)| informer.clone());
+        let whole = self.started.lock().get(&(resource.clone(), Depth::Whole)).map(|s| s.informer.clone());
         whole.unwrap_or_else(|| self.start(resource, Depth::Metadata))
     }
 
@@ -102,8 +108,8 @@ impl Informers {
     pub fn forget(&self, resource: &Gvr) {
         let mut started = self.started.lock();
         for depth in [Depth::Whole, Depth::Metadata] {
-            if let Some((_, stop)) = started.remove(&(resource.clone(), depth)) {
-                stop.cancel();
+            if let Some(started) = started.remove(&(resource.clone(), depth)) {
+                started.stop.cancel();
             }
         }
     }
@@ -115,7 +121,7 @@ impl Informers {
 
     fn start(&self, resource: &Gvr, depth: Depth) -> Informer {
         let mut started = self.started.lock();
-        let (informer, _) = started.entry((resource.clone(), depth)).or_insert_with(|| {
+        let started = started.entry((resource.clone(), depth)).or_insert_with(|| {
             let informer = Informer::new(resource.clone());
             let source = reflect::Source {
                 client: self.client.clone(),
@@ -129,8 +135,8 @@ impl Informers {
             self.ambient.tasks.spawn(async move {
                 stopped.run_until_cancelled(work).await;
             });
-            (informer, stop)
+            Started { informer, stop }
         });
-        informer.clone()
+        started.informer.clone()
     }
 }

@@ -127,7 +127,7 @@ async fn follow(informer: &Informer, source: &Source, events: WatchStream) -> Re
                 ask_at = None;
             }
         }
-        if *wanted.borrow() <= informer.revision() {
+        if wanted.borrow().revision <= informer.revision() {
             (ask_at, patience) = (None, PATIENCE);
         } else {
             ask_at = ask_at.or(Some(Instant::now() + patience));

@@ -265,6 +265,8 @@ async fn a_quiet_resource_catches_up_with_writes_of_others() {
         assert!(world.pods.revision() < newest);
         tokio::time::timeout(Duration::from_secs(1), world.pods.caught_up(newest)).await.unwrap();
     }
+    let never = world.pods.caught_up(Revision(u64::MAX));
+    assert!(tokio::time::timeout(Duration::from_secs(10), never).await.is_err());
     let asked = world.client.watches.load(Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(world.client.watches.load(Ordering::Relaxed), asked, "nothing is asked while nobody waits");

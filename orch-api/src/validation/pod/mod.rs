@@ -18,10 +18,10 @@ mod volumes;
 
 pub(super) use handlers::port_number;
 pub(super) use resize::{ephemeral_containers_updated, resized};
-pub(super) use resources::{quantity, resource_name};
+pub(super) use resources::{container_resource_name, quantity, resource_name};
 pub(super) use scheduling::{node_selector, tolerations};
 pub(super) use status::status_updated;
-pub(super) use update::updated;
+pub(super) use update::{difference, updated};
 pub(super) use volumes::path_no_backsteps;
 
 use super::{at::At, meta, selector};

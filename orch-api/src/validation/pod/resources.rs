@@ -114,7 +114,8 @@ pub(in crate::validation) fn resource_name(name: &str, at: At<'_>) -> bool {
     is_fine && is_known
 }
 
-fn container_resource_name(name: &str, at: At<'_>) {
+/// Whether a container can ask for a resource of this name; reports what is wrong with it.
+pub(in crate::validation) fn container_resource_name(name: &str, at: At<'_>) {
     resource_name(name, at);
     if !name.contains('/') {
         if !matches!(name, "cpu" | "memory" | "ephemeral-storage") && !is_huge_page(name) {

@@ -150,7 +150,7 @@ fn restore_node_affinity(new: &mut Map<String, Value>, old: &Map<String, Value>)
 }
 
 /// The fields that differ, one removed and one added line for each; empty when nothing differs.
-pub(super) fn difference(old: &Map<String, Value>, new: &Map<String, Value>) -> String {
+pub(in crate::validation) fn difference(old: &Map<String, Value>, new: &Map<String, Value>) -> String {
     let mut fields: Vec<&String> = old.keys().chain(new.keys()).collect();
     fields.sort_unstable();
     fields.dedup();

@@ -1,0 +1,123 @@
+//! From pods to endpoints, grouped by the ports that they serve on.
+
+use super::World;
+use crate::common::facts::PodFacts;
+use k8s_openapi::{
+    api::{
+        core::v1::{ObjectReference, Service, ServicePort},
+        discovery::v1::{Endpoint, EndpointConditions, EndpointHints, EndpointPort, ForNode, ForZone},
+    },
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+use orch_runtime::view::Known;
+use std::{collections::BTreeMap, net::IpAddr};
+
+/// Ports in a form that can be compared and ordered.
+pub(super) type PortKey = String;
+
+/// The endpoints of one address type, by ports. Named ports may have other numbers in other pods.
+pub(super) fn by_ports(world: &World, family: &str) -> BTreeMap<PortKey, (Vec<EndpointPort>, Vec<Endpoint>)> {
+    let mut groups: BTreeMap<PortKey, (Vec<EndpointPort>, Vec<Endpoint>)> = BTreeMap::new();
+    let mut pods: Vec<&Known<PodFacts>> = world.pods.iter().filter(|pod| !pod.facts.is_finished()).collect();
+    pods.sort_by(|a, b| a.stored.key.cmp(&b.stored.key));
+    for pod in pods {
+        let addresses = addresses(&pod.facts, family);
+        if addresses.is_empty() {
+            continue;
+        }
+        let ports = ports(&world.service, &pod.facts);
+        let group = groups.entry(port_key(&ports)).or_insert_with(|| (ports, Vec::new()));
+        group.1.push(endpoint(world, pod, addresses));
+    }
+    groups
+}
+
+/// Ports in a form that can be compared and ordered.
+pub(super) fn port_key(ports: &[EndpointPort]) -> PortKey {
+    let mut keys: Vec<String> = ports
+        .iter()
+        .map(|p| {
+            let text = |s: &Option<String>| s.clone().unwrap_or_default();
+            format!("{}/{:?}/{}/{}", text(&p.name), p.port, text(&p.protocol), text(&p.app_protocol))
+        })
+        .collect();
+    keys.sort();
+    keys.join(",")
+}
+
+fn ports(service: &Service, pod: &PodFacts) -> Vec<EndpointPort> {
+    let ports = service.spec.as_ref().and_then(|s| s.ports.as_ref()).into_iter().flatten();
+    ports
+        .filter_map(|port| {
+            Some(EndpointPort {
+                name: Some(port.name.clone().unwrap_or_default()),
+                port: Some(number(port, pod)?),
+                protocol: Some(protocol(port).to_owned()),
+                app_protocol: port.app_protocol.clone(),
+            })
+        })
+        .collect()
+}
+
+fn number(port: &ServicePort, pod: &PodFacts) -> Option<i32> {
+    match &port.target_port {
+        Some(IntOrString::Int(number)) if *number != 0 => Some(*number),
+        Some(IntOrString::String(name)) if !name.is_empty() => {
+            let named = pod.ports.iter().find(|p| *p.name == **name && *p.protocol == *protocol(port));
+            named.map(|p| p.port)
+        }
+        _ => Some(port.port),
+    }
+}
+
+fn protocol(port: &ServicePort) -> &str {
+    port.protocol.as_deref().unwrap_or("TCP")
+}
+
+fn addresses(pod: &PodFacts, family: &str) -> Vec<String> {
+    let parsed = pod.ips.iter().filter_map(|ip| ip.parse::<IpAddr>().ok());
+    parsed.filter(|ip| ip.is_ipv6() == (family == "IPv6")).map(|ip| ip.to_string()).collect()
+}
+
+/// A pod that is being deleted may still serve, but is ready only if the service asks for addresses that
+/// are not.
+fn endpoint(world: &World, pod: &Known<PodFacts>, addresses: Vec<String>) -> Endpoint {
+    let spec = world.service.spec.as_ref();
+    let (serving, terminating) = (pod.facts.is_ready(), pod.stored.meta.is_deleting());
+    let published = spec.and_then(|s| s.publish_not_ready_addresses) == Some(true);
+    let ready = published || (serving && !terminating);
+    let zone = world.zones.get(&pod.facts.node).cloned();
+    let node = (!pod.facts.node.is_empty()).then(|| pod.facts.node.to_string());
+    let in_subdomain = Some(&*pod.facts.subdomain) == world.service.metadata.name.as_deref();
+    let hostname = (in_subdomain && !pod.facts.hostname.is_empty()).then(|| pod.facts.hostname.to_string());
+    let key = &pod.stored.key;
+    Endpoint {
+        addresses,
+        conditions: Some(EndpointConditions {
+            ready: Some(ready),
+            serving: Some(serving),
+            terminating: Some(terminating),
+        }),
+        hints: hints(spec.and_then(|s| s.traffic_distribution.as_deref()), ready, zone.as_deref(), node.as_deref()),
+        hostname,
+        node_name: node,
+        target_ref: Some(ObjectReference {
+            kind: Some("Pod".into()),
+            namespace: Some(key.namespace.to_string()),
+            name: Some(key.name.to_string()),
+            uid: Some(pod.stored.meta.uid.to_string()),
+            ..ObjectReference::default()
+        }),
+        zone,
+        deprecated_topology: None,
+    }
+}
+
+/// Where the traffic of a service with a preference for near endpoints comes from.
+fn hints(distribution: Option<&str>, ready: bool, zone: Option<&str>, node: Option<&str>) -> Option<EndpointHints> {
+    let near = matches!(distribution, Some("PreferClose" | "PreferSameZone" | "PreferSameNode")) && ready;
+    let for_zones = zone.filter(|_| near).map(|name| vec![ForZone { name: name.into() }]);
+    let same_node = distribution == Some("PreferSameNode") && near;
+    let for_nodes = node.filter(|_| same_node).map(|name| vec![ForNode { name: name.into() }]);
+    (for_zones.is_some() || for_nodes.is_some()).then_some(EndpointHints { for_nodes, for_zones })
+}

@@ -1,0 +1,239 @@
+use super::*;
+use crate::fixtures::{self, expect_plan, minutes_ago, now};
+use expect_test::{Expect, expect};
+use k8s_openapi::{
+    api::core::v1::{ContainerPort, ServicePort},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+use orch_runtime::testing::Objects;
+
+fn service() -> Service {
+    Service {
+        metadata: fixtures::meta("default", "web", "service-web"),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("10.96.0.7".into()),
+            selector: Some(fixtures::labels(&[("app", "web")])),
+            ports: Some(vec![ServicePort {
+                name: Some("http".into()),
+                port: 80,
+                target_port: Some(IntOrString::Int(8080)),
+                ..ServicePort::default()
+            }]),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn with(service: &Service, pods: &[Pod]) -> Objects {
+    let mut objects = Objects::new(&EndpointSliceController.watches()).with(service);
+    pods.iter().for_each(|pod| objects.insert(pod));
+    objects
+}
+
+fn plan(objects: &Objects) -> Plan {
+    let controller = EndpointSliceController;
+    let world = controller.observe(&service().key(), &View::fixed(objects)).unwrap();
+    controller.plan(&world, now())
+}
+
+/// The slices that there are once the plan was performed, a line each.
+#[track_caller]
+fn check(service: &Service, pods: &[Pod], expect: Expect) {
+    let mut objects = with(service, pods);
+    objects.apply(&plan(&objects), now());
+    assert_eq!(plan(&objects).to_string(), "", "the second plan is empty");
+    expect.assert_eq(&slices(&objects));
+}
+
+fn slices(objects: &Objects) -> String {
+    let stored = objects.list(&EndpointSlice::gvr(), "");
+    stored.iter().map(|s| describe(&s.decode().unwrap())).collect()
+}
+
+fn describe(slice: &EndpointSlice) -> String {
+    let ports: Vec<String> = slice.ports.iter().flatten().map(|p| p.port.unwrap().to_string()).collect();
+    let mut out = format!("{} {} ports {}\n", slice.address_type, labels(slice), ports.join(","));
+    for endpoint in slice.endpoints.iter().flatten() {
+        let conditions = endpoint.conditions.clone().unwrap();
+        let flag = |set: Option<bool>, name: &str| if set == Some(true) { format!(" {name}") } else { String::new() };
+        out += &format!(
+            "  {}{}{}{}{}\n",
+            endpoint.addresses.join(","),
+            endpoint.hostname.as_ref().map(|h| format!(" {h}")).unwrap_or_default(),
+            flag(conditions.ready, "ready"),
+            flag(conditions.serving, "serving"),
+            flag(conditions.terminating, "terminating"),
+        );
+    }
+    out
+}
+
+fn labels(slice: &EndpointSlice) -> String {
+    slice.metadata.labels.iter().flatten().map(|(k, v)| format!("{k}={v} ")).collect::<String>().trim().to_owned()
+}
+
+fn pod(name: &str, ip: &str) -> Pod {
+    fixtures::with_ip(fixtures::ready(fixtures::pod(name, "web"), minutes_ago(5)), ip)
+}
+
+fn many(range: std::ops::Range<usize>) -> Vec<Pod> {
+    range.map(|i| pod(&format!("p{i:03}"), &format!("10.0.{}.{}", i / 250, i % 250 + 1))).collect()
+}
+
+#[test]
+fn a_service_without_pods_has_an_empty_slice() {
+    check(
+        &service(),
+        &[],
+        expect![[r#"
+        IPv4 endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io kubernetes.io/service-name=web ports 
+    "#]],
+    );
+}
+
+#[test]
+fn pods_are_told_as_ready_serving_and_terminating() {
+    let unready = fixtures::with_ip(fixtures::on_node(fixtures::pod("b", "web"), "n1"), "10.0.0.2");
+    let ending = fixtures::deleting(pod("c", "10.0.0.3"));
+    let without_address = fixtures::pod("d", "web");
+    let finished = fixtures::phase(pod("e", "10.0.0.5"), "Succeeded");
+    check(
+        &service(),
+        &[pod("a", "10.0.0.1"), unready, ending, without_address, finished],
+        expect![[r#"
+        IPv4 endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io kubernetes.io/service-name=web ports 8080
+          10.0.0.1 ready serving
+          10.0.0.2
+          10.0.0.3 serving terminating
+    "#]],
+    );
+}
+
+#[test]
+fn unready_addresses_are_ready_if_the_service_publishes_them() {
+    let mut service = service();
+    service.spec.as_mut().unwrap().publish_not_ready_addresses = Some(true);
+    let unready = fixtures::with_ip(fixtures::on_node(fixtures::pod("b", "web"), "n1"), "10.0.0.2");
+    check(
+        &service,
+        &[unready],
+        expect![[r#"
+        IPv4 endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io kubernetes.io/service-name=web ports 8080
+          10.0.0.2 ready
+    "#]],
+    );
+}
+
+#[test]
+fn a_headless_service_says_so_and_names_hosts() {
+    let mut service = service();
+    service.spec.as_mut().unwrap().cluster_ip = Some("None".into());
+    let mut named = pod("a", "10.0.0.1");
+    named.spec.as_mut().unwrap().hostname = Some("first".into());
+    named.spec.as_mut().unwrap().subdomain = Some("web".into());
+    check(
+        &service,
+        &[named],
+        expect![[r#"
+        IPv4 endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io kubernetes.io/service-name=web service.kubernetes.io/headless= ports 8080
+          10.0.0.1 first ready serving
+    "#]],
+    );
+}
+
+#[test]
+fn a_named_port_may_have_another_number_in_another_pod() {
+    let mut service = service();
+    service.spec.as_mut().unwrap().ports.as_mut().unwrap()[0].target_port = Some(IntOrString::String("web".into()));
+    let on = |mut pod: Pod, port: i32| {
+        let port = ContainerPort { name: Some("web".into()), container_port: port, ..ContainerPort::default() };
+        pod.spec.as_mut().unwrap().containers[0].ports = Some(vec![port]);
+        pod
+    };
+    check(
+        &service,
+        &[on(pod("a", "10.0.0.1"), 8080), on(pod("b", "10.0.0.2"), 9090)],
+        expect![[r#"
+        IPv4 endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io kubernetes.io/service-name=web ports 8080
+          10.0.0.1 ready serving
+        IPv4 endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io kubernetes.io/service-name=web ports 9090
+          10.0.0.2 ready serving
+    "#]],
+    );
+}
+
+#[test]
+fn two_families_have_slices_of_their_own() {
+    let mut service = service();
+    service.spec.as_mut().unwrap().ip_families = Some(vec!["IPv4".into(), "IPv6".into()]);
+    let mut both = pod("a", "10.0.0.1");
+    let ips = both.status.as_mut().unwrap().pod_ips.as_mut().unwrap();
+    ips.push(k8s_openapi::api::core::v1::PodIP { ip: "fd00::1".into() });
+    check(
+        &service,
+        &[both],
+        expect![[r#"
+        IPv4 endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io kubernetes.io/service-name=web ports 8080
+          10.0.0.1 ready serving
+        IPv6 endpointslice.kubernetes.io/managed-by=endpointslice-controller.k8s.io kubernetes.io/service-name=web ports 8080
+          fd00::1 ready serving
+    "#]],
+    );
+}
+
+#[test]
+fn slices_hold_a_hundred_and_change_little() {
+    let mut objects = with(&service(), &many(0..150));
+    objects.apply(&plan(&objects), now());
+    let sizes = |objects: &Objects| -> Vec<usize> {
+        let stored = objects.list(&EndpointSlice::gvr(), "");
+        stored.iter().map(|s| s.decode::<EndpointSlice>().unwrap().endpoints.clone().unwrap().len()).collect()
+    };
+    assert_eq!(sizes(&objects), [100, 50]);
+    // One more pod goes where there is room; the full slice is not touched.
+    many(150..151).iter().for_each(|pod| objects.insert(pod));
+    let next = plan(&objects);
+    assert_eq!(next.actions.len(), 1);
+    objects.apply(&next, now());
+    assert_eq!(sizes(&objects), [100, 51]);
+    // A pod that leaves the full slice makes room, which only a change of that slice fills.
+    objects.remove::<Pod>(&Key::new("default", "p000"));
+    let next = plan(&objects);
+    assert_eq!(next.actions.len(), 1);
+    objects.apply(&next, now());
+    assert_eq!(sizes(&objects), [99, 51]);
+}
+
+#[test]
+fn a_slice_of_other_ports_is_reused() {
+    let mut objects = with(&service(), &[pod("a", "10.0.0.1")]);
+    objects.apply(&plan(&objects), now());
+    let mut changed = service();
+    changed.spec.as_mut().unwrap().ports.as_mut().unwrap()[0].target_port = Some(IntOrString::Int(9090));
+    objects.insert(&changed);
+    expect_plan(
+        &plan(&objects),
+        &expect![[r#"
+        update EndpointSlice default/web-2 ports[http].port=9090
+    "#]],
+    );
+}
+
+#[test]
+fn a_service_without_a_selector_is_left_to_its_user() {
+    let mut service = service();
+    service.spec.as_mut().unwrap().selector = None;
+    let objects = with(&service, &[]);
+    assert!(EndpointSliceController.observe(&service.key(), &View::fixed(&objects)).is_none());
+}
+
+#[test]
+fn a_pod_asks_for_the_services_that_select_it() {
+    let objects = with(&service(), &[pod("a", "10.0.0.1")]);
+    let stored = objects.get(&Pod::gvr(), &Key::new("default", "a"));
+    let delta = Delta { old: None, new: stored };
+    assert_eq!(services_of_pod(&delta, &View::fixed(&objects)), [service().key()]);
+    let unchanged = Delta { old: delta.new.clone(), ..delta };
+    assert_eq!(services_of_pod(&unchanged, &View::fixed(&objects)), []);
+}

@@ -1,0 +1,182 @@
+//! `node-lifecycle`: notices nodes that fall silent, and taints nodes by their conditions
+//! (`pkg/controller/nodelifecycle`).
+
+mod health;
+mod taints;
+#[cfg(test)]
+mod tests;
+
+use crate::common::facts::PodFacts;
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{
+        coordination::v1::Lease,
+        core::v1::{Node, NodeCondition, Pod},
+    },
+    apimachinery::pkg::apis::meta::v1::Time,
+};
+use orch_api::{Gvr, Key, Object};
+use orch_runtime::{Controller, Plan, View, Watches, plan::Notice, view::Facts};
+use orch_store::{Stored, informer::Delta};
+use serde::Deserialize;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// Notices nodes that fall silent, and taints nodes by their conditions.
+pub struct NodeLifecycle {
+    /// A node that is silent for so long is of unknown health (`--node-monitor-grace-period`).
+    pub grace: Duration,
+    /// The same for a node that has never reported (`--node-startup-grace-period`).
+    pub startup_grace: Duration,
+    /// When this controller began to listen: silence counts from here at the earliest, since before that
+    /// the leases may have been stale for want of an API server.
+    pub since: Timestamp,
+}
+
+impl NodeLifecycle {
+    /// With the defaults of kube-controller-manager.
+    pub fn new(since: Timestamp) -> Self {
+        Self { grace: Duration::from_secs(50), startup_grace: Duration::from_secs(60), since }
+    }
+}
+
+/// A node, its lease and, when it is not ready, its ready pods.
+pub struct World {
+    node: Arc<Node>,
+    renewed: Option<Timestamp>,
+    ready_pods: Vec<Arc<Pod>>,
+    /// No node of the cluster is ready: more likely it is us who are cut off than all of them.
+    all_are_down: bool,
+}
+
+/// The index of pods by their node.
+pub(crate) const BY_NODE: &str = "node";
+const LEASES: &str = "kube-node-lease";
+
+impl Controller for NodeLifecycle {
+    const NAME: &'static str = "node-lifecycle";
+    const ABOUT: &'static str =
+        "Notices Nodes that fall silent, taints Nodes by their conditions, and marks their Pods as not ready.";
+    const COMPONENT: &'static str = "node-controller";
+    type World = World;
+
+    fn watches(&self) -> Watches {
+        Watches::root::<Node>()
+            .maps::<Lease>(node_of_new_lease)
+            .only(|delta| delta.old.is_none())
+            .maps::<Pod>(|delta, _| node_of(delta))
+            .only(|delta| delta.new.as_ref().is_some_and(is_ready))
+            .index(BY_NODE, node_index)
+    }
+
+    fn observe(&self, key: &Key, view: &View<'_>) -> Option<World> {
+        let node: Arc<Node> = view.get(key)?;
+        let lease: Option<Arc<Lease>> = view.get(&Key::new(LEASES, key.name.clone()));
+        let renewed = lease.and_then(|l| Some(l.spec.as_ref()?.renew_time.as_ref()?.0));
+        let down = health::ready_status(&node) != Some("True");
+        let (mut ready_pods, mut all_are_down) = (Vec::new(), false);
+        if down {
+            let pods = view.known_by_index::<PodFacts>(BY_NODE, &key.name);
+            let ready = pods.iter().filter(|pod| pod.facts.is_ready());
+            ready_pods = ready.filter_map(|pod| pod.stored.decode().ok()).collect();
+            all_are_down = !view.list_known::<NodeFacts>("").iter().any(|node| node.facts.ready);
+        }
+        Some(World { node, renewed, ready_pods, all_are_down })
+    }
+
+    fn plan(&self, world: &World, now: Timestamp) -> Plan {
+        let mut plan = Plan::default();
+        if world.node.is_deleting() {
+            return plan;
+        }
+        let mut node = (*world.node).clone();
+        match health::listen(self, world, now) {
+            Some(rest) => plan.requeue_within(rest),
+            None => health::lose(&mut node, now),
+        }
+        if plan.update_status(&*world.node, &node) {
+            // The taints follow from what this writes.
+            if health::ready_status(&world.node) == Some("True") {
+                plan.event(not_ready(&node));
+            }
+            return plan;
+        }
+        taints::set(&mut node, world.all_are_down, now);
+        plan.update(&*world.node, &node);
+        for pod in &world.ready_pods {
+            mark_not_ready(pod, now, &mut plan);
+        }
+        plan
+    }
+}
+
+fn not_ready(node: &Node) -> Notice {
+    let name = node.metadata.name.as_deref().unwrap_or_default();
+    Notice::normal(node, "NodeNotReady", format!("Node {name} status is now: NodeNotReady"))
+}
+
+/// The node cannot tell any more whether its pods are ready, so they count as not.
+fn mark_not_ready(pod: &Arc<Pod>, now: Timestamp, plan: &mut Plan) {
+    let mut new = (**pod).clone();
+    let conditions = new.status.as_mut().and_then(|s| s.conditions.as_mut()).into_iter().flatten();
+    for condition in conditions.filter(|c| c.type_ == "Ready" && c.status == "True") {
+        condition.status = "False".into();
+        condition.last_transition_time = Some(Time(now));
+    }
+    if plan.update_status(&**pod, &new) {
+        plan.event(Notice::warning(&**pod, "NodeNotReady", "Node is not ready"));
+    }
+}
+
+/// What is looked at in every node.
+#[derive(Clone, Debug)]
+pub struct NodeFacts {
+    /// Whether the node is ready.
+    pub ready: bool,
+}
+
+impl Facts for NodeFacts {
+    fn gvr() -> Gvr {
+        Node::gvr()
+    }
+
+    fn of(stored: &Stored) -> Self {
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct Lite {
+            status: LiteStatus,
+        }
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct LiteStatus {
+            conditions: Vec<NodeCondition>,
+        }
+        let conditions = stored.parse::<Lite>().unwrap_or_default().status.conditions;
+        Self { ready: conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True") }
+    }
+}
+
+/// Files pods under their node.
+pub(crate) fn node_index(stored: &Stored) -> Vec<Arc<str>> {
+    let node = PodFacts::of(stored).node;
+    if node.is_empty() { Vec::new() } else { vec![node.into()] }
+}
+
+fn node_of(delta: &Delta) -> Vec<Key> {
+    let node = delta.new.as_deref().map(PodFacts::of).map(|facts| facts.node).unwrap_or_default();
+    if node.is_empty() { Vec::new() } else { vec![Key::cluster(&*node)] }
+}
+
+fn is_ready(pod: &Arc<Stored>) -> bool {
+    PodFacts::of(pod).is_ready()
+}
+
+fn node_of_new_lease(delta: &Delta, _view: &View<'_>) -> Vec<Key> {
+    let lease = delta.new.as_ref().filter(|s| &*s.key.namespace == LEASES);
+    lease.map(|s| Key::cluster(s.key.name.clone())).into_iter().collect()
+}
+
+/// Conditions of a node by type.
+fn conditions(node: &Node) -> BTreeMap<&str, &NodeCondition> {
+    let conditions = node.status.as_ref().and_then(|s| s.conditions.as_ref());
+    conditions.into_iter().flatten().map(|c| (c.type_.as_str(), c)).collect()
+}

@@ -1,0 +1,162 @@
+//! [`Ipam`]: a node's pod addresses, kept in a directory so that they survive the agent.
+//!
+//! One file per address, named for it, holding the sandbox that has it. A file is created before the address
+//! is used and removed after it is given back, so a crash in between never gives an address out twice.
+
+use parking_lot::Mutex;
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
+
+/// A network in CIDR notation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    /// First address.
+    pub base: Ipv4Addr,
+    /// Length of the prefix, at most 30.
+    pub prefix: u8,
+}
+
+/// The addresses of one subnet. The first is the gateway's.
+#[derive(Debug)]
+pub struct Ipam {
+    subnet: Subnet,
+    directory: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    taken: BTreeMap<Ipv4Addr, String>,
+    last: Option<Ipv4Addr>,
+}
+
+impl std::str::FromStr for Subnet {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once('/').and_then(|(base, prefix)| Some((base.parse().ok()?, prefix.parse().ok()?)));
+        let (base, prefix): (Ipv4Addr, u8) =
+            parsed.ok_or_else(|| format!("{text:?} is not a network like 10.244.0.0/24"))?;
+        if !(8..=30).contains(&prefix) {
+            return Err(format!("{text:?}: the prefix must be between 8 and 30"));
+        }
+        let mask = u32::MAX << (32 - prefix);
+        Ok(Self { base: (u32::from(base) & mask).into(), prefix })
+    }
+}
+
+impl std::fmt::Display for Subnet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.base, self.prefix)
+    }
+}
+
+impl Subnet {
+    /// The gateway: the first address after the base.
+    pub fn gateway(&self) -> Ipv4Addr {
+        (u32::from(self.base) + 1).into()
+    }
+
+    fn hosts(&self) -> std::ops::Range<u32> {
+        let base = u32::from(self.base);
+        let size = 1_u32 << (32 - self.prefix);
+        base + 2..base + size - 1
+    }
+}
+
+impl Ipam {
+    /// Reads what was given out before.
+    pub fn open(directory: &Path, subnet: Subnet) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let mut taken = BTreeMap::new();
+        for file in fs::read_dir(directory)? {
+            let file = file?;
+            if let Some(address) = file.file_name().to_str().and_then(|n| n.parse().ok()) {
+                taken.insert(address, fs::read_to_string(file.path())?);
+            }
+        }
+        Ok(Self { subnet, directory: directory.to_owned(), state: Mutex::new(State { taken, last: None }) })
+    }
+
+    /// The sandbox's address: the one that it has, or the next free one after the last given out, so that an
+    /// address rests as long as possible before it is used again.
+    pub fn allocate(&self, sandbox: &str) -> io::Result<Ipv4Addr> {
+        let mut state = self.state.lock();
+        if let Some((address, _)) = state.taken.iter().find(|(_, owner)| *owner == sandbox) {
+            return Ok(*address);
+        }
+        let hosts = self.subnet.hosts();
+        let start = state.last.map_or(hosts.start, |last| u32::from(last) + 1);
+        let mut candidates = (start..hosts.end).chain(hosts.start..start.min(hosts.end)).map(Ipv4Addr::from);
+        let address = candidates
+            .find(|a| !state.taken.contains_key(a))
+            .ok_or_else(|| io::Error::other(format!("no free address in {}", self.subnet)))?;
+        fs::write(self.file(address), sandbox)?;
+        state.taken.insert(address, sandbox.to_owned());
+        state.last = Some(address);
+        Ok(address)
+    }
+
+    /// Gives the sandbox's address back, if it has one.
+    pub fn release(&self, sandbox: &str) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let address = state.taken.iter().find(|(_, owner)| *owner == sandbox).map(|(a, _)| *a);
+        if let Some(address) = address {
+            remove(&self.file(address))?;
+            state.taken.remove(&address);
+        }
+        Ok(())
+    }
+
+    fn file(&self, address: Ipv4Addr) -> PathBuf {
+        self.directory.join(address.to_string())
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(directory: &Path) -> Ipam {
+        Ipam::open(directory, "10.1.2.0/29".parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn addresses_are_given_once_and_rest_before_they_are_used_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let ipam = open(directory.path());
+        let text = |sandbox: &str| ipam.allocate(sandbox).unwrap().to_string();
+        assert_eq!([text("a"), text("b"), text("a")], ["10.1.2.2", "10.1.2.3", "10.1.2.2"]);
+        ipam.release("a").unwrap();
+        assert_eq!(text("c"), "10.1.2.4");
+        assert_eq!([text("d"), text("e"), text("f")], ["10.1.2.5", "10.1.2.6", "10.1.2.2"]);
+        assert!(ipam.allocate("g").is_err());
+    }
+
+    #[test]
+    fn addresses_survive_the_agent() {
+        let directory = tempfile::tempdir().unwrap();
+        open(directory.path()).allocate("a").unwrap();
+        let again = open(directory.path());
+        assert_eq!(again.allocate("b").unwrap().to_string(), "10.1.2.3");
+        assert_eq!(again.allocate("a").unwrap().to_string(), "10.1.2.2");
+    }
+
+    #[test]
+    fn a_subnet_says_what_is_wrong_with_it() {
+        assert_eq!("10.1.2.7/24".parse::<Subnet>().unwrap().to_string(), "10.1.2.0/24");
+        assert!("10.1.2.0".parse::<Subnet>().is_err());
+        assert!("10.1.2.0/31".parse::<Subnet>().is_err());
+    }
+}

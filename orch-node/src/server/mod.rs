@@ -1,0 +1,178 @@
+//! The agent's HTTP API, as kubelet serves it (`pkg/kubelet/server/server.go`): `/containerLogs`, `/exec`,
+//! `/attach`, `/portForward`, `/pods`, `/healthz`. It runs over any byte stream; who may connect is decided
+//! by whoever accepts the streams.
+
+mod channels;
+mod forward;
+mod log_stream;
+mod query;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use crate::agent::Agent;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use hyper_util::rt::TokioIo;
+use orch_api::Key;
+use orch_runtime::node::container::{Container, ContainerState};
+use query::Query;
+use std::{convert::Infallible, io};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What the API answers with.
+pub type Body = BoxBody<Bytes, io::Error>;
+
+/// The API of one agent. Cheap to clone.
+#[derive(Clone)]
+pub struct Server {
+    agent: Agent,
+}
+
+/// A refusal: status code and text.
+#[derive(Debug)]
+pub(crate) struct Refusal(StatusCode, String);
+
+impl Refusal {
+    fn not_found(words: impl Into<String>) -> Self {
+        Self(StatusCode::NOT_FOUND, words.into())
+    }
+
+    fn bad(words: impl Into<String>) -> Self {
+        Self(StatusCode::BAD_REQUEST, words.into())
+    }
+}
+
+impl Server {
+    /// The API of this agent.
+    pub fn new(agent: Agent) -> Self {
+        Self { agent }
+    }
+
+    /// Serves HTTP/1.1 with upgrades on a byte stream until it ends.
+    pub async fn serve_connection(
+        &self,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<(), hyper::Error> {
+        let service = hyper::service::service_fn(|request| {
+            let server = self.clone();
+            async move { Ok::<_, Infallible>(server.handle(request).await) }
+        });
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(io), service).with_upgrades().await
+    }
+
+    /// Answers one request. Upgrades need a request that hyper's server made.
+    pub async fn handle<B: Send + 'static>(&self, request: Request<B>) -> Response<Body> {
+        match self.route(request).await {
+            Ok(response) => response,
+            Err(Refusal(code, words)) => text(code, words),
+        }
+    }
+
+    async fn route<B: Send + 'static>(&self, request: Request<B>) -> Result<Response<Body>, Refusal> {
+        let path = request.uri().path().to_owned();
+        let segments: Vec<String> = path.split('/').skip(1).map(query::decode).collect();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let query = Query::parse(request.uri().query().unwrap_or_default());
+        let reading = request.method() == Method::GET;
+        match segments.as_slice() {
+            ["healthz" | "healthz/ping"] if reading => Ok(text(StatusCode::OK, "ok".into())),
+            ["pods"] if reading => Ok(self.pods()),
+            ["containerLogs", namespace, pod, container] if reading => {
+                log_stream::serve(&self.agent, &Key::new(*namespace, *pod), container, &query).await
+            }
+            ["exec" | "attach", namespace, pod, container] | ["exec" | "attach", namespace, pod, _, container] => {
+                let attach = segments.first() == Some(&"attach");
+                let found = self.running(&Key::new(*namespace, *pod), container)?;
+                session::serve(&self.agent, request, &query, found, attach).await
+            }
+            ["portForward", namespace, pod] | ["portForward", namespace, pod, _] => {
+                let ip = self.address(&Key::new(*namespace, *pod))?;
+                forward::serve(&self.agent, request, &query, ip)
+            }
+            _ => Err(Refusal::not_found("404 page not found")),
+        }
+    }
+
+    fn pods(&self) -> Response<Body> {
+        let mut views: Vec<_> = self.agent.pods().iter().map(|p| p.view().pod).collect();
+        views.sort_by(|a, b| a.key.cmp(&b.key));
+        let mut out = br#"{"kind":"PodList","apiVersion":"v1","metadata":{},"items":["#.to_vec();
+        for (index, pod) in views.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(&pod.json);
+        }
+        out.extend_from_slice(b"]}");
+        let mut response = Response::new(full(out));
+        response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        response
+    }
+
+    fn running(&self, key: &Key, container: &str) -> Result<Container, Refusal> {
+        let found = find(&self.agent, key, container, false)?;
+        match found.state {
+            ContainerState::Running { .. } => Ok(found),
+            _ => Err(Refusal(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("unable to upgrade connection: container not found ({container:?})"),
+            )),
+        }
+    }
+
+    fn address(&self, key: &Key) -> Result<std::net::IpAddr, Refusal> {
+        let pod = self.agent.pod(key).ok_or_else(|| no_pod(key))?;
+        let view = pod.view();
+        let own = view.sandboxes.first().filter(|s| s.ready).and_then(|s| s.ips.first().copied());
+        let node = self.agent.config().addresses.first().copied();
+        own.or(node).ok_or_else(|| Refusal::bad(format!("pod {key} is not running")))
+    }
+}
+
+/// The newest container of that name, or the one before it.
+pub(crate) fn find(agent: &Agent, key: &Key, name: &str, previous: bool) -> Result<Container, Refusal> {
+    let pod = agent.pod(key).ok_or_else(|| no_pod(key))?;
+    let view = pod.view();
+    let decoded = view.pod.decode::<k8s_openapi::api::core::v1::Pod>();
+    let known = decoded.is_ok_and(|p| crate::pod::spec::container(&p, name).is_some());
+    if !known {
+        return Err(Refusal::not_found(format!("container {name:?} not found in pod {:?}", key.name)));
+    }
+    let mut history = view.sandboxes.iter().flat_map(|s| s.containers.iter().rev()).filter(|c| c.name == name);
+    let newest = history.next().cloned();
+    match (newest, previous) {
+        (Some(newest), false) if newest.state != ContainerState::Created => Ok(newest),
+        (_, false) => Err(Refusal::bad(format!(
+            "container {name:?} in pod {:?} is waiting to start: ContainerCreating",
+            key.name
+        ))),
+        // A container that ended and waits to be restarted is the previous one already.
+        (Some(newest), true) => {
+            let ended = matches!(newest.state, ContainerState::Exited { .. });
+            history.next().cloned().or(ended.then_some(newest)).ok_or_else(|| no_previous(key, name))
+        }
+        (None, true) => Err(no_previous(key, name)),
+    }
+}
+
+fn no_pod(key: &Key) -> Refusal {
+    Refusal::not_found(format!("pod {:?} not found", key.name))
+}
+
+fn no_previous(key: &Key, name: &str) -> Refusal {
+    Refusal::bad(format!("previous terminated container {name:?} in pod {:?} not found", key.name))
+}
+
+fn text(code: StatusCode, words: String) -> Response<Body> {
+    let mut response = Response::new(full(words.into_bytes()));
+    *response.status_mut() = code;
+    let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
+    response
+}
+
+fn full(bytes: Vec<u8>) -> Body {
+    Full::new(Bytes::from(bytes)).map_err(|never| match never {}).boxed()
+}
