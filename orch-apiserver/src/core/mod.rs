@@ -18,6 +18,8 @@ pub mod managed;
 pub mod meta;
 pub mod patch;
 pub mod read;
+pub mod refusal;
+pub(crate) mod selection;
 pub mod storage;
 pub mod token;
 pub mod update;

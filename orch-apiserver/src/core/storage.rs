@@ -3,22 +3,19 @@
 
 use dashmap::DashMap;
 use futures::StreamExt;
-use orch_api::{
-    Key, Kind, Reason, StatusError,
-    field_selector::{self, FieldSelector},
-    key::Name,
-    label_selector::{Labels, Selector},
-};
+use orch_api::{Key, Kind, Reason, StatusError, field_selector, key::Name};
 use orch_store::{
     Revision, Stored,
     backend::{BackendError, Condition, Durability, Txn, Value, Write},
     cache::{Filter, Position, ResourceCache, WatchCache, WatchStart},
     client::{ListOptions, Page, ReadAt, WatchOptions, WatchStream},
 };
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     convert,
+    refusal::refuse,
+    selection::Selection,
     token::{self, Token},
 };
 
@@ -270,52 +267,6 @@ pub fn path(kind: &Kind, key: &Key) -> String {
     format!("{}{key}", prefix(kind))
 }
 
-/// Label and field selectors of one request.
-struct Selection {
-    labels: Option<Selector>,
-    fields: Option<FieldSelector>,
-}
-
-/// The labels of a stored object, as selectors read them.
-pub(crate) struct LabelsOf<'a>(pub &'a Stored);
-
-impl Labels for LabelsOf<'_> {
-    fn label(&self, key: &str) -> Option<&str> {
-        self.0.meta.labels.get(key)
-    }
-}
-
-impl Selection {
-    /// Reads selectors; `None` when they select everything.
-    fn parse(kind: &Kind, labels: &str, fields: &str) -> Result<Option<Self>, StatusError> {
-        let labels = match labels {
-            "" => None,
-            text => Some(Selector::parse(text).map_err(|e| StatusError::bad_request(e.to_string()))?),
-        };
-        let fields = match fields {
-            "" => None,
-            text => {
-                let fields = FieldSelector::parse(text).map_err(|e| StatusError::bad_request(e.to_string()))?;
-                fields.check(kind).map_err(|e| StatusError::bad_request(e.to_string()))?;
-                Some(fields)
-            }
-        };
-        Ok((labels.is_some() || fields.is_some()).then_some(Self { labels, fields }))
-    }
-
-    fn matches(&self, resource: &ResourceCache, object: &Stored) -> bool {
-        let field = |name: &str| -> Cow<'_, str> {
-            match name {
-                "metadata.name" => Cow::Borrowed(&*object.key.name),
-                "metadata.namespace" => Cow::Borrowed(&*object.key.namespace),
-                name => Cow::Borrowed(resource.fields(object).get(name).unwrap_or_default()),
-            }
-        };
-        self.labels.as_ref().is_none_or(|s| s.matches(&LabelsOf(object)))
-            && self.fields.as_ref().is_none_or(|s| s.matches_by(field))
-    }
-}
-
 /// A value as the revision that wrote it says it.
 fn stored(value: &Value, revision: Revision) -> Result<Arc<Stored>, StatusError> {
     let json = if revision.0 == 0 { value.json.clone() } else { value.at(revision) };
@@ -332,33 +283,4 @@ fn taken(kind: &Kind, key: &Key, existing: Option<&Stored>) -> StatusError {
         }
         _ => error,
     }
-}
-
-/// A failure of the store as clients hear of it.
-pub fn refuse(error: &BackendError) -> StatusError {
-    match error {
-        BackendError::Compacted { requested, oldest } => {
-            StatusError::expired(format!("too old resource version: {requested} ({oldest})"))
-        }
-        BackendError::Future { requested, current } => too_large(*requested, *current),
-        BackendError::Unavailable(_) | BackendError::Closed => {
-            StatusError::new(Reason::ServiceUnavailable, error.to_string()).retry_after(1)
-        }
-        error => StatusError::internal(error),
-    }
-}
-
-fn too_large(requested: Revision, current: Revision) -> StatusError {
-    use orch_api::k8s_openapi::apimachinery::pkg::apis::meta::v1::{StatusCause, StatusDetails};
-    let cause = StatusCause {
-        reason: Some("ResourceVersionTooLarge".into()),
-        message: Some("Too large resource version".into()),
-        field: None,
-    };
-    let message = format!("Timeout: Too large resource version: {requested}, current: {current}");
-    StatusError::new(Reason::Timeout, message).with_details(StatusDetails {
-        causes: Some(vec![cause]),
-        retry_after_seconds: Some(1),
-        ..StatusDetails::default()
-    })
 }
