@@ -10,6 +10,8 @@
 //! **Fail-static**: stopping or killing the agent never stops a container; the next agent adopts what runs.
 
 pub mod agent;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 pub mod env;
 pub mod event;
 pub mod files;
@@ -21,6 +23,7 @@ pub mod net;
 pub mod oci;
 pub mod pod;
 pub mod probe;
+pub mod process;
 mod quantity;
 mod resources;
 pub mod server;
@@ -30,4 +33,5 @@ pub mod toolbox;
 pub mod volume;
 
 pub use agent::{Agent, AgentConfig, AgentParts};
+pub use process::ProcessRuntime;
 pub use simulated::SimulatedRuntime;

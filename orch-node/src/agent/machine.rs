@@ -103,7 +103,7 @@ impl Machine {
     }
 
     fn resources(&self, cpu_milli: u64, memory: u64, storage: u64) -> BTreeMap<String, String> {
-        let cpu = if cpu_milli % 1000 == 0 { (cpu_milli / 1000).to_string() } else { format!("{cpu_milli}m") };
+        let cpu = if cpu_milli.is_multiple_of(1000) { (cpu_milli / 1000).to_string() } else { format!("{cpu_milli}m") };
         BTreeMap::from([
             ("cpu".into(), cpu),
             ("memory".into(), format!("{}Ki", memory / 1024)),

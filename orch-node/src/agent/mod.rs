@@ -10,7 +10,7 @@ pub(crate) mod tests;
 
 pub use context::Node;
 pub use machine::Machine;
-pub use pods::PodFeed;
+pub use pods::{PodFeed, SharedPods};
 
 use crate::{event::Recorder, files::DnsConfig, follow::Objects, logs::Rotation, pod::PodHandle, probe::Prober};
 use dashmap::DashMap;

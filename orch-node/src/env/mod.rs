@@ -61,10 +61,10 @@ pub fn environment(
                 Some(expand::expand(value.as_deref().unwrap_or_default(), lookup))
             }
         };
-        if let Some(value) = value {
-            if result.insert(variable.name.clone(), value).is_none() {
-                order.push(variable.name.clone());
-            }
+        if let Some(value) = value
+            && result.insert(variable.name.clone(), value).is_none()
+        {
+            order.push(variable.name.clone());
         }
     }
     let mut all: Vec<_> = known.into_iter().filter(|(name, _)| !result.contains_key(name)).collect();

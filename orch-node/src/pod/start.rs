@@ -17,7 +17,7 @@ use crate::{
     probe::resolve_lifecycle,
     resources, volume,
 };
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod};
 use orch_api::{Gvr, Key};
 use orch_runtime::node::container::{ContainerConfig, HostPort, Image, RuntimeError, Sandbox, SandboxConfig};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
@@ -129,9 +129,7 @@ impl Start {
         for followed in self.references.values() {
             followed.loaded().await;
         }
-        let facts = facts(node, pod, &self.sandbox);
-        let services = services(node, pod);
-        let env = env::environment(pod, container, &facts, &services, &*self.references).map_err(|e| e.0)?;
+        let env = self.environment(container)?;
         let (command, args) = env::command_line(container, &env);
         let security = resources::security(pod, container);
         resources::check_non_root(pod, container, &security, image)?;
@@ -166,6 +164,16 @@ impl Start {
         })
     }
 
+    /// Simulated containers have no environment, so what it would be made of is not read.
+    fn environment(&self, container: &Container) -> Result<Vec<(String, String)>, String> {
+        if !self.node.materialize {
+            return Ok(Vec::new());
+        }
+        let facts = facts(&self.node, &self.pod, &self.sandbox);
+        let services = services(&self.node, &self.pod);
+        env::environment(&self.pod, container, &facts, &services, &*self.references).map_err(|e| e.0)
+    }
+
     /// A failure that an event tells of.
     pub(crate) fn failed(&self, reason: &str, message: String, first: Duration) -> StartFailure {
         self.event(Severity::Warning, "Failed", format!("Error: {message}"));
@@ -195,7 +203,7 @@ impl Start {
 }
 
 /// What fields of the pod need to know.
-pub(crate) fn facts(node: &Node, pod: &Pod, sandbox: &Sandbox) -> Facts {
+fn facts(node: &Node, pod: &Pod, sandbox: &Sandbox) -> Facts {
     let pod_ips = if spec::host_network(pod) { node.host_ips.clone() } else { sandbox.ips.clone() };
     Facts { pod_ips, host_ips: node.host_ips.clone(), allocatable: node.allocatable.clone() }
 }

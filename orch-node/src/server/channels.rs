@@ -44,6 +44,7 @@ pub(super) struct Receiver(futures::stream::SplitStream<Socket>);
 
 /// The answer to an upgrade request, and what becomes the socket once it is sent. Chooses the first protocol
 /// of `ours` that the client offers.
+#[allow(clippy::type_complexity)] // The future has no name of its own.
 pub(super) fn upgrade<B: Send + 'static>(
     request: Request<B>,
     ours: &[&'static str],

@@ -57,9 +57,7 @@ fn options(agent: &Agent, query: &Query) -> Result<LogOptions, Refusal> {
     };
     let since = match (query.number("sinceSeconds")?, query.get("sinceTime")) {
         (Some(seconds), _) => Some(now - SignedDuration::from_secs(seconds)),
-        (None, Some(time)) => {
-            Some(time.parse().map_err(|_| Refusal::bad(format!("invalid sinceTime: {time:?}")))?)
-        }
+        (None, Some(time)) => Some(time.parse().map_err(|_| Refusal::bad(format!("invalid sinceTime: {time:?}")))?),
         (None, None) => None,
     };
     Ok(LogOptions {
@@ -85,7 +83,10 @@ fn body(reader: DuplexStream) -> Body {
             Err(error) => Some((Err(error), reader)),
         }
     });
-    StreamBody::new(Box::pin(chunks) as std::pin::Pin<Box<dyn futures::Stream<Item = io::Result<Frame<Bytes>>> + Send + Sync>>).boxed()
+    StreamBody::new(
+        Box::pin(chunks) as std::pin::Pin<Box<dyn futures::Stream<Item = io::Result<Frame<Bytes>>> + Send + Sync>>
+    )
+    .boxed()
 }
 
 /// Reports whenever the log may have grown; true once the container has ended.

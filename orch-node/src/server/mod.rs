@@ -59,10 +59,7 @@ impl Server {
             let server = self.clone();
             async move { Ok::<_, Infallible>(server.handle(request).await) }
         });
-        hyper::server::conn::http1::Builder::new()
-            .serve_connection(TokioIo::new(io), service)
-            .with_upgrades()
-            .await
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(io), service).with_upgrades().await
     }
 
     /// Answers one request. Upgrades need a request that hyper's server made.

@@ -51,7 +51,10 @@ pub(super) async fn serve<B: Send + 'static>(
         false => {
             let exec = ExecRequest { command, stdin: wanted.stdin, tty };
             let runtime = &agent.node().runtime;
-            runtime.exec(&container.id, exec).await.map_err(|e| Refusal(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?
+            runtime
+                .exec(&container.id, exec)
+                .await
+                .map_err(|e| Refusal(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?
         }
     };
     agent.node().ambient.tasks.spawn(async move {
@@ -67,15 +70,21 @@ fn attached(agent: &Agent, container: &Container, wanted: Wanted) -> Result<Exec
     if wanted.stdin {
         return Err(Refusal::bad("attaching standard input is not supported; use exec"));
     }
-    let pod = agent.pods().into_iter().find(|p| {
-        p.view().sandboxes.iter().flat_map(|s| &s.containers).any(|c| c.id == container.id)
-    });
+    let pod = agent
+        .pods()
+        .into_iter()
+        .find(|p| p.view().sandboxes.iter().flat_map(|s| &s.containers).any(|c| c.id == container.id));
     let pod = pod.ok_or_else(|| Refusal::not_found("the container is gone"))?;
     let open = |streams: Streams| {
         let growth = watch_growth(agent, pod.clone(), container.clone()).map_err(|e| Refusal::bad(e.to_string()))?;
         let (reader, mut writer) = tokio::io::duplex(64 << 10);
-        let (log, options) = (container.log_path.clone(), LogOptions { streams, tail: Some(0), ..LogOptions::default() });
-        agent.node().ambient.tasks.spawn(async move { drop(logs::read(&log, &options, Some(growth), &mut writer).await) });
+        let (log, options) =
+            (container.log_path.clone(), LogOptions { streams, tail: Some(0), ..LogOptions::default() });
+        agent
+            .node()
+            .ambient
+            .tasks
+            .spawn(async move { drop(logs::read(&log, &options, Some(growth), &mut writer).await) });
         Ok::<_, Refusal>(Box::new(reader) as Box<dyn AsyncRead + Send + Unpin>)
     };
     let (stdout, stderr) = (open(Streams::Stdout)?, open(Streams::Stderr)?);

@@ -1,9 +1,5 @@
 use super::*;
-use crate::{
-    agent::tests::World,
-    logs::render,
-    simulated::Rules,
-};
+use crate::{agent::tests::World, logs::render, simulated::Rules};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -71,7 +67,8 @@ async fn logs_are_cut_as_asked_and_followed_to_the_end() {
         ("?tailLines=1&timestamps=true", "1970-01-01T00:00:03.000000000Z three\n"),
     ] {
         let answer = get(&world, &format!("{path}{query}")).await;
-        let text: String = answer.split("\r\n\r\n").nth(1).unwrap_or_default().split("\r\n").skip(1).step_by(2).collect();
+        let text: String =
+            answer.split("\r\n\r\n").nth(1).unwrap_or_default().split("\r\n").skip(1).step_by(2).collect();
         assert_eq!(text, expected, "{query}");
     }
     let mut client = connect(&world);
@@ -111,7 +108,10 @@ async fn commands_speak_over_channels_and_end_with_a_status() {
     assert_eq!(serde_json::from_str::<Value>(&out[2].1).unwrap()["status"], "Success");
     let out = exec(&world, "command=exit&command=3&stdout=1", &[]).await;
     let last: Value = serde_json::from_str(&out.last().unwrap().1).unwrap();
-    assert_eq!((last["reason"].as_str(), last["details"]["causes"][0]["message"].as_str()), (Some("NonZeroExitCode"), Some("3")));
+    assert_eq!(
+        (last["reason"].as_str(), last["details"]["causes"][0]["message"].as_str()),
+        (Some("NonZeroExitCode"), Some("3"))
+    );
     let out = exec(&world, "command=cat&stdin=1&stdout=1", &[b"\0abc".to_vec(), vec![255, 0]]).await;
     assert_eq!(out[1], (1, "abc".into()));
 }

@@ -1,9 +1,13 @@
 //! A runtime without processes: pods live and die by [`Rules`] on tokio's clock. For tests, and for thousands
 //! of nodes in one process. Deterministic: the same rules, seed and calls give the same history.
 
+mod fleet;
 mod rules;
 mod state;
+#[cfg(test)]
+mod tests;
 
+pub use fleet::{FleetConfig, start_fleet};
 pub use rules::{ContainerRules, Rules};
 
 use crate::probe::{Check, Prober};
@@ -73,8 +77,7 @@ impl ContainerRuntime for SimulatedRuntime {
     }
 
     async fn run_sandbox(&self, config: SandboxConfig) -> Result<String, RuntimeError> {
-        let rules = self.rules.of_pod(&config.annotations);
-        tokio::time::sleep(rules.sandbox_time).await;
+        tokio::time::sleep(self.rules.sandbox_time).await;
         Ok(self.state.lock().run_sandbox(config, self.ambient.clock.now()))
     }
 

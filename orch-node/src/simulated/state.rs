@@ -211,8 +211,8 @@ impl State {
     pub(super) fn healthy_at(&self, ip: IpAddr, now: Timestamp) -> Result<(), String> {
         let sandbox = self.addresses.get(&ip).and_then(|id| self.sandboxes.get(id));
         let sandbox = sandbox.ok_or_else(|| format!("dial tcp {ip}: connect: no route to host"))?;
-        let running = sandbox.containers.iter().filter(|c| matches!(c.state, ContainerState::Running { .. }));
-        running.map(|c| self.healthy(&c.id, now)).collect()
+        let mut running = sandbox.containers.iter().filter(|c| matches!(c.state, ContainerState::Running { .. }));
+        running.try_for_each(|c| self.healthy(&c.id, now))
     }
 
     fn container_mut(&mut self, id: &str) -> Result<&mut Container, RuntimeError> {
