@@ -1,7 +1,7 @@
 //! What this machine can run, and the node that it becomes.
 
 use super::{Failure, data_dir::DataDir};
-use crate::{NodeParts, cluster::Cluster};
+use crate::cluster::{Cluster, NodeParts};
 use clap::ValueEnum;
 use k8s_openapi::api::{
     core::v1::{Service, ServicePort, ServiceSpec},
@@ -22,7 +22,7 @@ use orch_runtime::node::container::ContainerRuntime;
 use orch_store::{Ambient, ClientExt};
 use std::{
     net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -100,6 +100,22 @@ pub(super) async fn open(kind: RuntimeKind, data: &DataDir, ambient: &Ambient) -
 /// Where the OCI runtime keeps images and sandboxes.
 pub(super) fn images_and_sandboxes(data: &DataDir) -> PathBuf {
     data.node().join("oci")
+}
+
+/// The images of a data directory, which need no lock: the store's files are written atomically.
+pub(super) fn images_of(data_dir: &Path) -> PathBuf {
+    data_dir.join("node/oci/images")
+}
+
+/// Takes away what the network of a data directory made in the kernel.
+pub(super) async fn remove_network(data: &DataDir) -> Result<(), Failure> {
+    if !Nftables::is_available().await {
+        return Ok(());
+    }
+    let (bridge, nft) = network_options(data)?;
+    Nftables::new(nft).remove().await?;
+    BridgeNetwork::remove(&bridge).await?;
+    Ok(())
 }
 
 fn network_options(data: &DataDir) -> Result<(BridgeOptions, NftablesOptions), Failure> {
@@ -195,7 +211,7 @@ async fn publish_dns(cluster: &Cluster, address: IpAddr, port: u16) -> Result<()
     let slice = EndpointSlice {
         metadata: meta(&[("kubernetes.io/service-name", "kube-dns")]),
         address_type: "IPv4".into(),
-        endpoints: Some(vec![Endpoint { addresses: Some(vec![address.to_string()]), ..Endpoint::default() }]),
+        endpoints: Some(vec![Endpoint { addresses: vec![address.to_string()], ..Endpoint::default() }]),
         ports: Some(
             ports
                 .iter()

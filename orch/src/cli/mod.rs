@@ -58,7 +58,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// The binary's `main`.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    if let Some(code) = hidden(&arguments) {
+    if let Some(code) = toolbox(&arguments).or_else(|| hidden(&arguments)) {
         return code;
     }
     let Arguments { command, log_format, log } = Arguments::parse_from(arguments);
@@ -80,13 +80,18 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Inside the built-in image this executable is its commands.
+fn toolbox(arguments: &[OsString]) -> Option<ExitCode> {
+    let code = orch_node::toolbox::dispatch(arguments.iter().map(|a| a.to_string_lossy().into_owned()))?;
+    Some(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
 /// The subcommands that orch starts itself with.
 fn hidden(arguments: &[OsString]) -> Option<ExitCode> {
     let rest = || arguments.iter().skip(2);
     let text = || rest().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().into_iter();
     let code = match arguments.get(1)?.to_str()? {
         "oci-shim" => orch_node::oci::shim_main(text()),
-        "toolbox" => orch_node::toolbox::main(text()),
         "process-shim" => return Some(orch_node::process::shim_main(rest().cloned())),
         _ => return None,
     };

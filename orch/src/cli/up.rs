@@ -168,7 +168,7 @@ fn in_use(address: SocketAddr, error: &std::io::Error) -> Failure {
 /// The machine's name, as far as it makes a node name.
 fn node_name() -> String {
     let name = nix::unistd::gethostname().ok().and_then(|n| n.into_string().ok()).unwrap_or_default().to_lowercase();
-    if orch_api::names::dns_subdomain(&name).is_empty() { name } else { "node".into() }
+    if orch_api::names::dns1123_subdomain(&name).is_empty() { name } else { "node".into() }
 }
 
 async fn end_signal() -> Result<(), Failure> {
