@@ -1,4 +1,5 @@
 //! What requests cost: creates through the in-process client, and a list of 10,000 over the service.
+#![allow(clippy::unwrap_used)] // A benchmark that fails may panic.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::Request;

@@ -3,7 +3,7 @@
 
 use crate::{
     authz::bootstrap_objects,
-    core::{Core, encode, json as hands, meta, storage},
+    core::{Core, encode, json as hands, meta, refusal, storage},
 };
 use orch_api::{Gvk, Gvr, Key, Kind, StatusError, defaults, strategy};
 use orch_store::backend::{BackendError, Condition, Durability, Txn, Write};
@@ -25,7 +25,7 @@ pub(crate) async fn run(core: &Core, api_port: u16) -> Result<(), StatusError> {
         match core.storage.cache().backend().commit(Txn { writes }).await {
             Ok(_) => break,
             Err(BackendError::Conflict { .. }) => {}
-            Err(error) => return Err(storage::refuse(&error)),
+            Err(error) => return Err(refusal::refuse(&error)),
         }
     }
     if let Some(services) = core.registry.find(&Gvr::of("", "v1", "services")) {

@@ -73,7 +73,9 @@ impl Roles {
                 match event {
                     WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                         self.upsert(&kind, &object);
-                        initial.iter_mut().for_each(|seen| drop(seen.insert(object.key.clone())));
+                        if let Some(seen) = &mut initial {
+                            seen.insert(object.key.clone());
+                        }
                         known.insert(object.key.clone(), object);
                     }
                     WatchEvent::Deleted(object) => {

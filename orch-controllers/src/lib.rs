@@ -12,13 +12,13 @@ pub mod namespace;
 pub mod node_lifecycle;
 pub mod replica_set;
 pub mod root_ca;
+pub mod scheduler;
 pub mod service_account;
 pub mod taint_eviction;
 
 #[cfg(test)]
 mod fixtures;
 
-pub mod scheduler;
 #[cfg(test)]
 mod tests;
 use orch_runtime::{ControlLoop, Discovery, controller::of};

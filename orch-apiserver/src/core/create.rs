@@ -1,7 +1,7 @@
 //! Create: from a decoded body to a committed object
 //! (`endpoints/handlers/create.go`, `registry/generic/registry/store.go`, `registry/rest/create.go`).
 
-use super::{Answer, Call, Core, decode, encode, json, managed, meta};
+use super::{Answer, Call, Core, convert, decode, encode, json, managed, meta};
 use crate::{
     admission::{Operation, Review},
     sub,
@@ -75,7 +75,10 @@ impl Core {
             call.warnings.add(warning);
         }
         self.admission.validate(self, &review, &object).await?;
-        let stored = self.storage.insert(&call.kind, &key, encode::encode(&object)?, options.dry_run).await?;
+        let stored = self
+            .storage
+            .insert(&call.kind, &key, encode::encode(&convert::to_storage(&call.kind, &object))?, options.dry_run)
+            .await?;
         if !options.dry_run {
             held.keep();
         }

@@ -1,7 +1,7 @@
 //! Delete: preconditions, grace, finalizers, propagation
 //! (`registry/generic/registry/store.go`, `registry/rest/delete.go`).
 
-use super::{Answer, Call, Core, encode, json, meta, storage::Written};
+use super::{Answer, Call, Core, convert, encode, json, meta, storage::Written};
 use crate::admission::{Operation, Review};
 use jiff::{SignedDuration, Timestamp};
 use orch_api::{Gvr, StatusError, strategy};
@@ -60,7 +60,7 @@ impl Core {
                 return Ok(Some(Answer::Deleted { object: stored.clone(), gone: false }));
             }
             Outcome::Marked(new) => {
-                let value = encode::encode(&new)?;
+                let value = encode::encode(&convert::to_storage(&call.kind, &new))?;
                 return Ok(match self.storage.replace(&call.kind, stored, value, options.dry_run).await? {
                     Written::Done(object) => Some(Answer::Deleted { object, gone: false }),
                     Written::Stale => None,

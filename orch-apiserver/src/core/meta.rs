@@ -11,11 +11,6 @@ pub fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// RFC 3339 with microseconds, as every `metav1.MicroTime` is written.
-pub fn micro_time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
-}
-
 /// Takes away what a client may not say of a new object.
 pub fn wipe(object: &mut Value) {
     let meta = json::meta_mut(object);

@@ -8,6 +8,7 @@
 pub mod authorize;
 pub mod call;
 pub mod collection;
+pub mod convert;
 pub mod create;
 pub mod decode;
 pub mod delete;
@@ -17,6 +18,8 @@ pub mod managed;
 pub mod meta;
 pub mod patch;
 pub mod read;
+pub mod refusal;
+pub(crate) mod selection;
 pub mod storage;
 pub mod token;
 pub mod update;

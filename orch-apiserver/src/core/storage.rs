@@ -3,21 +3,21 @@
 
 use dashmap::DashMap;
 use futures::StreamExt;
-use orch_api::{
-    Key, Kind, Reason, StatusError,
-    field_selector::{self, FieldSelector},
-    key::Name,
-    label_selector::{Labels, Selector},
-};
+use orch_api::{Key, Kind, Reason, StatusError, field_selector, key::Name};
 use orch_store::{
     Revision, Stored,
     backend::{BackendError, Condition, Durability, Txn, Value, Write},
     cache::{Filter, Position, ResourceCache, WatchCache, WatchStart},
     client::{ListOptions, Page, ReadAt, WatchOptions, WatchStream},
 };
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
-use super::token::{self, Token};
+use super::{
+    convert,
+    refusal::refuse,
+    selection::Selection,
+    token::{self, Token},
+};
 
 /// The objects of every kind. Cheap to clone.
 #[derive(Clone)]
@@ -47,7 +47,8 @@ impl Storage {
 
     /// The newest state of an object, or `None` if there is none.
     pub async fn find(&self, kind: &Kind, key: &Key) -> Result<Option<Arc<Stored>>, StatusError> {
-        self.resource(kind).get(key, ReadAt::Latest).await.map_err(|e| refuse(&e))
+        let found = self.resource(kind).get(key, ReadAt::Latest).await.map_err(|e| refuse(&e))?;
+        found.map(|stored| convert::from_storage(kind, stored)).transpose()
     }
 
     /// The newest state of an object; `404` if there is none.
@@ -88,7 +89,8 @@ impl Storage {
             let slice = snapshot.page(namespace, after.as_ref(), options.limit);
             let continue_token = slice.next.map(|p| Token::new(snapshot.revision, p).encode()).unwrap_or_default();
             let remaining = (!continue_token.is_empty()).then_some(slice.remaining as u64);
-            return Ok(Page { items: slice.items, revision: snapshot.revision, continue_token, remaining });
+            let page = Page { items: slice.items, revision: snapshot.revision, continue_token, remaining };
+            return convert::page(kind, page);
         };
         let limit = if options.limit == 0 { usize::MAX } else { options.limit };
         let mut items = Vec::new();
@@ -104,7 +106,7 @@ impl Storage {
             items.push(object.clone());
         }
         let continue_token = next.map(|p| Token::new(snapshot.revision, p).encode()).unwrap_or_default();
-        Ok(Page { items, revision: snapshot.revision, continue_token, remaining: None })
+        convert::page(kind, Page { items, revision: snapshot.revision, continue_token, remaining: None })
     }
 
     /// The events of the objects that the options select.
@@ -128,7 +130,12 @@ impl Storage {
         if let Some(timeout) = options.timeout {
             watcher = watcher.with_timeout(timeout);
         }
-        Ok(watcher.map(|event| event.map_err(|e| refuse(&e))).boxed())
+        let events = watcher.map(|event| event.map_err(|e| refuse(&e)));
+        if !convert::is_converted(kind) {
+            return Ok(events.boxed());
+        }
+        let kind = kind.clone();
+        Ok(events.map(move |event| event.and_then(|event| convert::event(&kind, event))).boxed())
     }
 
     /// Stores a new object. `409` if the name is taken.
@@ -142,7 +149,7 @@ impl Storage {
         if dry_run {
             return match self.find(kind, key).await? {
                 Some(existing) => Err(taken(kind, key, Some(&existing))),
-                None => stored(&value, Revision(0)),
+                None => convert::from_storage(kind, stored(&value, Revision(0))?),
             };
         }
         match self.commit(kind, key, Condition::Absent, Some(value.clone())).await {
@@ -164,7 +171,7 @@ impl Storage {
         dry_run: bool,
     ) -> Result<Written, StatusError> {
         if dry_run {
-            return stored(&value, old.revision).map(Written::Done);
+            return convert::from_storage(kind, stored(&value, old.revision)?).map(Written::Done);
         }
         match self.commit(kind, &old.key, Condition::At(old.revision), Some(value.clone())).await {
             Ok(revision) => self.written(kind, &old.key, &value, revision).await.map(Written::Done),
@@ -228,8 +235,8 @@ impl Storage {
     ) -> Result<Arc<Stored>, StatusError> {
         let _seen = self.cache.caught_up(revision).await;
         match self.resource(kind).peek(key) {
-            Some(known) if known.revision == revision => Ok(known),
-            _ => stored(value, revision),
+            Some(known) if known.revision == revision => convert::from_storage(kind, known),
+            _ => convert::from_storage(kind, stored(value, revision)?),
         }
     }
 
@@ -260,52 +267,6 @@ pub fn path(kind: &Kind, key: &Key) -> String {
     format!("{}{key}", prefix(kind))
 }
 
-/// Label and field selectors of one request.
-struct Selection {
-    labels: Option<Selector>,
-    fields: Option<FieldSelector>,
-}
-
-/// The labels of a stored object, as selectors read them.
-pub(crate) struct LabelsOf<'a>(pub &'a Stored);
-
-impl Labels for LabelsOf<'_> {
-    fn label(&self, key: &str) -> Option<&str> {
-        self.0.meta.labels.get(key)
-    }
-}
-
-impl Selection {
-    /// Reads selectors; `None` when they select everything.
-    fn parse(kind: &Kind, labels: &str, fields: &str) -> Result<Option<Self>, StatusError> {
-        let labels = match labels {
-            "" => None,
-            text => Some(Selector::parse(text).map_err(|e| StatusError::bad_request(e.to_string()))?),
-        };
-        let fields = match fields {
-            "" => None,
-            text => {
-                let fields = FieldSelector::parse(text).map_err(|e| StatusError::bad_request(e.to_string()))?;
-                fields.check(kind).map_err(|e| StatusError::bad_request(e.to_string()))?;
-                Some(fields)
-            }
-        };
-        Ok((labels.is_some() || fields.is_some()).then_some(Self { labels, fields }))
-    }
-
-    fn matches(&self, resource: &ResourceCache, object: &Stored) -> bool {
-        let field = |name: &str| -> Cow<'_, str> {
-            match name {
-                "metadata.name" => Cow::Borrowed(&*object.key.name),
-                "metadata.namespace" => Cow::Borrowed(&*object.key.namespace),
-                name => Cow::Borrowed(resource.fields(object).get(name).unwrap_or_default()),
-            }
-        };
-        self.labels.as_ref().is_none_or(|s| s.matches(&LabelsOf(object)))
-            && self.fields.as_ref().is_none_or(|s| s.matches_by(field))
-    }
-}
-
 /// A value as the revision that wrote it says it.
 fn stored(value: &Value, revision: Revision) -> Result<Arc<Stored>, StatusError> {
     let json = if revision.0 == 0 { value.json.clone() } else { value.at(revision) };
@@ -322,33 +283,4 @@ fn taken(kind: &Kind, key: &Key, existing: Option<&Stored>) -> StatusError {
         }
         _ => error,
     }
-}
-
-/// A failure of the store as clients hear of it.
-pub fn refuse(error: &BackendError) -> StatusError {
-    match error {
-        BackendError::Compacted { requested, oldest } => {
-            StatusError::expired(format!("too old resource version: {requested} ({oldest})"))
-        }
-        BackendError::Future { requested, current } => too_large(*requested, *current),
-        BackendError::Unavailable(_) | BackendError::Closed => {
-            StatusError::new(Reason::ServiceUnavailable, error.to_string()).retry_after(1)
-        }
-        error => StatusError::internal(error),
-    }
-}
-
-fn too_large(requested: Revision, current: Revision) -> StatusError {
-    use orch_api::k8s_openapi::apimachinery::pkg::apis::meta::v1::{StatusCause, StatusDetails};
-    let cause = StatusCause {
-        reason: Some("ResourceVersionTooLarge".into()),
-        message: Some("Too large resource version".into()),
-        field: None,
-    };
-    let message = format!("Timeout: Too large resource version: {requested}, current: {current}");
-    StatusError::new(Reason::Timeout, message).with_details(StatusDetails {
-        causes: Some(vec![cause]),
-        retry_after_seconds: Some(1),
-        ..StatusDetails::default()
-    })
 }

@@ -3,7 +3,7 @@
 //! subresources that change their object all come through [`Core::write`].
 
 use super::{
-    Answer, Call, Core, Verb,
+    Answer, Call, Core, Verb, convert,
     create::{invalid, warn_repeated_owners},
     decode, encode, json, managed, meta,
     storage::Written,
@@ -171,7 +171,8 @@ impl Core {
         if new == old {
             return Ok(Written::Done(stored.clone()));
         }
-        let written = self.storage.replace(&call.kind, stored, encode::encode(&new)?, options.dry_run).await?;
+        let value = encode::encode(&convert::to_storage(&call.kind, &new))?;
+        let written = self.storage.replace(&call.kind, stored, value, options.dry_run).await?;
         if matches!(written, Written::Done(_)) && !options.dry_run {
             held.keep();
         }

@@ -56,7 +56,7 @@ pub fn version() -> serde_json::Value {
     json!({
         "major": "1",
         "minor": "37",
-        "gitVersion": concat!("v1.37.0+orch"),
+        "gitVersion": "v1.37.0+orch",
         "gitCommit": env!("CARGO_PKG_VERSION"),
         "gitTreeState": "clean",
         "buildDate": "2026-01-01T00:00:00Z",

@@ -6,7 +6,7 @@ use crate::{
         Answer, Call, Core,
         decode::{self, Expected},
         json, meta,
-        storage::LabelsOf,
+        selection::LabelsOf,
         update::{Mode, Part},
     },
     http::input::delete_options_value,

@@ -1,4 +1,5 @@
 //! The server through its tower service, over the memory backend: what a client sees, in its exact words.
+#![allow(unreachable_pub, clippy::unwrap_used)] // A test binary has no public face, and helpers may unwrap.
 
 mod bad_input;
 mod delete;

@@ -243,3 +243,20 @@ async fn tables_and_bare_metadata_come_by_accept_header() {
     let yaml = server.get_as(&format!("{MAPS}/a"), "application/yaml").await;
     assert!(yaml.text.contains("kind: ConfigMap"), "{}", yaml.text);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_the_same_in_both_of_its_groups() {
+    let server = Server::start().await;
+    let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"},
+        "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "example.com/test",
+        "reportingInstance": "test-1", "action": "Testing", "reason": "Tested", "type": "Normal", "note": "it works",
+        "regarding": {"kind": "Pod", "namespace": "default", "name": "web"}});
+    let made = server.post("/apis/events.k8s.io/v1/namespaces/default/events", event).await.ok();
+    assert_eq!((&made["note"], &made["apiVersion"]), (&json!("it works"), &json!("events.k8s.io/v1")));
+    let core = server.get("/api/v1/namespaces/default/events/e").await.ok();
+    assert_eq!((&core["message"], &core["apiVersion"]), (&json!("it works"), &json!("v1")));
+    assert_eq!(core["involvedObject"]["name"], "web");
+    let uri = "/apis/events.k8s.io/v1/namespaces/default/events/e";
+    let patched = server.patch(uri, "merge-patch+json", json!({"metadata": {"labels": {"a": "b"}}})).await.ok();
+    assert_eq!((&patched["note"], &patched["metadata"]["labels"]["a"]), (&json!("it works"), &json!("b")));
+}

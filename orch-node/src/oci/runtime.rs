@@ -9,7 +9,9 @@ use super::{
     state::{Layout, SandboxDir, SandboxRecord, failed, image_error, write_json},
 };
 use crate::{
-    image::{ImageRecord, ImageStore, Puller, Registries, build_toolbox, remove_old_toolboxes},
+    image::{
+        ImageRecord, ImageStore, Puller, Registries, TOOLBOX_IMAGE, build_toolbox, normalize, remove_old_toolboxes,
+    },
     net::PodNetwork,
 };
 use async_trait::async_trait;
@@ -275,6 +277,13 @@ impl ContainerRuntime for OciRuntime {
     }
 
     async fn run_sandbox(&self, config: SandboxConfig) -> Result<String, RuntimeError> {
+        let is_same = |pod: &Pod| {
+            let record = pod.record();
+            !record.stopped && record.config.uid == config.uid && record.config.attempt == config.attempt
+        };
+        if let Some(pod) = self.inner.pods.iter().find(|pod| is_same(pod)) {
+            return Ok(pod.key().clone());
+        }
         let record = SandboxRecord {
             id: self.new_id(),
             created_at: self.now(),
@@ -464,6 +473,12 @@ impl ContainerRuntime for OciRuntime {
     }
 
     async fn pull_image(&self, reference: &str, auth: Option<RegistryAuth>) -> Result<Image, RuntimeError> {
+        // The built-in image is in no registry.
+        if normalize(reference).is_ok_and(|name| name == TOOLBOX_IMAGE)
+            && let Some(present) = self.image(reference).await?
+        {
+            return Ok(present);
+        }
         let progress = |done, total| tracing::debug!(reference, done, total, "pulling layers");
         let pulled = self.inner.puller.pull(reference, auth, progress).await;
         pulled.map(image).map_err(|error| image_error(reference, error))

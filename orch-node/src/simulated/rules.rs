@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, time::Duration};
 /// | `simulated.orch.dev/unhealthy-after` | probes fail from so many seconds after the start |
 /// | `simulated.orch.dev/start-error` | containers cannot be started; the value is the message |
 ///
-/// With `/CONTAINER` behind the name an annotation is about one container. Seconds may have a fraction.
+/// With `.CONTAINER` behind the name an annotation is about one container. Seconds may have a fraction.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// Pulling an image for the first time.
@@ -81,10 +81,8 @@ impl Rules {
     /// The rules of one container, by its pod's annotations.
     pub fn of(&self, annotations: &BTreeMap<String, String>, container: &str) -> ContainerRules {
         let text = |name: &str| {
-            let own = annotations.get(&format!("simulated.orch.dev/{name}/{container}"));
-            // An annotation key has one slash; `NAME.CONTAINER` is what the API accepts.
-            let dotted = annotations.get(&format!("simulated.orch.dev/{name}.{container}"));
-            own.or(dotted).or_else(|| annotations.get(&format!("simulated.orch.dev/{name}"))).cloned()
+            let own = annotations.get(&format!("simulated.orch.dev/{name}.{container}"));
+            own.or_else(|| annotations.get(&format!("simulated.orch.dev/{name}"))).cloned()
         };
         let seconds = |name: &str| {
             let value: f64 = text(name)?.parse().ok()?;

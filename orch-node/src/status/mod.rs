@@ -3,6 +3,8 @@
 mod conditions;
 mod containers;
 mod phase;
+#[cfg(test)]
+mod tests;
 
 use crate::pod::{Observed, Outcome, spec};
 use jiff::Timestamp;

@@ -1,0 +1,61 @@
+//! `orch down`: stops and removes every pod of a data directory, and what the network made.
+
+use super::{
+    Failure,
+    data_dir::DataDir,
+    machine::{self, Plan, RuntimeKind},
+    runtime,
+};
+use clap::Args;
+use orch_runtime::node::container::ContainerRuntime;
+use orch_store::Ambient;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(super) struct Down {
+    /// The cluster's data directory [default: as of `orch up`]
+    #[arg(long, env = "ORCH_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Down {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        runtime()?.block_on(async {
+            let data = DataDir::open(&self.data_dir.unwrap_or_else(DataDir::default_path))?;
+            let ambient = Ambient::system();
+            let mut removed = 0;
+            for kind in kinds(&data) {
+                if let Plan::Containers { runtime, .. } | Plan::Processes { runtime } =
+                    machine::open(kind, &data, &ambient).await?
+                {
+                    removed += remove_all(&*runtime).await?;
+                }
+            }
+            machine::remove_network(&data).await?;
+            println!("{removed} pod(s) removed");
+            ambient.tasks.stop().await;
+            Ok(())
+        })
+    }
+}
+
+/// The runtimes that have left something in the directory.
+fn kinds(data: &DataDir) -> Vec<RuntimeKind> {
+    let mut kinds = Vec::new();
+    if machine::images_and_sandboxes(data).exists() {
+        kinds.push(RuntimeKind::Oci);
+    }
+    if data.node().join("process").exists() {
+        kinds.push(RuntimeKind::Process);
+    }
+    kinds
+}
+
+async fn remove_all(runtime: &dyn ContainerRuntime) -> Result<usize, Failure> {
+    let sandboxes = runtime.list().await?;
+    for sandbox in &sandboxes {
+        runtime.stop_sandbox(&sandbox.id).await?;
+        runtime.remove_sandbox(&sandbox.id).await?;
+    }
+    Ok(sandboxes.len())
+}

@@ -1,0 +1,185 @@
+//! `orch up`: everything in one process.
+
+use super::{
+    Failure,
+    data_dir::DataDir,
+    machine::{self, Plan, RuntimeKind},
+    runtime,
+};
+use crate::Cluster;
+use clap::{Args, ValueEnum};
+use orch_apiserver::{
+    alloc::ServiceCidr,
+    pki::{self, Pki},
+};
+use orch_store::{
+    Ambient, Backend,
+    backend::{EmbeddedBackend, MemoryBackend, embedded},
+};
+use std::{io::Write, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    time::Instant,
+};
+
+/// How long an orderly end may take.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+#[derive(Args)]
+pub(super) struct Up {
+    /// Where the cluster keeps everything [default: /var/lib/orch for root, else ~/.local/share/orch]
+    #[arg(long, env = "ORCH_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where the API server listens.
+    #[arg(long, default_value = "127.0.0.1:6443")]
+    listen: SocketAddr,
+    /// Who runs containers.
+    #[arg(long, value_enum, default_value_t = RuntimeKind::Auto)]
+    runtime: RuntimeKind,
+    /// How many nodes the cluster has: with `simulated` that many, else one.
+    #[arg(long, default_value_t = 1)]
+    nodes: u32,
+    /// Where objects are stored.
+    #[arg(long, value_enum, default_value_t = StoreKind::Embedded)]
+    store: StoreKind,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum StoreKind {
+    /// On disk, in the data directory: survives restarts and crashes.
+    Embedded,
+    /// In memory: gone with the process.
+    Memory,
+}
+
+impl Up {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        runtime()?.block_on(self.serve())
+    }
+
+    async fn serve(self) -> Result<(), Failure> {
+        let started = Instant::now();
+        let data = DataDir::open(&self.data_dir.clone().unwrap_or_else(DataDir::default_path))?;
+        let listener = TcpListener::bind(self.listen).await.map_err(|e| in_use(self.listen, &e))?;
+        let address = listener.local_addr()?;
+        let ambient = Ambient::system();
+        let (kind, why) = machine::choose(self.runtime).await;
+        progress(format_args!("data in {}", data.path().display()));
+        if let Some(why) = why {
+            progress(format_args!("{why}"));
+        }
+
+        let pki = Arc::new(Pki::open(&data.pki(), ambient.clock.now())?);
+        let backend: Arc<dyn Backend> = match self.store {
+            StoreKind::Memory => Arc::new(MemoryBackend::new()),
+            StoreKind::Embedded => Arc::new(EmbeddedBackend::open(&data.store(), embedded::Options::default())?),
+        };
+        let plan = machine::open(kind, &data, &ambient).await?;
+        let name = node_name();
+        let cluster = self.build(&plan, &name, &data, pki.clone(), backend.clone(), &ambient, address.port()).await?;
+        let tls = server_tls(&pki, address, &ambient)?;
+        let server = cluster.api_server().clone();
+        ambient.tasks.spawn_graceful(async move {
+            if let Err(error) = server.serve(listener, tls).await {
+                tracing::error!(%error, "the API server stopped listening");
+            }
+        });
+        machine::start_network(&name, &plan, &cluster).await?;
+        write_kubeconfig(&data, &pki, address, &ambient)?;
+        println!(
+            "orch is ready after {} ms: {} node(s), runtime {}. Try: kubectl --kubeconfig {} get nodes",
+            started.elapsed().as_millis(),
+            cluster.agents().len(),
+            kind.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default(),
+            data.kubeconfig().display(),
+        );
+        std::io::stdout().flush()?;
+
+        end_signal().await?;
+        progress(format_args!("stopping; containers run on (orch down removes them)"));
+        if tokio::time::timeout(FAREWELL, cluster.stop()).await.is_err() {
+            tracing::warn!("some work did not end in time");
+        }
+        backend.close().await?;
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)] // Each is a part made by its own step of `serve`.
+    async fn build(
+        &self,
+        plan: &Plan,
+        name: &str,
+        data: &DataDir,
+        pki: Arc<Pki>,
+        backend: Arc<dyn Backend>,
+        ambient: &Ambient,
+        port: u16,
+    ) -> Result<Cluster, Failure> {
+        let mut builder = Cluster::builder().ambient(ambient.clone()).store(backend).pki(pki).rbac().api_port(port);
+        builder = match machine::node(name, plan, data) {
+            Some((config, parts)) => builder.node(config, parts),
+            None => builder.simulated_nodes(self.nodes),
+        };
+        if let Plan::Processes { .. } = plan {
+            // Without rights only loopback addresses can be listened on.
+            builder = builder.service_cidr(ServiceCidr::parse("127.96.0.0/16").unwrap_or_default());
+        }
+        Ok(builder.build().await?)
+    }
+}
+
+fn server_tls(pki: &Pki, address: SocketAddr, ambient: &Ambient) -> Result<rustls::ServerConfig, Failure> {
+    let mut names = vec![address.ip().to_string()];
+    if address.ip().is_unspecified() {
+        names = vec![node_name()];
+    }
+    let serving = pki.serving(&names, ambient.clock.now())?;
+    Ok(pki::server_config(&serving, Some(pki.ca_certificate()))?)
+}
+
+fn write_kubeconfig(data: &DataDir, pki: &Pki, address: SocketAddr, ambient: &Ambient) -> Result<(), Failure> {
+    let admin = pki.client("admin", "kubernetes-admin", "system:masters", ambient.clock.now())?;
+    let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
+    let url = format!("https://{host}:{}", address.port());
+    let text = pki::kubeconfig("orch", &url, pki.ca_certificate(), &admin);
+    write_private(&data.kubeconfig(), &text)
+}
+
+/// Replaces a file that only its owner may read.
+fn write_private(path: &std::path::Path, text: &str) -> Result<(), Failure> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let temporary = path.with_extension("new");
+    let _ = std::fs::remove_file(&temporary);
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    Ok(())
+}
+
+fn in_use(address: SocketAddr, error: &std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => format!("{address} is in use; choose another address with --listen").into(),
+        _ => format!("listening on {address}: {error}").into(),
+    }
+}
+
+/// The machine's name, as far as it makes a node name.
+fn node_name() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|n| n.into_string().ok()).unwrap_or_default().to_lowercase();
+    if orch_api::names::dns1123_subdomain(&name).is_empty() { name } else { "node".into() }
+}
+
+async fn end_signal() -> Result<(), Failure> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+fn progress(line: std::fmt::Arguments<'_>) {
+    eprintln!("orch: {line}");
+}

@@ -1,0 +1,216 @@
+//! [`Builder`]: what a cluster is made of.
+
+use super::{Cluster, Dialer, Error};
+use orch_api::kind::Verbs;
+use orch_apiserver::{
+    ApiServer,
+    alloc::ServiceCidr,
+    authn::TokenSigner,
+    pki::Pki,
+};
+use orch_controllers::{Config, scheduler};
+use orch_node::{
+    Agent, AgentConfig, AgentParts,
+    agent::{Machine, PodFeed, SharedPods},
+    follow::Objects,
+    probe::Prober,
+    simulated::{FleetConfig, Rules, start_fleet},
+};
+use orch_runtime::{
+    Discovery, Options,
+    discovery::{Served, WithCustom},
+    node::container::ContainerRuntime,
+    scheduler::Profile,
+    view::Caches,
+};
+use orch_store::{Ambient, Backend, Client, Informers, backend::MemoryBackend};
+use std::sync::Arc;
+
+/// The issuer of service account tokens, as pods see it.
+const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
+/// A cluster to be. Every part can be replaced; none has to be.
+#[derive(Default)]
+pub struct Builder {
+    ambient: Option<Ambient>,
+    backend: Option<Arc<dyn Backend>>,
+    pki: Option<Arc<Pki>>,
+    service_cidr: Option<ServiceCidr>,
+    api_port: Option<u16>,
+    rbac: bool,
+    without_controllers: bool,
+    profiles: Vec<Profile>,
+    fleet: Option<FleetConfig>,
+    nodes: Vec<(AgentConfig, NodeParts)>,
+}
+
+/// What a node of this machine needs beside its configuration.
+#[derive(Clone)]
+pub struct NodeParts {
+    /// Who runs containers.
+    pub runtime: Arc<dyn ContainerRuntime>,
+    /// Who makes probes.
+    pub prober: Arc<dyn Prober>,
+}
+
+impl Builder {
+    /// Time, chance and tasks. The default is the machine's clock and randomness; tests pass
+    /// [`Ambient::seeded`] and a paused runtime.
+    #[must_use]
+    pub fn ambient(mut self, ambient: Ambient) -> Self {
+        self.ambient = Some(ambient);
+        self
+    }
+
+    /// Where objects are stored; in memory by default.
+    #[must_use]
+    pub fn store(mut self, backend: Arc<dyn Backend>) -> Self {
+        self.backend = Some(backend);
+        self
+    }
+
+    /// Certificates and keys. Without them the cluster makes a key for its tokens that nobody keeps.
+    #[must_use]
+    pub fn pki(mut self, pki: Arc<Pki>) -> Self {
+        self.pki = Some(pki);
+        self
+    }
+
+    /// Where Services get their addresses; `10.96.0.0/16` by default.
+    #[must_use]
+    pub fn service_cidr(mut self, cidr: ServiceCidr) -> Self {
+        self.service_cidr = Some(cidr);
+        self
+    }
+
+    /// The port that the `kubernetes` Service leads to.
+    #[must_use]
+    pub fn api_port(mut self, port: u16) -> Self {
+        self.api_port = Some(port);
+        self
+    }
+
+    /// Asks roles and bindings for every remote request. Clients of this process may do everything anyway;
+    /// so by default nobody is asked.
+    #[must_use]
+    pub fn rbac(mut self) -> Self {
+        self.rbac = true;
+        self
+    }
+
+    /// Starts no controllers and no scheduler: an API server alone.
+    #[must_use]
+    pub fn without_controllers(mut self) -> Self {
+        self.without_controllers = true;
+        self
+    }
+
+    /// Adds a scheduler profile beside (or, with its name, instead of) the default one.
+    #[must_use]
+    pub fn scheduler_profile(mut self, profile: Profile) -> Self {
+        self.profiles.push(profile);
+        self
+    }
+
+    /// Adds simulated nodes whose pods start at once and run until they are deleted.
+    #[must_use]
+    pub fn simulated_nodes(self, nodes: u32) -> Self {
+        self.fleet(FleetConfig { nodes, prefix: "node-".into(), machine: Machine::default(), rules: Rules::instant() })
+    }
+
+    /// Adds simulated nodes with rules of their own.
+    #[must_use]
+    pub fn fleet(mut self, fleet: FleetConfig) -> Self {
+        self.fleet = Some(fleet);
+        self
+    }
+
+    /// Adds a node over any container runtime.
+    #[must_use]
+    pub fn node(mut self, config: AgentConfig, parts: NodeParts) -> Self {
+        self.nodes.push((config, parts));
+        self
+    }
+
+    /// Starts everything. Must be called inside a tokio runtime.
+    pub async fn build(mut self) -> Result<Cluster, Error> {
+        let ambient = self.ambient.clone().unwrap_or_else(Ambient::system);
+        let dialer = Dialer::new(ambient.tasks.clone());
+        let pki = match &self.pki {
+            Some(pki) => pki.clone(),
+            None => Arc::new(Pki::in_memory(ambient.clock.now())?),
+        };
+        let server = self.server(&ambient, &pki, dialer.clone()).await?;
+        let client: Arc<dyn Client> = Arc::new(server.client());
+        let informers = Informers::new(client.clone(), ambient.clone());
+        if !self.without_controllers {
+            control(std::mem::take(&mut self.profiles), &informers, &pki, &ambient);
+        }
+        let agents = start_nodes(self.fleet, self.nodes, &informers, &ambient).await?;
+        agents.iter().for_each(|agent| dialer.add(agent));
+        Ok(Cluster { server, client, informers, agents, ambient })
+    }
+
+    async fn server(&self, ambient: &Ambient, pki: &Pki, dialer: Dialer) -> Result<ApiServer, Error> {
+        let backend = self.backend.clone().unwrap_or_else(|| Arc::new(MemoryBackend::new()));
+        let signer = TokenSigner::new(pki.service_account_key(), ISSUER, Vec::new()).map_err(Error::Tokens)?;
+        let mut server =
+            ApiServer::builder(ambient.clone(), backend).token_signer(Arc::new(signer)).nodes(Arc::new(dialer));
+        if let Some(cidr) = self.service_cidr {
+            server = server.service_cidr(cidr);
+        }
+        if let Some(port) = self.api_port {
+            server = server.api_port(port);
+        }
+        if !self.rbac {
+            server = server.allow_all();
+        }
+        Ok(server.build().await?)
+    }
+}
+
+/// Starts the controllers and the scheduler.
+fn control(own_profiles: Vec<Profile>, informers: &Informers, pki: &Pki, ambient: &Ambient) {
+    let built_in = orch_api::kinds::all().iter().filter(|k| k.verbs != Verbs::CreateOnly && k.verbs != Verbs::ReadOnly);
+    let discovery: Arc<dyn Discovery> = Arc::new(WithCustom::new(built_in.map(Served::of).collect(), informers));
+    let config = Config { discovery, root_ca: pki.ca_certificate().into(), since: ambient.clock.now() };
+    let caches = Caches::new(informers.clone());
+    for control_loop in orch_controllers::all(&config) {
+        let run = control_loop.run(caches.clone(), ambient.clone(), Options::default());
+        ambient.tasks.spawn_graceful(run);
+    }
+    let mut profiles = vec![scheduler::default_profile()];
+    profiles.retain(|p| own_profiles.iter().all(|own| own.scheduler != p.scheduler));
+    profiles.extend(own_profiles);
+    ambient.tasks.spawn(scheduler::run(profiles, informers.clone(), ambient.clone()));
+}
+
+async fn start_nodes(
+    fleet: Option<FleetConfig>,
+    nodes: Vec<(AgentConfig, NodeParts)>,
+    informers: &Informers,
+    ambient: &Ambient,
+) -> Result<Vec<Agent>, Error> {
+    let mut agents = match &fleet {
+        Some(fleet) => start_fleet(fleet, informers, ambient).await?,
+        None => Vec::new(),
+    };
+    if nodes.is_empty() {
+        return Ok(agents);
+    }
+    let objects = Objects::new(informers.client().clone(), ambient.clone());
+    let pods = SharedPods::start(informers, &ambient.tasks);
+    for (config, NodeParts { runtime, prober }) in nodes {
+        let parts = AgentParts {
+            client: informers.client().clone(),
+            objects: objects.clone(),
+            informers: Some(informers.clone()),
+            runtime,
+            prober,
+            pods: PodFeed::Shared(pods.clone()),
+            ambient: ambient.clone(),
+        };
+        agents.push(Agent::start(config, parts).await?);
+    }
+    Ok(agents)
+}
