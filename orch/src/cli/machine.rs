@@ -112,9 +112,8 @@ pub(super) async fn remove_network(data: &DataDir) -> Result<(), Failure> {
     if !Nftables::is_available().await {
         return Ok(());
     }
-    let (bridge, nft) = network_options(data)?;
+    let (_, nft) = network_options(data)?;
     Nftables::new(nft).remove().await?;
-    BridgeNetwork::remove(&bridge).await?;
     Ok(())
 }
 
