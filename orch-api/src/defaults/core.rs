@@ -1,6 +1,7 @@
 //! Namespace, Node, Secret and LimitRange (`pkg/apis/core/v1/defaults.go`).
 
 use crate::value::{Object, copy_missing, each, ensure, fill_text, part, text};
+use k8s_openapi::ByteString;
 use serde_json::Value;
 
 /// Namespace: labelled with its own name, and active.
@@ -24,9 +25,18 @@ pub(super) fn node(object: &mut Object) {
     }
 }
 
-/// Secret.
+/// Secret: `stringData` is for writers alone and goes into `data` (`Convert_v1_Secret_To_core_Secret`).
 pub(super) fn secret(object: &mut Object) {
     fill_text(object, "type", "Opaque");
+    let Some(Value::Object(texts)) = object.remove("stringData") else { return };
+    if texts.is_empty() {
+        return;
+    }
+    let Some(data) = ensure(object, "data") else { return };
+    for (key, text) in texts {
+        let bytes = ByteString(text.as_str().unwrap_or_default().as_bytes().to_vec());
+        data.insert(key, serde_json::to_value(bytes).unwrap_or_default());
+    }
 }
 
 /// LimitRange: of a container's limits, the maximum is the default and the minimum the default request.

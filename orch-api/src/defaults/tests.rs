@@ -214,3 +214,9 @@ fn parts_of_a_wrong_shape_are_left_alone() {
         apply(&kind, &mut defaulted);
     }
 }
+
+#[test]
+fn the_texts_of_a_secret_become_its_data() {
+    let secret = json!({"stringData": {"a": "new", "b": "b"}, "data": {"a": "b2xk"}});
+    check("Secret", secret, "", json!({"type": "Opaque", "data": {"a": "bmV3", "b": "Yg=="}}));
+}
