@@ -31,6 +31,8 @@ const POD_SUBNET: &str = "10.244.0.0/24";
 /// The address of the cluster's DNS.
 const DNS_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 const DOMAIN: &str = "cluster.local";
+/// Who owns the fields that the binary itself writes.
+const FIELD_MANAGER: &str = "orch";
 
 /// Who runs containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -224,12 +226,8 @@ async fn publish_dns(cluster: &Cluster, address: IpAddr, port: u16) -> Result<()
         ),
     };
     let client = cluster.client();
-    for result in [client.add(&service).await.map(drop), client.add(&slice).await.map(drop)] {
-        match result {
-            Err(error) if !error.is_already_exists() => return Err(error.into()),
-            _ => {}
-        }
-    }
+    client.apply(&service, FIELD_MANAGER, true).await?;
+    client.apply(&slice, FIELD_MANAGER, true).await?;
     Ok(())
 }
 
