@@ -18,7 +18,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = cluster.client(); // Shares the stored bytes. `cluster.kube_client()` is a kube-rs client.
     client.add(&web(3)?).await?;
 
-    let ready = client.wait_for(&Key::new("default", "web"), |web: Option<&Deployment>| {
+    let key = Key::new("default", "web");
+    let ready = client.wait_for(&key, |web: Option<&Deployment>| {
         web.and_then(|web| web.status.as_ref()).is_some_and(|status| status.ready_replicas == Some(3))
     });
     tokio::time::timeout(Duration::from_secs(30), ready).await??;
