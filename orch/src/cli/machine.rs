@@ -127,11 +127,8 @@ fn network_options(data: &DataDir) -> Result<(BridgeOptions, NftablesOptions), F
         service_subnet: "10.96.0.0/16".parse::<Subnet>()?,
         directory: data.node().join("addresses"),
     };
-    let nft = NftablesOptions {
-        table: tag,
-        pod_cidr: POD_SUBNET.into(),
-        bridge_passes_hooks: BridgeNetwork::passes_hooks(),
-    };
+    let nft =
+        NftablesOptions { table: tag, pod_cidr: POD_SUBNET.into(), bridge_passes_hooks: BridgeNetwork::passes_hooks() };
     Ok((bridge, nft))
 }
 
@@ -148,11 +145,7 @@ pub(super) fn node(name: &str, plan: &Plan, data: &DataDir) -> Option<(AgentConf
     let mut config = AgentConfig::new(name, &directory);
     config.machine = Machine::detect(&directory);
     config.addresses = vec![address];
-    config.dns = DnsConfig {
-        cluster_servers: servers,
-        cluster_domain: DOMAIN.into(),
-        node_resolv_conf: resolv_conf(),
-    };
+    config.dns = DnsConfig { cluster_servers: servers, cluster_domain: DOMAIN.into(), node_resolv_conf: resolv_conf() };
     Some((config, NodeParts { prober: Arc::new(NetProber { runtime: runtime.clone() }), runtime }))
 }
 
