@@ -84,7 +84,7 @@ add map ip {table} address-ports {{ type ipv4_addr . inet_proto . inet_service :
 add set ip {table} same-network {{ type ipv4_addr; flags interval; auto-merge; }}
 add element ip {table} same-network {{ {pods} }}
 add chain ip {table} prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}
-add chain ip {table} output {{ type nat hook output priority dstnat; policy accept; }}
+add chain ip {table} output {{ type nat hook output priority -100; policy accept; }}
 add chain ip {table} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}
 add chain ip {table} forward {{ type filter hook forward priority 10; policy accept; }}
 add chain ip {table} local {{ type filter hook output priority 10; policy accept; }}
