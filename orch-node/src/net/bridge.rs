@@ -13,7 +13,7 @@ use super::{
 use async_trait::async_trait;
 use futures::TryStreamExt;
 use orch_runtime::node::container::{RuntimeError, SandboxConfig};
-use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder, packet_route::{AddressFamily, link::LinkAttribute}};
+use rtnetlink::{Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, RouteMessageBuilder, packet_route::{AddressFamily, link::LinkAttribute}};
 use std::{
     fs::{self, File},
     io,
@@ -103,6 +103,10 @@ impl BridgeNetwork {
             self.handle.link().set(moved).execute().await.map_err(failed("moving a device to the pod"))?;
             let up = LinkUnspec::new_with_name(&host).controller(self.bridge_index).up().build();
             self.handle.link().set(up).execute().await.map_err(failed("joining the bridge"))?;
+            // A pod that reaches itself through a Service is led back out of the port that it came in by.
+            let joined = index_of(&self.handle, &host).await?.ok_or_else(missing)?;
+            let port = LinkBridgePort::new(joined).hairpin(true).build();
+            self.handle.link().set(port).execute().await.map_err(failed("the bridge's port"))?;
             let (gateway, prefix) = (self.options.subnet.gateway(), self.options.subnet.prefix);
             let peer = peer.clone();
             namespace::run(netns.to_owned(), move |handle| configure(handle, peer, address, prefix, gateway)).await
