@@ -106,7 +106,7 @@ impl BridgeNetwork {
             // A pod that reaches itself through a Service is led back out of the port that it came in by.
             let joined = index_of(&self.handle, &host).await?.ok_or_else(missing)?;
             let port = LinkBridgePort::new(joined).hairpin(true).build();
-            self.handle.link().set(port).execute().await.map_err(failed("the bridge's port"))?;
+            self.handle.link().set_port(port).execute().await.map_err(failed("the bridge's port"))?;
             let (gateway, prefix) = (self.options.subnet.gateway(), self.options.subnet.prefix);
             let peer = peer.clone();
             namespace::run(netns.to_owned(), move |handle| configure(handle, peer, address, prefix, gateway)).await
