@@ -11,7 +11,8 @@ pub(crate) async fn run(script: &str) -> Result<(), String> {
 /// What the kernel holds under a map's key, such as `10.244.0.7 . 80`; `None` when the key or the map is not there.
 pub(crate) async fn element(table: &str, map: &str, key: &str) -> Option<String> {
     let output = feed(&format!("get element ip {table} {map} {{ {key} }}\n")).await.ok()?;
-    let (_, found) = output.split_once(" : ")?;
+    let (_, elements) = output.split_once("elements = {")?;
+    let (_, found) = elements.split_once(" : ")?;
     Some(found.split(['}', ',']).next()?.trim().to_owned())
 }
 
