@@ -103,7 +103,10 @@ add chain ip {table} local {{ type filter hook output priority 10; policy accept
         rule("postrouting", format!("meta mark and {MARK} != 0 ct status dnat ip daddr {pods} masquerade"));
         rule("postrouting", format!("ip saddr {pods} ip daddr != @same-network oifname != \"{bridge}\" masquerade"));
         for chain in ["forward", "local"] {
-            rule(chain, format!("oifname \"{bridge}\" ip daddr {services} ct state new reject"));
+            // Resets are not held back by the kernel's limit of ICMP messages per client.
+            for verdict in ["meta l4proto tcp reject with tcp reset", "reject"] {
+                rule(chain, format!("oifname \"{bridge}\" ip daddr {services} ct state new {verdict}"));
+            }
         }
         script
     }

@@ -155,7 +155,7 @@ table ip {table} {{
   chain output {{ type nat hook output priority -100; policy accept; jump services; }}
   map no-endpoints {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
   map no-endpoint-node-ports {{ type inet_proto . inet_service : verdict; }}
-  chain refuse {{ reject; }}
+  chain refuse {{ meta l4proto tcp reject with tcp reset; reject; }}
   chain discard {{ drop; }}
   chain check {{
     ip daddr . meta l4proto . th dport vmap @no-endpoints

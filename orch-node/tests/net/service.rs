@@ -100,10 +100,10 @@ async fn no_backends_and_unknown_ports_refuse_at_once(world: &World, proxy: &Nft
     let mut open = world.outside.namespace.connect(VIP).unwrap().0;
     proxy.change(&[(vip, Some(world.rule([])))].into()).await.unwrap();
     for target in [VIP, "10.96.0.10:81", "10.96.7.7:80"] {
-        for client in [&world.pods[0].namespace, &world.outside.namespace, &ON_NODE] {
+        for (who, client) in [("pod", &world.pods[0].namespace), ("outside", &world.outside.namespace), ("node", &ON_NODE)] {
             let start = Instant::now();
             let error = client.ask(target).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{target}: {error}");
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{who} to {target}: {error}");
             assert!(start.elapsed() < Duration::from_millis(500), "{target}: {:?}", start.elapsed());
         }
     }
