@@ -13,7 +13,10 @@ use super::{
 use async_trait::async_trait;
 use futures::TryStreamExt;
 use orch_runtime::node::container::{RuntimeError, SandboxConfig};
-use rtnetlink::{Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, RouteMessageBuilder, packet_route::{AddressFamily, link::LinkAttribute}};
+use rtnetlink::{
+    Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    packet_route::{AddressFamily, link::LinkAttribute},
+};
 use std::{
     fs::{self, File},
     io,
@@ -215,7 +218,8 @@ async fn configure(
 async fn is_configured(handle: Handle, address: Ipv4Addr) -> Result<(), RuntimeError> {
     let incomplete = || RuntimeError::Failed("the pod's device is not set up".into());
     let index = index_of(&handle, "eth0").await?.ok_or_else(incomplete)?;
-    let mut addresses = handle.address().get().set_link_index_filter(index).set_address_filter(address.into()).execute();
+    let mut addresses =
+        handle.address().get().set_link_index_filter(index).set_address_filter(address.into()).execute();
     addresses.try_next().await.map_err(failed("the pod's address"))?.ok_or_else(incomplete)?;
     let mut routes = handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute();
     while let Some(route) = routes.try_next().await.map_err(failed("the pod's routes"))? {

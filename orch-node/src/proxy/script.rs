@@ -30,7 +30,8 @@ pub(super) fn transaction(
 ) -> String {
     let mut script = if fresh { base(options) } else { String::new() };
     let before = changes.iter().filter_map(|(front, _)| old.get(front)).flat_map(|r| &r.backends);
-    let after = changes.iter().filter(|(f, _)| is_v4(f)).filter_map(|(_, rule)| rule.as_ref()).flat_map(|r| &r.backends);
+    let after =
+        changes.iter().filter(|(f, _)| is_v4(f)).filter_map(|(_, rule)| rule.as_ref()).flat_map(|r| &r.backends);
     reached(&options.table, reach, before, after, &mut script);
     for (front, new) in changes.iter().filter(|(front, _)| is_v4(front)) {
         change(options, front, old.get(front), new.as_ref(), &mut script);
@@ -87,7 +88,10 @@ fn rule_lines(options: &NftablesOptions, front: &Front, rule: &Rule, script: &mu
     let Some(seconds) = rule.affinity_seconds else {
         let target = |(i, b): (usize, &Backend)| format!("{i} : {} . {}", b.address, b.port);
         let targets: Vec<String> = rule.backends.iter().enumerate().map(target).collect();
-        return line(&format!("meta l4proto {proto} dnat to numgen random mod {count} map {{ {} }}", targets.join(", ")));
+        return line(&format!(
+            "meta l4proto {proto} dnat to numgen random mod {count} map {{ {} }}",
+            targets.join(", ")
+        ));
     };
     let keep = |b: &Backend| {
         let set = affinity_set(front, b, seconds);
@@ -123,7 +127,11 @@ fn reached<'a>(
             (1.., 0) => gone.push(format!("{address} . {address}")),
             _ => {}
         }
-        if now == 0 { reach.remove(&address) } else { reach.insert(address, now) };
+        if now == 0 {
+            reach.remove(&address)
+        } else {
+            reach.insert(address, now)
+        };
     }
     for (verb, list) in [("delete", gone), ("add", come)] {
         if !list.is_empty() {

@@ -6,8 +6,8 @@
 use super::{
     ProxyError, ServiceProxy,
     chooser::Chooser,
-    planner::Changes,
     plan::{Backend, Front, Proto, Rule, Ruleset},
+    planner::Changes,
 };
 use async_trait::async_trait;
 use orch_store::{Ambient, Tasks};
@@ -171,7 +171,8 @@ async fn serve_udp(socket: Arc<UdpSocket>, chooser: Arc<Chooser>, tasks: Tasks) 
 
 async fn open_flow(from: SocketAddr, chooser: &Chooser) -> Option<Arc<Flow>> {
     let backend = chooser.choose(from.ip())?;
-    let any: IpAddr = if backend.address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let any: IpAddr =
+        if backend.address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let upstream = UdpSocket::bind((any, 0)).await.ok()?;
     upstream.connect((backend.address, backend.port)).await.ok()?;
     Some(Arc::new(Flow { backend, upstream, last_sent: Mutex::new(Instant::now()) }))

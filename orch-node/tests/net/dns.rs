@@ -8,9 +8,7 @@ use hickory_proto::{
 use k8s_openapi::api::core::v1::Service;
 use orch_api::Gvr;
 use orch_node::dns::{self, DnsOptions};
-use orch_store::{
-    Ambient, Client, Informers, backend::MemoryBackend, client::WriteOptions, testing::BareClient,
-};
+use orch_store::{Ambient, Client, Informers, backend::MemoryBackend, client::WriteOptions, testing::BareClient};
 use serde_json::{Value, json};
 use std::{
     io::{Read, Write},

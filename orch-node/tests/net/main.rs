@@ -4,7 +4,7 @@
 //! first thread starts, and its pods are namespaces that end with it.
 
 mod bridge;
-//DNS mod dns;
+mod dns;
 mod service;
 mod upkeep;
 mod userspace;
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
             world::start_loopback().await;
         }
         userspace::all().await;
-//DNS         dns::all().await;
+        dns::all().await;
         let capabilities = orch_node::net::detect().await;
         println!("{capabilities}");
         if own_network && capabilities.choice() == orch_node::net::Choice::Bridge {
@@ -36,7 +36,11 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         println!("skipped: bridge and nftables: {capabilities}");
-        if std::env::var_os("ORCH_REQUIRE_REAL").is_some_and(|v| v == "1") { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        if std::env::var_os("ORCH_REQUIRE_REAL").is_some_and(|v| v == "1") {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        }
     })
 }
 

@@ -40,11 +40,7 @@ pub async fn all(world: &World, hooks: bool) {
 }
 
 pub fn options(table: &str) -> NftablesOptions {
-    NftablesOptions {
-        table: table.into(),
-        pod_cidr: PODS.into(),
-        bridge_passes_hooks: BridgeNetwork::passes_hooks(),
-    }
+    NftablesOptions { table: table.into(), pod_cidr: PODS.into(), bridge_passes_hooks: BridgeNetwork::passes_hooks() }
 }
 
 async fn connections_spread_over_all_backends(world: &World, proxy: &Nftables) {
@@ -100,7 +96,9 @@ async fn no_backends_and_unknown_ports_refuse_at_once(world: &World, proxy: &Nft
     let mut open = world.outside.namespace.connect(VIP).unwrap().0;
     proxy.change(&[(vip, Some(world.rule([])))].into()).await.unwrap();
     for target in [VIP, "10.96.0.10:81", "10.96.7.7:80"] {
-        for (who, client) in [("pod", &world.pods[0].namespace), ("outside", &world.outside.namespace), ("node", &ON_NODE)] {
+        for (who, client) in
+            [("pod", &world.pods[0].namespace), ("outside", &world.outside.namespace), ("node", &ON_NODE)]
+        {
             let start = Instant::now();
             let error = client.ask(target).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{who} to {target}: {error}");
