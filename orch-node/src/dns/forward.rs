@@ -1,11 +1,17 @@
-//! [`Forwarder`]: passes questions about the rest of the world on to the machine's own name servers.
+//! [`Forwarder`]: passes questions about the rest of the world on to the machine's own name servers, over UDP, and
+//! again over TCP where an answer is too large for that.
 
 use hickory_proto::op::Message;
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
-use tokio::{net::UdpSocket, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+    time::timeout,
+};
 
 /// How long a name server may take before the next is asked.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,16 +32,23 @@ impl Forwarder {
     /// The answer to a question, or `None` when nobody answers it.
     pub(super) async fn ask(&self, question: &[u8]) -> Option<Message> {
         for server in &self.upstream {
-            if let Ok(Ok(answer)) = timeout(PATIENCE, exchange(*server, question)).await {
-                return Some(answer);
+            match timeout(PATIENCE, exchange(*server, question)).await {
+                Ok(Ok(answer)) if answer.metadata.truncation => {
+                    // A part is better than nothing, and says of itself that it is one.
+                    let whole = timeout(PATIENCE, exchange_by_stream(*server, question)).await;
+                    return Some(whole.ok().and_then(Result::ok).unwrap_or(answer));
+                }
+                Ok(Ok(answer)) => return Some(answer),
+                _ => {}
             }
         }
         None
     }
 }
 
-async fn exchange(server: SocketAddr, question: &[u8]) -> std::io::Result<Message> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+async fn exchange(server: SocketAddr, question: &[u8]) -> io::Result<Message> {
+    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(server).await?;
     socket.send(question).await?;
     let mut buffer = vec![0; LARGEST];
@@ -43,9 +56,19 @@ async fn exchange(server: SocketAddr, question: &[u8]) -> std::io::Result<Messag
         let length = socket.recv(&mut buffer).await?;
         // The first two bytes are the id of the question; anything else is not for us.
         if buffer.get(..2) == question.get(..2) {
-            return Message::from_vec(&buffer[..length]).map_err(std::io::Error::other);
+            return Message::from_vec(buffer.get(..length).unwrap_or_default()).map_err(io::Error::other);
         }
     }
+}
+
+/// Over TCP each message has its length in front.
+async fn exchange_by_stream(server: SocketAddr, question: &[u8]) -> io::Result<Message> {
+    let mut stream = TcpStream::connect(server).await?;
+    let length = u16::try_from(question.len()).map_err(io::Error::other)?;
+    stream.write_all(&[&length.to_be_bytes(), question].concat()).await?;
+    let mut answer = vec![0; stream.read_u16().await?.into()];
+    stream.read_exact(&mut answer).await?;
+    Message::from_vec(&answer).map_err(io::Error::other)
 }
 
 /// The name servers that a `resolv.conf` names.

@@ -50,6 +50,11 @@ impl Zone {
         Self { domain: domain.trim_end_matches('.').to_ascii_lowercase(), ..Self::default() }
     }
 
+    /// The cluster's domain, in lower case and without a final dot.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
     /// Adds or replaces a Service.
     pub fn set_service(&mut self, service: Service) {
         self.remove_service(&service.key);

@@ -8,18 +8,22 @@ use super::{
     PodNetwork,
     ipam::{Ipam, Subnet},
     namespace,
+    rules::PodRules,
 };
 use async_trait::async_trait;
 use futures::TryStreamExt;
-use orch_runtime::node::container::{HostPort, RuntimeError, SandboxConfig};
-use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder, packet_route::link::LinkAttribute};
+use orch_runtime::node::container::{RuntimeError, SandboxConfig};
+use rtnetlink::{
+    Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    packet_route::{AddressFamily, link::LinkAttribute},
+};
 use std::{
     fs::{self, File},
+    io,
     net::{IpAddr, Ipv4Addr},
     os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
-use tokio::process::Command;
 
 /// What a bridge network is made of.
 #[derive(Clone, Debug)]
@@ -38,6 +42,7 @@ pub struct BridgeOptions {
 pub struct BridgeNetwork {
     options: BridgeOptions,
     ipam: Ipam,
+    rules: PodRules,
     handle: Handle,
     bridge_index: u32,
 }
@@ -45,16 +50,38 @@ pub struct BridgeNetwork {
 impl BridgeNetwork {
     /// Makes the bridge, the routes and the rules that let pods out, as far as they are missing.
     pub async fn open(options: BridgeOptions, tasks: &orch_store::Tasks) -> Result<Self, RuntimeError> {
-        let (connection, handle, _) = rtnetlink::new_connection().map_err(failed("netlink"))?;
-        tasks.spawn(connection);
+        let handle = netlink(tasks)?;
         let ipam = Ipam::open(&options.directory, options.subnet).map_err(failed("pod addresses"))?;
         let bridge_index = ensure_bridge(&handle, &options).await?;
         allow_forwarding();
-        masquerade(&options).await?;
-        Ok(Self { options, ipam, handle, bridge_index })
+        let rules = PodRules::open(&options).await?;
+        Ok(Self { options, ipam, rules, handle, bridge_index })
     }
 
-    /// Whether bridged traffic passes the hooks of netfilter, which Services between pods of one node need.
+    /// Removes what [`BridgeNetwork::open`] and `attach` made: the bridge with its routes, the pods' devices, the
+    /// rules and the addresses. What is not there is no error.
+    pub async fn remove(options: &BridgeOptions, tasks: &orch_store::Tasks) -> Result<(), RuntimeError> {
+        let handle = netlink(tasks)?;
+        if let Some(bridge) = index_of(&handle, &options.bridge).await? {
+            for device in members_of(&handle, bridge).await? {
+                handle.link().del(device).execute().await.map_err(failed("removing a device"))?;
+            }
+            handle.link().del(bridge).execute().await.map_err(failed("removing the bridge"))?;
+        }
+        PodRules::of(options).remove().await?;
+        match fs::remove_dir_all(&options.directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("pod addresses")(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Pods keep their own addresses towards this network: that of another node's pods.
+    pub async fn keep_source(&self, network: Subnet) -> Result<(), RuntimeError> {
+        self.rules.keep_source(network).await
+    }
+
+    /// Whether bridged traffic passes the hooks of netfilter, which Services between pods of one node need to see
+    /// the client's address. [`BridgeNetwork::open`] asks the kernel for it, so this is to be read afterwards.
     pub fn passes_hooks() -> bool {
         fs::read_to_string(BRIDGE_HOOKS).is_ok_and(|text| text.trim() == "1")
     }
@@ -62,7 +89,11 @@ impl BridgeNetwork {
     async fn connect(&self, netns: &Path, sandbox: &str, address: Ipv4Addr) -> Result<(), RuntimeError> {
         let host = device(sandbox);
         if index_of(&self.handle, &host).await?.is_some() {
-            return Ok(());
+            if namespace::run(netns.to_owned(), move |handle| is_configured(handle, address)).await.is_ok() {
+                return Ok(());
+            }
+            // An agent died half way, or the sandbox has a new namespace.
+            self.remove_device(&host).await?;
         }
         let namespace = File::open(netns).map_err(failed("the pod's network namespace"))?;
         let peer = format!("p{}", &host[1..]);
@@ -75,6 +106,10 @@ impl BridgeNetwork {
             self.handle.link().set(moved).execute().await.map_err(failed("moving a device to the pod"))?;
             let up = LinkUnspec::new_with_name(&host).controller(self.bridge_index).up().build();
             self.handle.link().set(up).execute().await.map_err(failed("joining the bridge"))?;
+            // A pod that reaches itself through a Service is led back out of the port that it came in by.
+            let joined = index_of(&self.handle, &host).await?.ok_or_else(missing)?;
+            let port = LinkBridgePort::new(joined).hairpin(true).build();
+            self.handle.link().set_port(port).execute().await.map_err(failed("the bridge's port"))?;
             let (gateway, prefix) = (self.options.subnet.gateway(), self.options.subnet.prefix);
             let peer = peer.clone();
             namespace::run(netns.to_owned(), move |handle| configure(handle, peer, address, prefix, gateway)).await
@@ -93,25 +128,6 @@ impl BridgeNetwork {
             None => Ok(()),
         }
     }
-
-    async fn publish(&self, ports: &[HostPort], address: Ipv4Addr) -> Result<(), RuntimeError> {
-        let table = host_table(&self.options);
-        let mut script = String::new();
-        for port in ports {
-            let (proto, from, to) = (port.protocol.to_lowercase(), port.host_port, port.container_port);
-            script += &format!("add element ip {table} ports {{ {proto} . {from} : {address} . {to} }}\n");
-        }
-        nft(&script).await
-    }
-
-    async fn unpublish(&self, ports: &[HostPort], address: Ipv4Addr) {
-        let table = host_table(&self.options);
-        for port in ports {
-            let (proto, from, to) = (port.protocol.to_lowercase(), port.host_port, port.container_port);
-            // The element may be gone or belong to a later pod; then there is nothing to take away.
-            let _ = nft(&format!("delete element ip {table} ports {{ {proto} . {from} : {address} . {to} }}\n")).await;
-        }
-    }
 }
 
 #[async_trait]
@@ -119,27 +135,35 @@ impl PodNetwork for BridgeNetwork {
     async fn attach(&self, netns: &Path, sandbox: &SandboxConfig) -> Result<Vec<IpAddr>, RuntimeError> {
         let id = identity(sandbox);
         let address = self.ipam.allocate(&id).map_err(failed("pod addresses"))?;
-        if let Err(error) = self.connect(netns, &id, address).await {
-            let _ = self.ipam.release(&id);
+        let connected = match self.connect(netns, &id, address).await {
+            Ok(()) => self.rules.publish(&sandbox.host_ports, address).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = connected {
+            // The first error says more than one of cleaning up would.
+            let _ = self.detach(netns, sandbox).await;
             return Err(error);
         }
-        self.publish(&sandbox.host_ports, address).await?;
         Ok(vec![address.into()])
     }
 
     async fn detach(&self, _netns: &Path, sandbox: &SandboxConfig) -> Result<(), RuntimeError> {
         let id = identity(sandbox);
         self.remove_device(&device(&id)).await?;
-        if !sandbox.host_ports.is_empty()
-            && let Ok(address) = self.ipam.allocate(&id)
-        {
-            self.unpublish(&sandbox.host_ports, address).await;
+        if let Some(address) = self.ipam.address_of(&id) {
+            self.rules.unpublish(&sandbox.host_ports, address).await?;
         }
         self.ipam.release(&id).map_err(failed("pod addresses"))
     }
 }
 
 const BRIDGE_HOOKS: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+
+fn netlink(tasks: &orch_store::Tasks) -> Result<Handle, RuntimeError> {
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(failed("netlink"))?;
+    tasks.spawn(connection);
+    Ok(handle)
+}
 
 async fn ensure_bridge(handle: &Handle, options: &BridgeOptions) -> Result<u32, RuntimeError> {
     let name = &options.bridge;
@@ -168,31 +192,6 @@ fn allow_forwarding() {
     }
 }
 
-/// Lets pods reach the world with the node's address, and publishes host ports.
-async fn masquerade(options: &BridgeOptions) -> Result<(), RuntimeError> {
-    let (table, pods, bridge) = (host_table(options), options.subnet, &options.bridge);
-    nft(&format!(
-        "add table ip {table}
-add map ip {table} ports {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
-add chain ip {table} prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}
-add chain ip {table} output {{ type nat hook output priority -100; policy accept; }}
-add chain ip {table} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}
-flush chain ip {table} prerouting
-flush chain ip {table} output
-flush chain ip {table} postrouting
-add rule ip {table} prerouting fib daddr type local dnat ip to meta l4proto . th dport map @ports
-add rule ip {table} output fib daddr type local ip daddr != 127.0.0.0/8 dnat ip to meta l4proto . th dport map @ports
-add rule ip {table} postrouting ip saddr {pods} oifname != \"{bridge}\" masquerade
-add rule ip {table} postrouting ip saddr {pods} ip daddr {pods} fib saddr type local masquerade
-"
-    ))
-    .await
-}
-
-fn host_table(options: &BridgeOptions) -> String {
-    format!("{}-net", options.bridge)
-}
-
 /// Gives the pod's end its name, address and default route. Runs inside the pod's namespace.
 async fn configure(
     handle: Handle,
@@ -213,6 +212,29 @@ async fn configure(
     }
     let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
     handle.route().add(route).execute().await.map_err(failed("the pod's default route"))
+}
+
+/// Whether the pod's end is as [`configure`] leaves it: the default route comes last.
+async fn is_configured(handle: Handle, address: Ipv4Addr) -> Result<(), RuntimeError> {
+    let incomplete = || RuntimeError::Failed("the pod's device is not set up".into());
+    let index = index_of(&handle, "eth0").await?.ok_or_else(incomplete)?;
+    let mut addresses =
+        handle.address().get().set_link_index_filter(index).set_address_filter(address.into()).execute();
+    addresses.try_next().await.map_err(failed("the pod's address"))?.ok_or_else(incomplete)?;
+    let mut routes = handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute();
+    while let Some(route) = routes.try_next().await.map_err(failed("the pod's routes"))? {
+        if route.header.destination_prefix_length == 0 && route.header.address_family == AddressFamily::Inet {
+            return Ok(());
+        }
+    }
+    Err(incomplete())
+}
+
+/// The devices that are attached to a bridge.
+async fn members_of(handle: &Handle, bridge: u32) -> Result<Vec<u32>, RuntimeError> {
+    let links: Vec<_> = handle.link().get().execute().try_collect().await.map_err(failed("looking for devices"))?;
+    let joined = |a: &LinkAttribute| matches!(a, LinkAttribute::Controller(index) if *index == bridge);
+    Ok(links.iter().filter(|l| l.attributes.iter().any(joined)).map(|l| l.header.index).collect())
 }
 
 async fn index_of(handle: &Handle, name: &str) -> Result<Option<u32>, RuntimeError> {
@@ -238,17 +260,6 @@ fn device(sandbox: &str) -> String {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     format!("veth{:010x}", hash & 0xff_ffff_ffff)
-}
-
-async fn nft(script: &str) -> Result<(), RuntimeError> {
-    if script.is_empty() {
-        return Ok(());
-    }
-    let output = Command::new("nft").arg(script).output().await.map_err(failed("nft"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(RuntimeError::Failed(format!("nft: {}", String::from_utf8_lossy(&output.stderr).trim())))
 }
 
 fn failed<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> RuntimeError {

@@ -5,11 +5,14 @@
 
 use parking_lot::Mutex;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeSet, HashMap},
     fs, io,
     net::Ipv4Addr,
     path::{Path, PathBuf},
 };
+
+/// The file that names the address given out last.
+const LAST: &str = "last";
 
 /// A network in CIDR notation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,8 @@ pub struct Ipam {
 
 #[derive(Debug, Default)]
 struct State {
-    taken: BTreeMap<Ipv4Addr, String>,
+    taken: BTreeSet<Ipv4Addr>,
+    owners: HashMap<String, Ipv4Addr>,
     last: Option<Ipv4Addr>,
 }
 
@@ -72,42 +76,62 @@ impl Ipam {
     /// Reads what was given out before.
     pub fn open(directory: &Path, subnet: Subnet) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
-        let mut taken = BTreeMap::new();
+        let mut state = State::default();
         for file in fs::read_dir(directory)? {
-            let file = file?;
-            if let Some(address) = file.file_name().to_str().and_then(|n| n.parse().ok()) {
-                taken.insert(address, fs::read_to_string(file.path())?);
+            let path = file?.path();
+            let text = fs::read_to_string(&path)?;
+            match path.file_name().and_then(|n| n.to_str()) {
+                Some(LAST) => state.last = text.parse().ok(),
+                Some(name) => {
+                    let Ok(address) = name.parse::<Ipv4Addr>() else { continue };
+                    if text.is_empty() {
+                        // The machine went down before the owner was written: nobody uses the address.
+                        remove(&path)?;
+                    } else if subnet.hosts().contains(&u32::from(address)) {
+                        state.taken.insert(address);
+                        state.owners.insert(text, address);
+                    }
+                }
+                None => {}
             }
         }
-        Ok(Self { subnet, directory: directory.to_owned(), state: Mutex::new(State { taken, last: None }) })
+        Ok(Self { subnet, directory: directory.to_owned(), state: Mutex::new(state) })
     }
 
     /// The sandbox's address: the one that it has, or the next free one after the last given out, so that an
     /// address rests as long as possible before it is used again.
     pub fn allocate(&self, sandbox: &str) -> io::Result<Ipv4Addr> {
         let mut state = self.state.lock();
-        if let Some((address, _)) = state.taken.iter().find(|(_, owner)| *owner == sandbox) {
+        if let Some(address) = state.owners.get(sandbox) {
             return Ok(*address);
         }
         let hosts = self.subnet.hosts();
-        let start = state.last.map_or(hosts.start, |last| u32::from(last) + 1);
-        let mut candidates = (start..hosts.end).chain(hosts.start..start.min(hosts.end)).map(Ipv4Addr::from);
+        let after_last = state.last.map(|last| u32::from(last) + 1);
+        let start = after_last.filter(|next| hosts.contains(next)).unwrap_or(hosts.start);
+        let mut candidates = (start..hosts.end).chain(hosts.start..start).map(Ipv4Addr::from);
         let address = candidates
-            .find(|a| !state.taken.contains_key(a))
+            .find(|a| !state.taken.contains(a))
             .ok_or_else(|| io::Error::other(format!("no free address in {}", self.subnet)))?;
         fs::write(self.file(address), sandbox)?;
-        state.taken.insert(address, sandbox.to_owned());
+        fs::write(self.directory.join(LAST), address.to_string())?;
+        state.taken.insert(address);
+        state.owners.insert(sandbox.to_owned(), address);
         state.last = Some(address);
         Ok(address)
+    }
+
+    /// The address that the sandbox has.
+    pub fn address_of(&self, sandbox: &str) -> Option<Ipv4Addr> {
+        self.state.lock().owners.get(sandbox).copied()
     }
 
     /// Gives the sandbox's address back, if it has one.
     pub fn release(&self, sandbox: &str) -> io::Result<()> {
         let mut state = self.state.lock();
-        let address = state.taken.iter().find(|(_, owner)| *owner == sandbox).map(|(a, _)| *a);
-        if let Some(address) = address {
+        if let Some(address) = state.owners.get(sandbox).copied() {
             remove(&self.file(address))?;
             state.taken.remove(&address);
+            state.owners.remove(sandbox);
         }
         Ok(())
     }
@@ -151,6 +175,19 @@ mod tests {
         let again = open(directory.path());
         assert_eq!(again.allocate("b").unwrap().to_string(), "10.1.2.3");
         assert_eq!(again.allocate("a").unwrap().to_string(), "10.1.2.2");
+    }
+
+    #[test]
+    fn an_address_rests_across_agents_too_and_a_torn_file_holds_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let ipam = open(directory.path());
+        ipam.allocate("a").unwrap();
+        ipam.release("a").unwrap();
+        fs::write(directory.path().join("10.1.2.4"), "").unwrap();
+        let again = open(directory.path());
+        assert_eq!(again.address_of("a"), None);
+        let text = |sandbox: &str| again.allocate(sandbox).unwrap().to_string();
+        assert_eq!([text("b"), text("c")], ["10.1.2.3", "10.1.2.4"]);
     }
 
     #[test]

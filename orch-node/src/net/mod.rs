@@ -1,10 +1,14 @@
 //! The pod network as a plug point.
 
 mod bridge;
+mod detect;
 mod ipam;
 mod namespace;
+pub(crate) mod nft;
+mod rules;
 
 pub use bridge::{BridgeNetwork, BridgeOptions};
+pub use detect::{Capabilities, Choice, detect};
 pub use ipam::{Ipam, Subnet};
 
 use async_trait::async_trait;

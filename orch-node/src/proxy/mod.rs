@@ -5,11 +5,15 @@
 //! ```
 //!
 //! A [`Ruleset`] says for each front (address and port) which backends it leads to. An implementation brings
-//! the machine from the last ruleset to the next in one step; how is its business.
+//! the machine from the last ruleset to the next in one step; how is its business. The [`Planner`] keeps the
+//! ruleset in step with the cluster, so that what a change costs grows with the change.
 
+mod chooser;
 mod model;
 mod nftables;
 mod plan;
+mod planner;
+mod script;
 #[cfg(test)]
 mod tests;
 mod userspace;
@@ -17,13 +21,13 @@ mod userspace;
 pub use model::{Endpoint, Service, ServicePort, Slice};
 pub use nftables::{Nftables, NftablesOptions};
 pub use plan::{Backend, Front, Proto, Rule, Ruleset, plan};
+pub use planner::{Changes, Planner};
 pub use userspace::Userspace;
 
 use async_trait::async_trait;
 use k8s_openapi::api::{core::v1, discovery::v1 as discovery};
-use orch_api::Key;
 use orch_store::{Ambient, Informers, informer::Delta};
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 /// Changes are collected for this long, so that a rollout is a few transactions and not hundreds.
 const SETTLE: Duration = Duration::from_millis(5);
@@ -39,8 +43,11 @@ const RETRY: Duration = Duration::from_secs(1);
 /// - After an error the machine is as it was, and the same ruleset may be applied again.
 #[async_trait]
 pub trait ServiceProxy: Send + Sync + 'static {
-    /// Makes the machine obey these rules and no older ones of ours.
+    /// Makes the machine obey these rules and no older ones of ours, whoever applied them.
     async fn apply(&self, rules: &Ruleset) -> Result<(), ProxyError>;
+
+    /// Changes some of the rules that this value applied. After an error, [`ServiceProxy::apply`] comes next.
+    async fn change(&self, changes: &Changes) -> Result<(), ProxyError>;
 }
 
 /// The machine refused.
@@ -54,34 +61,35 @@ pub async fn run(node: String, informers: Informers, proxy: impl ServiceProxy, a
     let (mut service_feed, mut slice_feed) = (services.subscribe(), slices.subscribe());
     services.synced().await;
     slices.synced().await;
-    let mut known = Known::default();
-    let mut applied = None;
+    let mut planner = Planner::new(&node);
+    let mut applied = false;
     loop {
         while let Ok(delta) = service_feed.try_recv() {
-            known.service_changed(&delta);
+            service_changed(&mut planner, &delta);
         }
         while let Ok(delta) = slice_feed.try_recv() {
-            known.slice_changed(&delta);
+            slice_changed(&mut planner, &delta);
         }
-        let rules = plan(known.services.values(), known.slices.values(), &node);
-        let failed = if applied.as_ref() == Some(&rules) {
-            false
-        } else {
-            match proxy.apply(&rules).await {
-                Ok(()) => {
-                    applied = Some(rules);
-                    false
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the service rules were not applied");
-                    true
-                }
-            }
+        let changes = planner.changes();
+        let result = match applied {
+            true if changes.is_empty() => Ok(()),
+            true => proxy.change(&changes).await,
+            false => proxy.apply(planner.rules()).await,
         };
-        let retry = async { if failed { tokio::time::sleep(RETRY).await } else { std::future::pending().await } };
+        applied = result.is_ok();
+        if let Err(error) = result {
+            tracing::warn!(%error, "the service rules were not applied");
+        }
+        let retry = async { if applied { std::future::pending().await } else { tokio::time::sleep(RETRY).await } };
         tokio::select! {
-            delta = service_feed.recv() => match delta { Some(delta) => known.service_changed(&delta), None => return },
-            delta = slice_feed.recv() => match delta { Some(delta) => known.slice_changed(&delta), None => return },
+            delta = service_feed.recv() => match delta {
+                Some(delta) => service_changed(&mut planner, &delta),
+                None => return,
+            },
+            delta = slice_feed.recv() => match delta {
+                Some(delta) => slice_changed(&mut planner, &delta),
+                None => return,
+            },
             () = retry => {}
             () = ambient.tasks.cancelled().cancelled_owned() => return,
         }
@@ -89,34 +97,24 @@ pub async fn run(node: String, informers: Informers, proxy: impl ServiceProxy, a
     }
 }
 
-/// What the proxy has read of the cluster.
-#[derive(Default)]
-struct Known {
-    services: BTreeMap<Key, Service>,
-    slices: BTreeMap<Key, Slice>,
-}
-
-impl Known {
-    fn service_changed(&mut self, delta: &Delta) {
-        changed(&mut self.services, delta, |stored| stored.parse());
-    }
-
-    fn slice_changed(&mut self, delta: &Delta) {
-        changed(&mut self.slices, delta, |stored| stored.parse());
-    }
-}
-
-fn changed<T>(
-    known: &mut BTreeMap<Key, T>,
-    delta: &Delta,
-    read: impl Fn(&orch_store::Stored) -> Result<T, orch_api::StatusError>,
-) {
+fn service_changed(planner: &mut Planner, delta: &Delta) {
     match (&delta.old, &delta.new) {
-        (_, Some(new)) => match read(new) {
-            Ok(object) => drop(known.insert(new.key.clone(), object)),
-            Err(error) => tracing::error!(%error, "an object cannot be read"),
+        (_, Some(new)) => match new.parse() {
+            Ok(service) => planner.set_service(service),
+            Err(error) => tracing::error!(%error, "a service cannot be read"),
         },
-        (Some(old), None) => drop(known.remove(&old.key)),
+        (Some(old), None) => planner.remove_service(&old.key),
+        (None, None) => {}
+    }
+}
+
+fn slice_changed(planner: &mut Planner, delta: &Delta) {
+    match (&delta.old, &delta.new) {
+        (_, Some(new)) => match new.parse() {
+            Ok(slice) => planner.set_slice(new.key.clone(), slice),
+            Err(error) => tracing::error!(%error, "an endpoint slice cannot be read"),
+        },
+        (Some(old), None) => planner.remove_slice(&old.key),
         (None, None) => {}
     }
 }

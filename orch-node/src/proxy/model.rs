@@ -80,6 +80,13 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Whether the Service is reached through the proxy: it has addresses of its own.
+    pub fn has_fronts(&self) -> bool {
+        !self.is_headless() && &*self.kind != "ExternalName"
+    }
+}
+
 impl<'de> Deserialize<'de> for Service {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let ServiceJson { metadata, spec, status } = ServiceJson::deserialize(deserializer)?;

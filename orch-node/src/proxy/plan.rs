@@ -36,7 +36,8 @@ pub enum Proto {
 pub struct Rule {
     /// One of these gets each connection; when there is none it is refused.
     pub backends: BTreeSet<Backend>,
-    /// Whether the client's address is replaced by the node's, so that answers come back this way.
+    /// Whether the address of a client that is no pod of this node is replaced by the node's, so that answers of
+    /// pods elsewhere come back this way.
     pub masquerade: bool,
     /// Seconds for which a client stays with its backend.
     pub affinity_seconds: Option<i32>,
@@ -55,7 +56,7 @@ pub struct Backend {
 }
 
 /// The rules for one node (`pkg/proxy/topology.go`, `CategorizeEndpoints`). Services of other kinds than
-/// those with addresses are left out.
+/// those with addresses are left out. Where two Services want the same front, the first by name has it.
 pub fn plan<'a>(
     services: impl Iterator<Item = &'a Service>,
     slices: impl Iterator<Item = &'a Slice>,
@@ -66,14 +67,16 @@ pub fn plan<'a>(
         by_service.entry(&slice.service).or_default().push(slice);
     }
     let mut rules = Ruleset::new();
-    for service in services.filter(|s| !s.is_headless() && &*s.kind != "ExternalName") {
+    let services: BTreeMap<&Key, &Service> = services.map(|s| (&s.key, s)).collect();
+    for service in services.into_values().filter(|s| s.has_fronts()) {
         let slices = by_service.get(&service.key).map(Vec::as_slice).unwrap_or_default();
         rules_of(service, slices, node, &mut rules);
     }
     rules
 }
 
-fn rules_of(service: &Service, slices: &[&Slice], node: &str, rules: &mut Ruleset) {
+/// Adds the rules of one Service; fronts that are taken stay with their owner.
+pub(super) fn rules_of(service: &Service, slices: &[&Slice], node: &str, rules: &mut Ruleset) {
     for port in &service.ports {
         let Some(proto) = Proto::parse(&port.protocol) else { continue };
         let candidates: Vec<(&Endpoint, u16)> = slices
@@ -90,19 +93,20 @@ fn rules_of(service: &Service, slices: &[&Slice], node: &str, rules: &mut Rulese
                     proto,
                     port: if address.is_some() { port.port } else { port.node_port },
                 };
+                let same_family = |b: &&Backend| b.address.is_ipv4() == address.is_none_or(|a: IpAddr| a.is_ipv4());
                 let rule = Rule {
-                    backends: backends.clone(),
+                    backends: backends.iter().filter(same_family).copied().collect(),
                     masquerade,
                     affinity_seconds: service.affinity_seconds,
                     drop_when_empty: local,
                 };
-                rules.insert(front, rule);
+                rules.entry(front).or_insert(rule);
             }
         };
         let parse = |ips: &[std::sync::Arc<str>]| -> Vec<Option<IpAddr>> {
             ips.iter().filter_map(|ip| ip.parse().ok()).map(Some).collect()
         };
-        add(&parse(&service.cluster_ips), &internal, false, service.internal_local);
+        add(&parse(&service.cluster_ips), &internal, true, service.internal_local);
         let outside = [parse(&service.external_ips), parse(&service.ingress_ips)].concat();
         add(&outside, &external, !service.external_local, service.external_local);
         if port.node_port != 0 {

@@ -5,24 +5,26 @@
 
 use super::{
     ProxyError, ServiceProxy,
+    chooser::Chooser,
     plan::{Backend, Front, Proto, Rule, Ruleset},
+    planner::Changes,
 };
 use async_trait::async_trait;
 use orch_store::{Ambient, Tasks};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, HashMap},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 use tokio::{
     io,
     net::{TcpListener, TcpStream, UdpSocket},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
-/// How long a UDP client is remembered after its last datagram.
+/// How long a UDP client is remembered after the last datagram of either side.
 const UDP_IDLE: Duration = Duration::from_secs(30);
 /// How long a backend may take to accept.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -34,7 +36,7 @@ pub struct Userspace {
 }
 
 struct Listening {
-    rule: Arc<Mutex<Arc<Chooser>>>,
+    chooser: Arc<Chooser>,
     tasks: Tasks,
 }
 
@@ -44,15 +46,37 @@ impl Userspace {
         Self { ambient, listening: Mutex::new(BTreeMap::new()) }
     }
 
+    /// Brings one front to its rule. One without backends has no socket, so that the kernel refuses its clients.
+    async fn bring(&self, front: &Front, rule: Option<&Rule>) -> Result<(), ProxyError> {
+        let Some(rule) = rule.filter(|r| !r.backends.is_empty()) else {
+            let gone = self.listening.lock().remove(front);
+            if let Some(gone) = gone {
+                gone.tasks.stop().await;
+            }
+            return Ok(());
+        };
+        let known = self.listening.lock().get(front).map(|l| l.chooser.clone());
+        match known {
+            Some(chooser) => chooser.set(rule),
+            None => {
+                let listening = self.open(front, rule).await?;
+                self.listening.lock().insert(*front, listening);
+            }
+        }
+        Ok(())
+    }
+
     async fn open(&self, front: &Front, rule: &Rule) -> Result<Listening, ProxyError> {
         let address = SocketAddr::new(front.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), front.port);
         let failed = |e: io::Error| ProxyError(format!("listening on {front}: {e}"));
-        let chooser = Arc::new(Mutex::new(Arc::new(Chooser::new(rule))));
+        let chooser = Arc::new(Chooser::default());
+        chooser.set(rule);
         let tasks = self.ambient.tasks.child();
         match front.proto {
             Proto::Tcp => {
                 let listener = TcpListener::bind(address).await.map_err(failed)?;
-                tasks.spawn(serve_tcp(listener, chooser.clone(), tasks.clone()));
+                // Connections go on when the front goes, hence another owner.
+                tasks.spawn(serve_tcp(listener, chooser.clone(), self.ambient.tasks.clone()));
             }
             Proto::Udp => {
                 let socket = UdpSocket::bind(address).await.map_err(failed)?;
@@ -60,129 +84,112 @@ impl Userspace {
             }
             Proto::Sctp => return Err(ProxyError(format!("{front}: SCTP needs nftables"))),
         }
-        Ok(Listening { rule: chooser, tasks })
+        Ok(Listening { chooser, tasks })
     }
 }
 
 #[async_trait]
 impl ServiceProxy for Userspace {
     async fn apply(&self, rules: &Ruleset) -> Result<(), ProxyError> {
-        let gone: Vec<Listening> = {
-            let mut listening = self.listening.lock();
-            let fronts: Vec<Front> = listening.keys().filter(|f| !rules.contains_key(f)).copied().collect();
-            fronts.iter().filter_map(|f| listening.remove(f)).collect()
-        };
-        gone.iter().for_each(|l| l.tasks.cancel());
+        let known: Vec<Front> = self.listening.lock().keys().copied().collect();
+        let gone = known.into_iter().filter(|front| !rules.contains_key(front)).map(|front| (front, None));
+        self.change(&gone.chain(rules.iter().map(|(front, rule)| (*front, Some(rule.clone())))).collect()).await
+    }
+
+    async fn change(&self, changes: &Changes) -> Result<(), ProxyError> {
         let mut first_error = None;
-        for (front, rule) in rules {
-            let known = self.listening.lock().get(front).map(|l| l.rule.clone());
-            match known {
-                Some(slot) => *slot.lock() = Arc::new(Chooser::new(rule)),
-                None => match self.open(front, rule).await {
-                    Ok(listening) => drop(self.listening.lock().insert(*front, listening)),
-                    // One port that cannot be had must not keep the others from working.
-                    Err(error) => drop(first_error.get_or_insert(error)),
-                },
+        // What goes makes room for what comes.
+        let (come, gone): (Vec<_>, Vec<_>) = changes.iter().partition(|(_, rule)| rule.is_some());
+        for (front, rule) in gone.into_iter().chain(come) {
+            // One port that cannot be had must not keep the others from working.
+            if let Err(error) = self.bring(front, rule.as_ref()).await {
+                first_error.get_or_insert(error);
             }
         }
         first_error.map_or(Ok(()), Err)
     }
 }
 
-/// Round robin over the backends, with affinity by client address.
-struct Chooser {
-    backends: Vec<Backend>,
-    affinity: Option<Duration>,
-    state: Mutex<Turn>,
-}
-
-#[derive(Default)]
-struct Turn {
-    next: usize,
-    clients: HashMap<IpAddr, (Backend, tokio::time::Instant)>,
-}
-
-impl Chooser {
-    fn new(rule: &Rule) -> Self {
-        let affinity = rule.affinity_seconds.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
-        Self { backends: rule.backends.iter().copied().collect(), affinity, state: Mutex::default() }
-    }
-
-    fn choose(&self, client: IpAddr) -> Option<Backend> {
-        let mut turn = self.state.lock();
-        let now = tokio::time::Instant::now();
-        if let Some(span) = self.affinity {
-            turn.clients.retain(|_, (_, last)| now - *last < span);
-            if let Some((backend, last)) = turn.clients.get_mut(&client) {
-                *last = now;
-                return Some(*backend);
-            }
-        }
-        let backend = *self.backends.get(turn.next % self.backends.len().max(1))?;
-        turn.next = turn.next.wrapping_add(1);
-        if self.affinity.is_some() {
-            turn.clients.insert(client, (backend, now));
-        }
-        Some(backend)
-    }
-}
-
-async fn serve_tcp(listener: TcpListener, rule: Arc<Mutex<Arc<Chooser>>>, tasks: Tasks) {
+async fn serve_tcp(listener: TcpListener, chooser: Arc<Chooser>, connections: Tasks) {
     loop {
-        let Ok((mut client, from)) = listener.accept().await else {
+        let Ok((client, from)) = listener.accept().await else {
             // Out of files: give the others time to finish.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let chooser = rule.lock().clone();
-        tasks.spawn(async move {
-            // A backend that refuses is as good as gone: the next may take the connection.
-            for _ in 0..chooser.backends.len().max(1) {
-                let Some(backend) = chooser.choose(from.ip()) else { return };
-                let target = SocketAddr::new(backend.address, backend.port);
-                if let Ok(Ok(mut server)) = timeout(CONNECT, TcpStream::connect(target)).await {
-                    let _ = io::copy_bidirectional(&mut client, &mut server).await;
-                    return;
-                }
-            }
-        });
+        connections.spawn(connect(client, from.ip(), chooser.clone()));
     }
 }
 
-async fn serve_udp(socket: Arc<UdpSocket>, rule: Arc<Mutex<Arc<Chooser>>>, tasks: Tasks) {
-    let clients: Arc<Mutex<HashMap<SocketAddr, Arc<UdpSocket>>>> = Arc::default();
+/// Joins a client to a backend. One that refuses is as good as gone: the next may take the connection.
+async fn connect(mut client: TcpStream, from: IpAddr, chooser: Arc<Chooser>) {
+    for _ in 0..chooser.len() {
+        let Some(backend) = chooser.choose(from) else { return };
+        match timeout(CONNECT, TcpStream::connect((backend.address, backend.port))).await {
+            Ok(Ok(mut server)) => {
+                let _ = io::copy_bidirectional(&mut client, &mut server).await;
+                return;
+            }
+            _ => chooser.forget(from),
+        }
+    }
+}
+
+/// A UDP client with its backend.
+struct Flow {
+    backend: Backend,
+    upstream: UdpSocket,
+    last_sent: Mutex<Instant>,
+}
+
+type Flows = Arc<Mutex<HashMap<SocketAddr, Arc<Flow>>>>;
+
+async fn serve_udp(socket: Arc<UdpSocket>, chooser: Arc<Chooser>, tasks: Tasks) {
+    let flows = Flows::default();
     let mut buffer = vec![0; 65_535];
     loop {
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
-        let known = clients.lock().get(&from).cloned();
-        let upstream = match known {
-            Some(upstream) => upstream,
+        let known = flows.lock().get(&from).filter(|flow| chooser.has(&flow.backend)).cloned();
+        let flow = match known {
+            Some(flow) => flow,
             None => {
-                let Some(backend) = rule.lock().clone().choose(from.ip()) else { continue };
-                let Ok(upstream) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await else { continue };
-                if upstream.connect((backend.address, backend.port)).await.is_err() {
-                    continue;
-                }
-                let upstream = Arc::new(upstream);
-                clients.lock().insert(from, upstream.clone());
-                tasks.spawn(answers(socket.clone(), upstream.clone(), from, clients.clone()));
-                upstream
+                let Some(flow) = open_flow(from, &chooser).await else { continue };
+                flows.lock().insert(from, flow.clone());
+                tasks.spawn(answers(socket.clone(), flow.clone(), from, flows.clone()));
+                flow
             }
         };
-        let _ = upstream.send(&buffer[..length]).await;
+        *flow.last_sent.lock() = Instant::now();
+        let datagram = buffer.get(..length).unwrap_or_default();
+        if flow.upstream.send(datagram).await.is_err() {
+            // The backend's machine said that nobody listens: the next datagram tries another.
+            chooser.forget(from.ip());
+            flows.lock().remove(&from);
+        }
     }
 }
 
-/// Carries a backend's datagrams back until it has been silent for a while.
-async fn answers(
-    socket: Arc<UdpSocket>,
-    upstream: Arc<UdpSocket>,
-    client: SocketAddr,
-    clients: Arc<Mutex<HashMap<SocketAddr, Arc<UdpSocket>>>>,
-) {
+async fn open_flow(from: SocketAddr, chooser: &Chooser) -> Option<Arc<Flow>> {
+    let backend = chooser.choose(from.ip())?;
+    let any: IpAddr =
+        if backend.address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let upstream = UdpSocket::bind((any, 0)).await.ok()?;
+    upstream.connect((backend.address, backend.port)).await.ok()?;
+    Some(Arc::new(Flow { backend, upstream, last_sent: Mutex::new(Instant::now()) }))
+}
+
+/// Carries a backend's datagrams back until both sides have been silent for a while.
+async fn answers(socket: Arc<UdpSocket>, flow: Arc<Flow>, client: SocketAddr, flows: Flows) {
     let mut buffer = vec![0; 65_535];
-    while let Ok(Ok(length)) = timeout(UDP_IDLE, upstream.recv(&mut buffer)).await {
-        let _ = socket.send_to(&buffer[..length], client).await;
+    loop {
+        match timeout(UDP_IDLE, flow.upstream.recv(&mut buffer)).await {
+            Ok(Ok(length)) => drop(socket.send_to(buffer.get(..length).unwrap_or_default(), client).await),
+            Err(_) if flow.last_sent.lock().elapsed() < UDP_IDLE => {}
+            _ => break,
+        }
     }
-    clients.lock().remove(&client);
+    let mut flows = flows.lock();
+    if flows.get(&client).is_some_and(|current| Arc::ptr_eq(current, &flow)) {
+        flows.remove(&client);
+    }
 }
