@@ -25,6 +25,7 @@ pub mod label_selector;
 pub mod names;
 pub mod object;
 pub mod owner;
+pub mod protobuf;
 pub mod quantity;
 pub mod schema;
 pub mod status;

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use orch_api::{
     FieldError, Path, StatusError,
     decode::{self, MAX_DEPTH, Parsed},
-    schema,
+    protobuf, schema,
 };
 use orch_store::client::{DeleteOptions, Patch, Propagation, WriteOptions};
 use serde_json::Value;
@@ -17,7 +17,7 @@ const PATCHES: &str = "application/json-patch+json, application/merge-patch+json
      application/strategic-merge-patch+json, application/apply-patch+yaml";
 const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 
-/// Reads an object in JSON or YAML. `kind` is what it should be, for the words of the refusal.
+/// Reads an object in JSON, YAML or protobuf. `kind` is what it should be, for the words of the refusal.
 pub fn body(headers: &HeaderMap, bytes: &[u8], kind: &str) -> Result<Parsed, StatusError> {
     let why = match media::body_encoding(headers)? {
         Encoding::Json => match decode::parse(bytes) {
@@ -27,6 +27,10 @@ pub fn body(headers: &HeaderMap, bytes: &[u8], kind: &str) -> Result<Parsed, Sta
         Encoding::Yaml => match yaml(bytes) {
             Ok(value) => return Ok(Parsed { value, duplicates: Vec::new() }),
             Err(error) => format!("error converting YAML to JSON: {error}"),
+        },
+        Encoding::Protobuf => match protobuf::decode(bytes) {
+            Ok(value) => return Ok(Parsed { value, duplicates: Vec::new() }),
+            Err(error) => error.to_string(),
         },
     };
     Err(StatusError::bad_request(format!(

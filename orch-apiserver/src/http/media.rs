@@ -2,7 +2,7 @@
 //! (`apiserver/pkg/endpoints/handlers/negotiation`).
 
 use http::{HeaderMap, header};
-use orch_api::{Reason, StatusError};
+use orch_api::{Reason, StatusError, protobuf};
 
 const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
@@ -25,6 +25,8 @@ pub enum Encoding {
     Json,
     /// `application/yaml`
     Yaml,
+    /// `application/vnd.kubernetes.protobuf`
+    Protobuf,
 }
 
 impl Encoding {
@@ -33,6 +35,7 @@ impl Encoding {
         match self {
             Self::Json => "application/json",
             Self::Yaml => "application/yaml",
+            Self::Protobuf => protobuf::MEDIA_TYPE,
         }
     }
 }
@@ -86,6 +89,7 @@ pub fn body_encoding(headers: &HeaderMap) -> Result<Encoding, StatusError> {
     match content_type(headers).as_str() {
         "" | "application/json" => Ok(Encoding::Json),
         "application/yaml" | "text/yaml" | "application/x-yaml" => Ok(Encoding::Yaml),
+        protobuf::MEDIA_TYPE => Ok(Encoding::Protobuf),
         _ => Err(unsupported(ACCEPTED)),
     }
 }
