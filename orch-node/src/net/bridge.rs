@@ -175,7 +175,7 @@ async fn masquerade(options: &BridgeOptions) -> Result<(), RuntimeError> {
         "add table ip {table}
 add map ip {table} ports {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
 add chain ip {table} prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}
-add chain ip {table} output {{ type nat hook output priority dstnat; policy accept; }}
+add chain ip {table} output {{ type nat hook output priority -100; policy accept; }}
 add chain ip {table} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}
 flush chain ip {table} prerouting
 flush chain ip {table} output

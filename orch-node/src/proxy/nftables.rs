@@ -127,7 +127,7 @@ table ip {table} {{
     fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @node-ports
   }}
   chain prerouting {{ type nat hook prerouting priority dstnat; policy accept; jump services; }}
-  chain output {{ type nat hook output priority dstnat; policy accept; jump services; }}
+  chain output {{ type nat hook output priority -100; policy accept; jump services; }}
   map no-endpoints {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
   map no-endpoint-node-ports {{ type inet_proto . inet_service : verdict; }}
   chain refuse {{ reject; }}
