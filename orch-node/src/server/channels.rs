@@ -11,7 +11,11 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{Message, handshake::derive_accept_key, protocol::Role},
+    tungstenite::{
+        Message,
+        handshake::derive_accept_key,
+        protocol::{CloseFrame, Role, frame::coding::CloseCode},
+    },
 };
 
 /// Standard input.
@@ -97,9 +101,12 @@ impl Sender {
         self.0.lock().await.send(Message::binary(message)).await.map_err(drop)
     }
 
-    /// Says good-bye.
+    /// Says good-bye. Clients take a close without this code for a broken connection.
     pub(super) async fn close(&self) {
-        drop(self.0.lock().await.close().await);
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        let mut sink = self.0.lock().await;
+        let _ = sink.send(Message::Close(Some(frame))).await;
+        let _ = sink.close().await;
     }
 }
 
