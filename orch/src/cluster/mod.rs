@@ -2,6 +2,8 @@
 
 mod builder;
 mod dialer;
+#[cfg(feature = "kube")]
+mod kube;
 
 pub use builder::{Builder, NodeParts};
 pub use dialer::Dialer;
@@ -55,8 +57,8 @@ impl Cluster {
 
     /// A kube-rs client that may do everything and needs no socket. Exec, attach and port-forward work as well.
     #[cfg(feature = "kube")]
-    pub fn kube_client(&self) -> kube::Client {
-        kube::Client::new(self.server.service(), "default")
+    pub fn kube_client(&self) -> ::kube::Client {
+        kube::client(&self.server, &self.ambient.tasks)
     }
 
     /// The process's shared informers over [`Cluster::client`].
