@@ -10,7 +10,7 @@ pub use dialer::Dialer;
 
 use orch_apiserver::{ApiServer, pki::PkiError};
 use orch_node::Agent;
-use orch_runtime::node::container::RuntimeError;
+use orch_runtime::{node::container::RuntimeError, view::Caches};
 use orch_store::{Ambient, Client, Informers, backend::BackendError};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub struct Cluster {
     server: ApiServer,
     client: Arc<dyn Client>,
-    informers: Informers,
+    caches: Caches,
     agents: Vec<Agent>,
     ambient: Ambient,
 }
@@ -51,6 +51,7 @@ impl Cluster {
     }
 
     /// A client that may do everything and shares the stored bytes: no HTTP, no encoding.
+    /// [`ClientExt`](orch_store::ClientExt) has its typed calls.
     pub fn client(&self) -> Arc<dyn Client> {
         self.client.clone()
     }
@@ -63,7 +64,12 @@ impl Cluster {
 
     /// The process's shared informers over [`Cluster::client`].
     pub fn informers(&self) -> &Informers {
-        &self.informers
+        self.caches.informers()
+    }
+
+    /// The caches that all controllers share: what a controller or reconciler of your own is run with.
+    pub fn caches(&self) -> Caches {
+        self.caches.clone()
     }
 
     /// The API server: its tower service, and [`ApiServer::serve`] to put it on a socket.
