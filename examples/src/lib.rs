@@ -1,1 +1,1 @@
-//! Programs that answer one question each: see `examples/`.
+//! Programs that answer one question each; see the folder `examples/`.

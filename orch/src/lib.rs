@@ -21,6 +21,8 @@
 //! ```
 
 #[cfg(feature = "cli")]
+pub mod bench;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod cluster;
 

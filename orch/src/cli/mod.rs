@@ -3,6 +3,7 @@
 //! The process is single-threaded until a command needs a runtime: the shims that containers live under are this
 //! same executable, and they fork.
 
+mod bench;
 mod data_dir;
 mod down;
 mod image;
@@ -37,6 +38,8 @@ enum Command {
     Down(down::Down),
     /// Look at and add to the images of a data directory.
     Image(image::Image),
+    /// Measure what a cluster costs on this machine, beside budgets and beside Kubernetes.
+    Bench(bench::Bench),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -69,6 +72,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Up(up) => up.run(),
         Command::Down(down) => down.run(),
         Command::Image(image) => image.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "orch", &mut std::io::stdout());
             Ok(())

@@ -1,7 +1,8 @@
 //! [`Builder`]: what a cluster is made of.
 
 use super::{Cluster, Dialer, Error};
-use orch_api::kind::Verbs;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use orch_api::{Key, kind::Verbs};
 use orch_apiserver::{ApiServer, alloc::ServiceCidr, authn::TokenSigner, pki::Pki};
 use orch_controllers::{Config, scheduler};
 use orch_node::{
@@ -18,7 +19,7 @@ use orch_runtime::{
     scheduler::Profile,
     view::Caches,
 };
-use orch_store::{Ambient, Backend, Client, Informers, backend::MemoryBackend};
+use orch_store::{Ambient, Backend, Client, ClientExt, Informers, backend::MemoryBackend};
 use std::sync::Arc;
 
 /// The issuer of service account tokens, as pods see it.
@@ -55,6 +56,13 @@ impl Builder {
     pub fn ambient(mut self, ambient: Ambient) -> Self {
         self.ambient = Some(ambient);
         self
+    }
+
+    /// A virtual clock and all choices from one seed: for tests under `#[tokio::test(start_paused = true)]`, where
+    /// the same seed gives the same history. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        self.ambient(Ambient::seeded(seed))
     }
 
     /// Where objects are stored; in memory by default.
@@ -127,7 +135,8 @@ impl Builder {
         self
     }
 
-    /// Starts everything. Must be called inside a tokio runtime.
+    /// Starts everything. Must be called inside a tokio runtime. When this returns the namespace `default` takes
+    /// pods, unless there are no controllers.
     pub async fn build(mut self) -> Result<Cluster, Error> {
         let ambient = self.ambient.clone().unwrap_or_else(Ambient::system);
         let dialer = Dialer::new(ambient.tasks.clone());
@@ -138,12 +147,14 @@ impl Builder {
         let server = self.server(&ambient, &pki, dialer.clone()).await?;
         let client: Arc<dyn Client> = Arc::new(server.client());
         let informers = Informers::new(client.clone(), ambient.clone());
+        let caches = Caches::new(informers.clone());
         if !self.without_controllers {
-            control(std::mem::take(&mut self.profiles), &informers, &pki, &ambient);
+            control(std::mem::take(&mut self.profiles), &caches, &pki, &ambient);
+            account_of_pods(&*client).await?;
         }
         let agents = start_nodes(self.fleet, self.nodes, &informers, &ambient).await?;
         agents.iter().for_each(|agent| dialer.add(agent));
-        Ok(Cluster { server, client, informers, agents, ambient })
+        Ok(Cluster { server, client, caches, agents, ambient })
     }
 
     async fn server(&self, ambient: &Ambient, pki: &Pki, dialer: Dialer) -> Result<ApiServer, Error> {
@@ -165,11 +176,11 @@ impl Builder {
 }
 
 /// Starts the controllers and the scheduler.
-fn control(own_profiles: Vec<Profile>, informers: &Informers, pki: &Pki, ambient: &Ambient) {
+fn control(own_profiles: Vec<Profile>, caches: &Caches, pki: &Pki, ambient: &Ambient) {
+    let informers = caches.informers();
     let built_in = orch_api::kinds::all().iter().filter(|k| k.verbs != Verbs::CreateOnly && k.verbs != Verbs::ReadOnly);
     let discovery: Arc<dyn Discovery> = Arc::new(WithCustom::new(built_in.map(Served::of).collect(), informers));
     let config = Config { discovery, root_ca: pki.ca_certificate().into(), since: ambient.clock.now() };
-    let caches = Caches::new(informers.clone());
     for control_loop in orch_controllers::all(&config) {
         let run = control_loop.run(caches.clone(), ambient.clone(), Options::default());
         ambient.tasks.spawn_graceful(run);
@@ -178,6 +189,13 @@ fn control(own_profiles: Vec<Profile>, informers: &Informers, pki: &Pki, ambient
     profiles.retain(|p| own_profiles.iter().all(|own| own.scheduler != p.scheduler));
     profiles.extend(own_profiles);
     ambient.tasks.spawn(scheduler::run(profiles, informers.clone(), ambient.clone()));
+}
+
+/// Waits for the service account without which no pod is admitted to the namespace `default`.
+async fn account_of_pods(client: &dyn Client) -> Result<(), Error> {
+    let key = Key::new("default", "default");
+    client.wait_for::<ServiceAccount, _>(&key, |account| account.is_some()).await?;
+    Ok(())
 }
 
 async fn start_nodes(

@@ -2,13 +2,15 @@
 
 mod builder;
 mod dialer;
+#[cfg(feature = "kube")]
+mod kube;
 
 pub use builder::{Builder, NodeParts};
 pub use dialer::Dialer;
 
 use orch_apiserver::{ApiServer, pki::PkiError};
 use orch_node::Agent;
-use orch_runtime::node::container::RuntimeError;
+use orch_runtime::{node::container::RuntimeError, view::Caches};
 use orch_store::{Ambient, Client, Informers, backend::BackendError};
 use std::sync::Arc;
 
@@ -17,7 +19,7 @@ use std::sync::Arc;
 pub struct Cluster {
     server: ApiServer,
     client: Arc<dyn Client>,
-    informers: Informers,
+    caches: Caches,
     agents: Vec<Agent>,
     ambient: Ambient,
 }
@@ -49,19 +51,25 @@ impl Cluster {
     }
 
     /// A client that may do everything and shares the stored bytes: no HTTP, no encoding.
+    /// [`ClientExt`](orch_store::ClientExt) has its typed calls.
     pub fn client(&self) -> Arc<dyn Client> {
         self.client.clone()
     }
 
     /// A kube-rs client that may do everything and needs no socket. Exec, attach and port-forward work as well.
     #[cfg(feature = "kube")]
-    pub fn kube_client(&self) -> kube::Client {
-        kube::Client::new(self.server.service(), "default")
+    pub fn kube_client(&self) -> ::kube::Client {
+        kube::client(&self.server, &self.ambient.tasks)
     }
 
     /// The process's shared informers over [`Cluster::client`].
     pub fn informers(&self) -> &Informers {
-        &self.informers
+        self.caches.informers()
+    }
+
+    /// The caches that all controllers share: what a controller or reconciler of your own is run with.
+    pub fn caches(&self) -> Caches {
+        self.caches.clone()
     }
 
     /// The API server: its tower service, and [`ApiServer::serve`] to put it on a socket.
