@@ -230,7 +230,7 @@ impl Prober for SimulatedRuntime {
                     (text, _) => Err(text),
                 }
             }
-            Check::Http { host, .. } | Check::Tcp { host, .. } => {
+            Check::Http { host, .. } | Check::Tcp { host, .. } | Check::Grpc { host, .. } => {
                 let ip: IpAddr = host.parse().map_err(|_| format!("lookup {host}: no such host"))?;
                 self.state.lock().healthy_at(ip, self.ambient.clock.now())
             }

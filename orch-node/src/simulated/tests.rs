@@ -15,7 +15,10 @@ async fn the_laws_of_container_runtimes_hold() {
     let again = runtime.clone();
     let fixture = Fixture {
         runtime: Arc::new(runtime),
-        reopen: Box::new(move || Arc::new(again.clone())),
+        reopen: Box::new(move || {
+            let opened: Arc<dyn ContainerRuntime> = Arc::new(again.clone());
+            Box::pin(async move { opened })
+        }),
         image: "app:1".into(),
         command,
         logs: dir.path().to_owned(),

@@ -8,7 +8,7 @@ use serde_json::json;
 use std::{
     collections::BTreeMap,
     io::{self, BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream},
     os::fd::AsFd,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
@@ -41,8 +41,7 @@ pub(super) fn serve(args: &mut Args) -> Result<i32, Failure> {
     signals::termination().thread_block()?;
     let signal = SignalFd::with_flags(&signals::termination(), SfdFlags::SFD_CLOEXEC)?;
     // Port 0 asks the kernel for one; the line below says which.
-    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
-        .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))?;
+    let listener = listen(port)?;
     writeln!(io::stdout(), "serving on port {}", listener.local_addr()?.port())?;
     let server = Arc::new(Server {
         pod: pod_name(),
@@ -64,6 +63,16 @@ pub(super) fn serve(args: &mut Args) -> Result<i32, Failure> {
     drop(listener);
     server.wait_until_idle();
     Ok(0)
+}
+
+/// Listens on every address; where pods share the machine's network, on the pod's own alone, so that several
+/// pods can have the same port.
+fn listen(port: u16) -> io::Result<TcpListener> {
+    match std::env::var("ORCH_POD_IP").ok().and_then(|ip| ip.parse::<IpAddr>().ok()) {
+        Some(ip) => TcpListener::bind((ip, port)),
+        None => TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
+            .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))),
+    }
 }
 
 fn accept_until(
