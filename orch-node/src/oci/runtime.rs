@@ -19,7 +19,7 @@ use dashmap::DashMap;
 use futures::{StreamExt, stream::BoxStream};
 use nix::mount::{MsFlags, mount};
 use orch_runtime::node::container::{
-    ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image, RegistryAuth, RuntimeError,
+    Ability, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image, RegistryAuth, RuntimeError,
     RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
 };
 use orch_store::ambient::Ambient;
@@ -276,8 +276,9 @@ impl ContainerRuntime for OciRuntime {
             self.inner.hierarchies.v1("devices").is_none(),
             "Access to devices is not filtered; containers cannot make device nodes instead.",
         );
+        let lacks = if self.inner.hierarchies.has("memory") { Vec::new() } else { vec![Ability::Limits] };
         say(true, "User namespaces and SELinux or AppArmor profiles are not used.");
-        Ok(RuntimeInfo { name: "orch-oci".into(), version: env!("CARGO_PKG_VERSION").into(), limitations })
+        Ok(RuntimeInfo { name: "orch-oci".into(), version: env!("CARGO_PKG_VERSION").into(), limitations, lacks })
     }
 
     async fn run_sandbox(&self, config: SandboxConfig) -> Result<String, RuntimeError> {

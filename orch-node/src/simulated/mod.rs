@@ -14,7 +14,7 @@ use crate::probe::{Check, Prober};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use orch_runtime::node::container::{
-    Container, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image, RegistryAuth,
+    Ability, Container, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image, RegistryAuth,
     RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
 };
 use orch_store::Ambient;
@@ -73,6 +73,7 @@ impl ContainerRuntime for SimulatedRuntime {
                 "Nothing runs: containers start, become ready and end by rules.".into(),
                 "Pod addresses answer no one.".into(),
             ],
+            lacks: vec![Ability::Processes, Ability::Mounts, Ability::Limits],
         })
     }
 
