@@ -31,7 +31,10 @@ async fn laws() {
     };
     let fixture = Fixture {
         runtime: open(),
-        reopen: Box::new(open),
+        reopen: Box::new(move || {
+            let opened = open();
+            Box::pin(async move { opened })
+        }),
         image: "host/shell:1".into(),
         command,
         logs: dir.path().join("logs"),

@@ -1,7 +1,7 @@
 //! The laws of [`ContainerRuntime`] as tests: a runtime is done when it passes [`all`].
 //!
-//! The containers' commands are `echo`, `sleep`, `exit`, `cat` and `trap-exit`; a [`Fixture`] says how the
-//! runtime under test spells them. Where nothing really runs, the sandbox's `simulated.orch.dev/…`
+//! The containers' commands are `echo`, `sleep`, `exit` and `cat`; a [`Fixture`] says how the runtime under
+//! test spells them. Where nothing really runs, the sandbox's `simulated.orch.dev/…`
 //! annotations say the same.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // These are tests, though not of this crate alone.
@@ -22,7 +22,7 @@ pub struct Fixture {
     /// The runtime.
     pub runtime: Arc<dyn ContainerRuntime>,
     /// Another instance over the same state, as after a restart of the agent.
-    pub reopen: Box<dyn Fn() -> Arc<dyn ContainerRuntime> + Send + Sync>,
+    pub reopen: Reopen,
     /// An image that can be pulled.
     pub image: String,
     /// How a command is spelt in that image.
@@ -32,6 +32,9 @@ pub struct Fixture {
     /// Whether commands really run and write logs.
     pub real: bool,
 }
+
+/// Opens a runtime over the same state.
+pub type Reopen = Box<dyn Fn() -> BoxFuture<'static, Arc<dyn ContainerRuntime>> + Send + Sync>;
 
 /// One law.
 pub type Law = for<'a> fn(&'a Fixture) -> BoxFuture<'a, ()>;

@@ -41,7 +41,7 @@ async fn adopted(f: &Fixture) {
     let sandbox = f.sandbox("adopted", &[]).await;
     let id = f.run(&sandbox, &["sleep", "1000"]).await;
     let before = f.runtime.sandbox(&sandbox.id).await.unwrap();
-    let other = (f.reopen)();
+    let other = (f.reopen)().await;
     assert_eq!(other.sandbox(&sandbox.id).await.unwrap(), before);
     assert!(matches!(f.container(&sandbox, &id).await.state, ContainerState::Running { .. }));
     other.stop_container(&id, std::time::Duration::from_secs(1)).await.unwrap();

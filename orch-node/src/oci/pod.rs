@@ -87,6 +87,13 @@ impl Pod {
         found.ok_or_else(|| RuntimeError::NotFound(format!("container {id:?}")))
     }
 
+    /// The container that an attempt made already.
+    pub(super) fn attempt(&self, name: &str, attempt: u32) -> Option<String> {
+        let containers = self.containers.read();
+        let is_same = |c: &&Arc<ContainerRecord>| c.config.name == name && c.config.attempt == attempt;
+        containers.values().find(is_same).map(|c| c.id.clone())
+    }
+
     pub(super) fn container_ids(&self) -> Vec<String> {
         self.containers.read().keys().cloned().collect()
     }

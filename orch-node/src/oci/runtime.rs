@@ -19,8 +19,8 @@ use dashmap::DashMap;
 use futures::{StreamExt, stream::BoxStream};
 use nix::mount::{MsFlags, mount};
 use orch_runtime::node::container::{
-    ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image, RegistryAuth, RuntimeError,
-    RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
+    Ability, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image, RegistryAuth,
+    RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
 };
 use orch_store::ambient::Ambient;
 use std::{
@@ -69,6 +69,8 @@ struct Inner {
     pods: DashMap<String, Arc<Pod>>,
     /// Container to sandbox.
     homes: DashMap<String, String>,
+    /// Pod UID and attempt to the sandbox that is not stopped.
+    attempts: DashMap<(String, u32), String>,
     events: broadcast::Sender<RuntimeEvent>,
 }
 
@@ -111,6 +113,7 @@ impl OciRuntime {
             overlay: fs::read_to_string("/proc/filesystems").is_ok_and(|list| list.contains("\toverlay\n")),
             pods: DashMap::new(),
             homes: DashMap::new(),
+            attempts: DashMap::new(),
             events: broadcast::Sender::new(1024),
             options,
             layout,
@@ -139,10 +142,11 @@ impl OciRuntime {
             self.inner.homes.insert(id, record.id.clone());
         }
         self.inner.pods.insert(record.id.clone(), pod.clone());
-        match record.stopped {
-            true => Ok(()),
-            false => self.watch(pod),
+        if record.stopped {
+            return Ok(());
         }
+        self.inner.attempts.insert((record.config.uid, record.config.attempt), record.id);
+        self.watch(pod)
     }
 
     /// Follows a sandbox's shim until it is gone.
@@ -272,17 +276,15 @@ impl ContainerRuntime for OciRuntime {
             self.inner.hierarchies.v1("devices").is_none(),
             "Access to devices is not filtered; containers cannot make device nodes instead.",
         );
+        let lacks = if self.inner.hierarchies.has("memory") { Vec::new() } else { vec![Ability::Limits] };
         say(true, "User namespaces and SELinux or AppArmor profiles are not used.");
-        Ok(RuntimeInfo { name: "orch-oci".into(), version: env!("CARGO_PKG_VERSION").into(), limitations })
+        Ok(RuntimeInfo { name: "orch-oci".into(), version: env!("CARGO_PKG_VERSION").into(), limitations, lacks })
     }
 
     async fn run_sandbox(&self, config: SandboxConfig) -> Result<String, RuntimeError> {
-        let is_same = |pod: &Pod| {
-            let record = pod.record();
-            !record.stopped && record.config.uid == config.uid && record.config.attempt == config.attempt
-        };
-        if let Some(pod) = self.inner.pods.iter().find(|pod| is_same(pod)) {
-            return Ok(pod.key().clone());
+        let attempt = (config.uid.clone(), config.attempt);
+        if let Some(known) = self.inner.attempts.get(&attempt) {
+            return Ok(known.clone());
         }
         let record = SandboxRecord {
             id: self.new_id(),
@@ -316,6 +318,7 @@ impl ContainerRuntime for OciRuntime {
             return Err(error);
         }
         self.inner.pods.insert(id.clone(), pod);
+        self.inner.attempts.insert(attempt, id.clone());
         Ok(id)
     }
 
@@ -335,6 +338,8 @@ impl ContainerRuntime for OciRuntime {
             stopped.update(|record| record.stopped = true)
         })
         .await?;
+        let config = pod.record().config;
+        self.inner.attempts.remove(&(config.uid, config.attempt));
         pod.changed(&self.inner.events);
         Ok(())
     }
@@ -360,6 +365,9 @@ impl ContainerRuntime for OciRuntime {
     async fn create_container(&self, sandbox: &str, config: ContainerConfig) -> Result<String, RuntimeError> {
         let pod = self.pod(sandbox)?;
         let _one = pod.changing.lock().await;
+        if let Some(known) = pod.attempt(&config.name, config.attempt) {
+            return Ok(known);
+        }
         let id = self.new_id();
         let (this, home, name) = (self.clone(), pod.clone(), id.clone());
         let record = blocking(move || {

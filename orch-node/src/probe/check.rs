@@ -1,9 +1,7 @@
 //! Making a probe or a lifecycle hook: exec, HTTP, TCP, sleep.
 
+use super::{grpc, http};
 use async_trait::async_trait;
-use futures::FutureExt;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::rt::TokioIo;
 use k8s_openapi::{
     api::core::v1::{Container, ExecAction, HTTPGetAction, HTTPHeader, LifecycleHandler, Probe, TCPSocketAction},
     apimachinery::pkg::util::intstr::IntOrString,
@@ -13,7 +11,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
 /// Most of a probe's output that is kept (`probe/exec`, maxReadLength).
-const MAX_OUTPUT: u64 = 10 << 10;
+pub(super) const MAX_OUTPUT: u64 = 10 << 10;
 
 /// One check with ports and addresses resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +35,15 @@ pub enum Check {
         path: String,
         /// Further headers.
         headers: Vec<(String, String)>,
+    },
+    /// The gRPC health service must answer SERVING.
+    Grpc {
+        /// Address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// What is asked about; the server as a whole when empty.
+        service: String,
     },
     /// A connection must be accepted.
     Tcp {
@@ -62,6 +69,11 @@ pub fn resolve(probe: &Probe, container: &Container, id: &str, ip: Option<IpAddr
         (Some(exec), ..) => Ok(of_exec(exec, id)),
         (_, Some(get), ..) => of_http(get, container, ip),
         (_, _, Some(tcp), _) => of_tcp(tcp, container, ip),
+        (_, _, _, Some(grpc)) => Ok(Check::Grpc {
+            host: host(None, ip)?,
+            port: valid_port(grpc.port)?,
+            service: grpc.service.clone().unwrap_or_default(),
+        }),
         _ => Err("missing probe handler".into()),
     }
 }
@@ -118,6 +130,10 @@ fn port(port: &IntOrString, container: &Container) -> Result<u16, String> {
             None => name.parse().map_err(|_| format!("couldn't find port: {name:?} in {}", container.name))?,
         },
     };
+    valid_port(number)
+}
+
+fn valid_port(number: i32) -> Result<u16, String> {
     u16::try_from(number).ok().filter(|p| *p > 0).ok_or_else(|| format!("invalid port number: {number}"))
 }
 
@@ -132,8 +148,8 @@ impl Prober for NetProber {
     async fn check(&self, check: &Check) -> Result<(), String> {
         match check {
             Check::Exec { container, command } => self.exec(container, command).await,
-            Check::Http { tls: true, .. } => Err("HTTPS probes are not supported".into()),
-            Check::Http { tls: false, host, port, path, headers } => http_get(host, *port, path, headers).await,
+            Check::Http { tls, host, port, path, headers } => http::get(*tls, host, *port, path, headers).await,
+            Check::Grpc { host, port, service } => grpc::check(host, *port, service).await,
             Check::Tcp { host, port } => dial(host, *port).await.map(drop),
             Check::Sleep(time) => {
                 tokio::time::sleep(*time).await;
@@ -165,7 +181,8 @@ impl NetProber {
     }
 }
 
-async fn dial(host: &str, port: u16) -> Result<TcpStream, String> {
+/// Connects; the error is worded as kubelet words it.
+pub(super) async fn dial(host: &str, port: u16) -> Result<TcpStream, String> {
     let address = match host.parse::<IpAddr>() {
         Ok(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
         _ => format!("{host}:{port}"),
@@ -174,35 +191,4 @@ async fn dial(host: &str, port: u16) -> Result<TcpStream, String> {
         std::io::ErrorKind::ConnectionRefused => format!("dial tcp {address}: connect: connection refused"),
         _ => format!("dial tcp {address}: {error}"),
     })
-}
-
-async fn http_get(host: &str, port: u16, path: &str, headers: &[(String, String)]) -> Result<(), String> {
-    let url = format!("http://{host}:{port}{path}");
-    let failed = |error: String| format!("Get {url:?}: {error}");
-    let stream = dial(host, port).await.map_err(failed)?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| failed(e.to_string()))?;
-    let mut request = http::Request::get(path)
-        .header(http::header::USER_AGENT, "kube-probe/1.37")
-        .header(http::header::ACCEPT, "*/*")
-        .header(http::header::CONNECTION, "close");
-    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-        request = request.header(http::header::HOST, format!("{host}:{port}"));
-    }
-    for (name, value) in headers {
-        request = request.header(name, value);
-    }
-    let request = request.body(Empty::<bytes::Bytes>::new()).map_err(|e| failed(e.to_string()))?;
-    let exchange = async {
-        let response = sender.send_request(request).await.map_err(|e| failed(e.to_string()))?;
-        let status = response.status().as_u16();
-        // The body is read so that the server sees a whole exchange; its content does not matter.
-        drop(Limited::new(response.into_body(), MAX_OUTPUT as usize).collect().await);
-        if (200..400).contains(&status) { Ok(()) } else { Err(format!("HTTP probe failed with statuscode: {status}")) }
-    };
-    let exchange = std::pin::pin!(exchange);
-    match futures::future::select(exchange, connection.boxed()).await {
-        futures::future::Either::Left((result, _)) => result,
-        futures::future::Either::Right((_, exchange)) => exchange.await,
-    }
 }

@@ -75,6 +75,11 @@ fn toolbox(mut argv: Vec<String>, program: &str, env: &[(String, String)]) -> Ve
     }
 }
 
+/// What an exec in a container runs: in the toolbox image, commands are found as for its containers.
+pub(super) fn exec(launch: &Launch, argv: Vec<String>, program: &str) -> Vec<String> {
+    if launch.image.starts_with(TOOLBOX) { toolbox(argv, program, &launch.env) } else { argv }
+}
+
 /// Whether the container's command can be run at all, so that the refusal comes at once and in words.
 pub(super) fn check(dir: &Path) -> Result<(), RuntimeError> {
     let path = dir.join("launch.json");

@@ -24,13 +24,14 @@ use tokio::{
 pub(super) fn exec(
     shim: &[String],
     dir: &Path,
-    request: ExecRequest,
+    mut request: ExecRequest,
     tasks: &Tasks,
 ) -> Result<ExecSession, RuntimeError> {
     let path = dir.join("launch.json");
     let bytes = fs::read(&path).map_err(|e| failed(path.display(), e))?;
     let launch: Launch = serde_json::from_slice(&bytes).map_err(|e| failed(path.display(), e))?;
     let (program, prefix) = shim.split_first().ok_or_else(|| failed("no shim command", "empty"))?;
+    request.command = super::command::exec(&launch, request.command, program);
     let mut command = Command::new(program);
     command.args(prefix).args(["stage", "exec"]).env_clear().envs(launch.env.clone()).kill_on_drop(true);
     if request.tty {

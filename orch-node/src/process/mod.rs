@@ -24,8 +24,8 @@ pub use shim::shim_main;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use orch_runtime::node::container::{
-    Container, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image, RegistryAuth,
-    RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
+    Ability, Container, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image,
+    RegistryAuth, RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
 };
 use orch_store::Ambient;
 use parking_lot::Mutex;
@@ -137,6 +137,7 @@ impl ContainerRuntime for ProcessRuntime {
             name: "process".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             limitations: limitations.map(Into::into).into(),
+            lacks: vec![Ability::Mounts, Ability::Limits],
         })
     }
 

@@ -14,8 +14,8 @@ use crate::probe::{Check, Prober};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use orch_runtime::node::container::{
-    Container, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image, RegistryAuth,
-    RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
+    Ability, Container, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image,
+    RegistryAuth, RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
 };
 use orch_store::Ambient;
 use parking_lot::Mutex;
@@ -73,6 +73,7 @@ impl ContainerRuntime for SimulatedRuntime {
                 "Nothing runs: containers start, become ready and end by rules.".into(),
                 "Pod addresses answer no one.".into(),
             ],
+            lacks: vec![Ability::Processes, Ability::Mounts, Ability::Limits],
         })
     }
 
@@ -230,7 +231,7 @@ impl Prober for SimulatedRuntime {
                     (text, _) => Err(text),
                 }
             }
-            Check::Http { host, .. } | Check::Tcp { host, .. } => {
+            Check::Http { host, .. } | Check::Tcp { host, .. } | Check::Grpc { host, .. } => {
                 let ip: IpAddr = host.parse().map_err(|_| format!("lookup {host}: no such host"))?;
                 self.state.lock().healthy_at(ip, self.ambient.clock.now())
             }

@@ -40,6 +40,7 @@ pub(super) fn serve(args: &mut Args) -> Result<i32, Failure> {
     let drain = args.seconds("--drain")?.unwrap_or_default();
     signals::termination().thread_block()?;
     let signal = SignalFd::with_flags(&signals::termination(), SfdFlags::SFD_CLOEXEC)?;
+    // Port 0 asks the kernel for one; the line below says which.
     let listener = listen(port)?;
     writeln!(io::stdout(), "serving on port {}", listener.local_addr()?.port())?;
     let server = Arc::new(Server {
@@ -64,10 +65,11 @@ pub(super) fn serve(args: &mut Args) -> Result<i32, Failure> {
     Ok(0)
 }
 
-/// Port 0 asks the kernel for one. A pod that shares the machine's network has an address of its own there.
+/// Listens on every address; where pods share the machine's network, on the pod's own alone, so that several
+/// pods can have the same port.
 fn listen(port: u16) -> io::Result<TcpListener> {
     match std::env::var("ORCH_POD_IP").ok().and_then(|ip| ip.parse::<IpAddr>().ok()) {
-        Some(own) => TcpListener::bind((own, port)),
+        Some(ip) => TcpListener::bind((ip, port)),
         None => TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
             .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))),
     }

@@ -86,6 +86,19 @@ pub struct RuntimeInfo {
     pub version: String,
     /// What is not isolated or limited, one plain sentence each; empty when all is.
     pub limitations: Vec<String>,
+    /// What pods cannot count on here; the conformance suite skips, and counts, what needs it.
+    pub lacks: Vec<Ability>,
+}
+
+/// What pods can count on where nothing else is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ability {
+    /// Commands really run: there are logs, output of exec, and servers that answer.
+    Processes,
+    /// Containers see their volumes at the paths where they are mounted.
+    Mounts,
+    /// Memory and CPU limits are enforced.
+    Limits,
 }
 
 /// A pod's sandbox.
