@@ -31,7 +31,7 @@ impl Down {
                     removed += remove_all(&*runtime).await?;
                 }
             }
-            machine::remove_network(&data).await?;
+            machine::remove_network(&data, &ambient).await?;
             println!("{removed} pod(s) removed");
             ambient.tasks.stop().await;
             Ok(())

@@ -13,7 +13,7 @@ use orch_node::{
     agent::Machine,
     dns::{self, DnsOptions},
     files::DnsConfig,
-    net::{BridgeNetwork, BridgeOptions, PodNetwork, Subnet},
+    net::{self, BridgeNetwork, BridgeOptions, Choice, PodNetwork, Subnet},
     oci::{OciRuntime, RuntimeOptions},
     probe::NetProber,
     proxy::{self, Nftables, NftablesOptions, Userspace},
@@ -59,15 +59,15 @@ pub(super) enum Plan {
 
 /// Decides what runs here. The reason why it is less than containers is for the user.
 pub(super) async fn choose(kind: RuntimeKind) -> (RuntimeKind, Option<String>) {
-    match kind {
-        RuntimeKind::Auto if !nix::unistd::geteuid().is_root() => {
-            (RuntimeKind::Process, Some("not root: pods are plain processes, nothing is isolated".into()))
+    if kind != RuntimeKind::Auto {
+        return (kind, None);
+    }
+    let capabilities = net::detect().await;
+    match capabilities.choice() {
+        Choice::Bridge => (RuntimeKind::Oci, None),
+        Choice::Userspace => {
+            (RuntimeKind::Process, Some(format!("{capabilities}: pods are plain processes, nothing is isolated")))
         }
-        RuntimeKind::Auto if !Nftables::is_available().await => {
-            (RuntimeKind::Process, Some("no nft: pods are plain processes, nothing is isolated".into()))
-        }
-        RuntimeKind::Auto => (RuntimeKind::Oci, None),
-        kind => (kind, None),
     }
 }
 
@@ -82,8 +82,9 @@ pub(super) async fn open(kind: RuntimeKind, data: &DataDir, ambient: &Ambient) -
             Ok(Plan::Processes { runtime: Arc::new(runtime) })
         }
         RuntimeKind::Oci | RuntimeKind::Auto => {
-            let (bridge, nft) = network_options(data)?;
+            let bridge = bridge_options(data)?;
             let network: Arc<dyn PodNetwork> = Arc::new(BridgeNetwork::open(bridge.clone(), &ambient.tasks).await?);
+            let nft = nft_options(data);
             let options = RuntimeOptions {
                 state_dir: images_and_sandboxes(data),
                 shim_command: command("oci-shim"),
@@ -110,26 +111,31 @@ pub(super) fn images_of(data_dir: &Path) -> PathBuf {
 }
 
 /// Takes away what the network of a data directory made in the kernel.
-pub(super) async fn remove_network(data: &DataDir) -> Result<(), Failure> {
+pub(super) async fn remove_network(data: &DataDir, ambient: &Ambient) -> Result<(), Failure> {
     if !Nftables::is_available().await {
         return Ok(());
     }
-    let (_, nft) = network_options(data)?;
-    Nftables::new(nft).remove().await?;
+    Nftables::new(nft_options(data)).remove().await?;
+    BridgeNetwork::remove(&bridge_options(data)?, &ambient.tasks).await?;
     Ok(())
 }
 
-fn network_options(data: &DataDir) -> Result<(BridgeOptions, NftablesOptions), Failure> {
-    let tag = data.tag();
-    let bridge = BridgeOptions {
-        bridge: tag.clone(),
+fn bridge_options(data: &DataDir) -> Result<BridgeOptions, Failure> {
+    Ok(BridgeOptions {
+        bridge: data.tag(),
         subnet: POD_SUBNET.parse::<Subnet>()?,
         service_subnet: "10.96.0.0/16".parse::<Subnet>()?,
         directory: data.node().join("addresses"),
-    };
-    let nft =
-        NftablesOptions { table: tag, pod_cidr: POD_SUBNET.into(), bridge_passes_hooks: BridgeNetwork::passes_hooks() };
-    Ok((bridge, nft))
+    })
+}
+
+/// To be asked after the bridge was opened, which lets bridged traffic pass the hooks where it can.
+fn nft_options(data: &DataDir) -> NftablesOptions {
+    NftablesOptions {
+        table: data.tag(),
+        pod_cidr: POD_SUBNET.into(),
+        bridge_passes_hooks: BridgeNetwork::passes_hooks(),
+    }
 }
 
 /// The node of this machine, for [`crate::Builder::node`].
