@@ -105,14 +105,42 @@ fn enveloped(decoder: &mut Decoder, bytes: &[u8]) -> Result<Value, DecodeError> 
         return parse(unknown.raw);
     }
     let (api_version, kind) = (unknown.api_version, unknown.kind);
-    let Some(message) = table::message_of(&api_version, &kind) else {
-        return Err(DecodeError::UnknownKind { api_version, kind });
-    };
     let mut object = Map::new();
-    decoder.message(message, unknown.raw, &mut object)?;
+    let item = || table::message_of(&api_version, kind.strip_suffix("List")?);
+    match (table::message_of(&api_version, &kind), item()) {
+        (Some(message), _) => decoder.message(message, unknown.raw, &mut object)?,
+        (None, Some(item)) => read_list(decoder, item, unknown.raw, &mut object)?,
+        (None, None) => return Err(DecodeError::UnknownKind { api_version, kind }),
+    }
     object.insert("apiVersion".into(), api_version.into());
     object.insert("kind".into(), kind.into());
     Ok(Value::Object(object))
+}
+
+/// `ListMeta` and items, as all lists have them.
+fn read_list(
+    decoder: &mut Decoder,
+    item: &Message,
+    raw: &[u8],
+    into: &mut Map<String, Value>,
+) -> Result<(), DecodeError> {
+    let (mut metadata, mut items) = (Map::new(), Vec::new());
+    let mut reader = Reader::new(raw);
+    while let Some((number, wire)) = reader.field()? {
+        decoder.count()?;
+        match (number, wire, table::named("meta.v1.ListMeta")) {
+            (1, Wire::Bytes(bytes), Some(meta)) => decoder.message(meta, bytes, &mut metadata)?,
+            (2, Wire::Bytes(bytes), _) => {
+                let mut object = Map::new();
+                decoder.message(item, bytes, &mut object)?;
+                items.push(Value::Object(object));
+            }
+            _ => {}
+        }
+    }
+    into.insert("metadata".into(), metadata.into());
+    into.insert("items".into(), items.into());
+    Ok(())
 }
 
 fn parse(raw: &[u8]) -> Result<Value, DecodeError> {

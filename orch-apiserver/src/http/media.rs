@@ -55,8 +55,9 @@ pub enum Form {
 }
 
 impl Media {
-    /// Chooses among what the client accepts. `collection` says whether the answer is a list.
-    pub fn accepted(headers: &HeaderMap, pretty: Option<&str>) -> Result<Self, StatusError> {
+    /// Chooses among what the client accepts, by weight and then by order. `protobuf` says whether the objects
+    /// have that encoding; tables never do.
+    pub fn accepted(headers: &HeaderMap, pretty: Option<&str>, protobuf: bool) -> Result<Self, StatusError> {
         let pretty = match pretty {
             Some(word) => !matches!(word, "0" | "false"),
             None => false,
@@ -65,16 +66,16 @@ impl Media {
         if accept.trim().is_empty() {
             return Ok(Self { pretty, ..Self::default() });
         }
-        let mut refused_conversion = None;
-        for clause in accept.split(',') {
+        let mut clauses: Vec<&str> = accept.split(',').collect();
+        clauses.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
+        for clause in clauses {
             let mut parts = clause.split(';').map(str::trim);
             let Some(encoding) = encoding(parts.next().unwrap_or_default()) else { continue };
-            match form(parts) {
-                Some(form) => return Ok(Self { encoding, form, pretty }),
-                None => refused_conversion = Some(clause),
+            let Some(form) = form(parts) else { continue };
+            if encoding != Encoding::Protobuf || protobuf && form != Form::Table {
+                return Ok(Self { encoding, form, pretty });
             }
         }
-        let _ = refused_conversion;
         Err(StatusError::new(Reason::NotAcceptable, format!("only the following media types are accepted: {ACCEPTED}")))
     }
 
@@ -118,8 +119,15 @@ fn encoding(media_type: &str) -> Option<Encoding> {
     match media_type {
         "application/json" | "*/*" | "application/*" => Some(Encoding::Json),
         "application/yaml" => Some(Encoding::Yaml),
+        protobuf::MEDIA_TYPE => Some(Encoding::Protobuf),
         _ => None,
     }
+}
+
+/// The `q` of a clause; 1 where there is none.
+fn weight(clause: &str) -> f32 {
+    let words = clause.split(';').skip(1).filter_map(|parameter| parameter.trim().strip_prefix("q="));
+    words.last().and_then(|word| word.parse().ok()).unwrap_or(1.0)
 }
 
 fn form<'a>(parameters: impl Iterator<Item = &'a str>) -> Option<Form> {
@@ -150,10 +158,14 @@ fn form<'a>(parameters: impl Iterator<Item = &'a str>) -> Option<Form> {
 mod tests {
     use super::*;
 
-    fn check(accept: &str, expected: Option<Form>) {
+    fn accepted(accept: &str, protobuf: bool) -> Option<(Encoding, Form)> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, accept.parse().unwrap());
-        assert_eq!(Media::accepted(&headers, None).ok().map(|m| m.form), expected, "{accept}");
+        Media::accepted(&headers, None, protobuf).ok().map(|m| (m.encoding, m.form))
+    }
+
+    fn check(accept: &str, expected: Option<Form>) {
+        assert_eq!(accepted(accept, true).map(|(_, form)| form), expected, "{accept}");
     }
 
     #[test]
@@ -164,5 +176,21 @@ mod tests {
         check("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Some(Form::PartialList));
         check("text/html", None);
         check("*/*", Some(Form::Object));
+    }
+
+    #[test]
+    fn protobuf_is_for_objects_that_have_it() {
+        let either = "application/vnd.kubernetes.protobuf,application/json";
+        assert_eq!(accepted(either, true), Some((Encoding::Protobuf, Form::Object)));
+        assert_eq!(accepted(either, false), Some((Encoding::Json, Form::Object)));
+        assert_eq!(accepted("application/vnd.kubernetes.protobuf", false), None);
+        let table = "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json";
+        assert_eq!(accepted(table, true), Some((Encoding::Json, Form::Object)));
+    }
+
+    #[test]
+    fn the_greater_weight_goes_first() {
+        let accept = "application/json;q=0.5,application/vnd.kubernetes.protobuf;q=0.8,application/yaml;q=0.8";
+        assert_eq!(accepted(accept, true), Some((Encoding::Protobuf, Form::Object)));
     }
 }

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use info::RequestInfo;
 use media::Media;
-use orch_api::{Gvr, Key, Kind, Reason, StatusError};
+use orch_api::{Gvr, Key, Kind, Reason, StatusError, protobuf};
 use query::Query;
 use respond::Shape;
 use std::{borrow::Cow, sync::Arc};
@@ -42,14 +42,16 @@ where
     let started = tokio::time::Instant::now();
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
-    let media = Media::accepted(request.headers(), query.get("pretty"));
+    let core = server.core();
+    let kind = if info.is_resource { core.registry.find(&gvr(&info)) } else { None };
+    let in_protobuf = kind.as_deref().is_none_or(|k| protobuf::knows(&k.gvk().api_version(), &k.kind));
+    let media = Media::accepted(request.headers(), query.get("pretty"), in_protobuf);
     let on_error = media.clone().unwrap_or_else(|_| Media::json());
-    let response = match route(server, identity, request, &info, &query, media).await {
+    let response = match route(server, identity, request, &info, kind.clone(), &query, media).await {
         Ok(response) => response,
         Err(error) => respond::error(on_error, &error),
     };
-    let core = server.core();
-    let known = info.is_resource && core.registry.find(&gvr(&info)).is_some();
+    let known = kind.is_some();
     let (group, version, resource) = if known { (&*info.group, &*info.version, &*info.resource) } else { ("", "", "") };
     let verb = if known { &*info.verb } else { "get" };
     core.metrics.request(verb, group, version, resource, response.status().as_u16(), started.elapsed());
@@ -61,6 +63,7 @@ async fn route<B>(
     identity: &Identity,
     request: Request<B>,
     info: &RequestInfo,
+    kind: Option<Arc<Kind>>,
     query: &Query,
     media: Result<Media, StatusError>,
 ) -> Result<Response<Body>, StatusError>
@@ -76,7 +79,7 @@ where
     if !info.is_resource {
         return endpoints::answer(server, &parts, query).await;
     }
-    let Some(kind) = core.registry.find(&gvr(info)) else { return Ok(not_found()) };
+    let Some(kind) = kind else { return Ok(not_found()) };
     let call = call(user, kind, info, &parts);
     if proxy::is_proxied(&call.kind, &info.subresource) {
         return proxy::answer(core, &call, info, query, parts, body).await;

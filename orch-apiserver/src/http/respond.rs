@@ -11,7 +11,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderValue, Response, StatusCode, header};
 use jiff::Timestamp;
-use orch_api::{Kind, StatusError, k8s_openapi::apimachinery::pkg::apis::meta::v1::Status, table::IncludeObject};
+use orch_api::{
+    Kind, StatusError, k8s_openapi::apimachinery::pkg::apis::meta::v1::Status, protobuf, table::IncludeObject,
+};
 use orch_store::{Stored, client::Page};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
@@ -60,6 +62,12 @@ pub fn list(shape: &Shape, page: Page) -> Result<Response<Body>, StatusError> {
         true => ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned()),
         false => (shape.kind.list_kind(), shape.kind.gvk().api_version()),
     };
+    if shape.media.encoding == Encoding::Protobuf
+        && let Some(list) = protobuf::List::new(&api_version, &kind, &list_meta(&page))
+    {
+        let list = protobuf_list(list.map_err(StatusError::internal)?, &page, partial_items)?;
+        return whole(StatusCode::OK, Encoding::Protobuf, list, shape.gzip);
+    }
     let head = format!(
         "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
         Value::from(kind),
@@ -67,7 +75,7 @@ pub fn list(shape: &Shape, page: Page) -> Result<Response<Body>, StatusError> {
         list_meta(&page)
     );
     let size = page.items.iter().map(|item| item.json.len() + 1).sum::<usize>();
-    if shape.media.encoding != Encoding::Json || shape.media.pretty {
+    if shape.media.encoding == Encoding::Yaml || shape.media.pretty {
         let whole: BytesMut = pieces(head.into(), page.items, partial_items).flatten().collect();
         return bytes(shape.media, StatusCode::OK, whole.freeze(), shape.gzip);
     }
@@ -143,27 +151,25 @@ pub fn warn(response: &mut Response<Body>, warnings: &Warnings) {
     }
 }
 
-/// JSON bytes in the encoding that was asked for.
+/// JSON bytes in the encoding that was asked for; what has no protobuf encoding stays JSON.
 pub fn bytes(media: Media, code: StatusCode, json: Bytes, gzip: bool) -> Result<Response<Body>, StatusError> {
-    let out = match media {
+    let value = || serde_json::from_slice::<Value>(&json).map_err(StatusError::internal);
+    let (encoding, out) = match media {
+        Media { encoding: Encoding::Protobuf, .. } => match protobuf::encode(&value()?) {
+            Some(encoded) => (Encoding::Protobuf, encoded.map_err(StatusError::internal)?.into()),
+            None => (Encoding::Json, json),
+        },
         Media { encoding: Encoding::Yaml, .. } => {
-            let value: Value = serde_json::from_slice(&json).map_err(StatusError::internal)?;
-            serde_saphyr::to_string(&value).map_err(StatusError::internal)?.into()
+            (Encoding::Yaml, serde_saphyr::to_string(&value()?).map_err(StatusError::internal)?.into())
         }
         Media { pretty: true, .. } => {
-            let value: Value = serde_json::from_slice(&json).map_err(StatusError::internal)?;
-            let mut text = serde_json::to_vec_pretty(&value).map_err(StatusError::internal)?;
+            let mut text = serde_json::to_vec_pretty(&value()?).map_err(StatusError::internal)?;
             text.push(b'\n');
-            text.into()
+            (Encoding::Json, text.into())
         }
-        _ => json,
+        _ => (Encoding::Json, json),
     };
-    let response = respond(code, media.encoding);
-    if gzip && out.len() > super::gzip::WORTH_IT {
-        let packed = Gzip::whole(&out);
-        return finish(response.header(header::CONTENT_ENCODING, "gzip"), Body::full(packed));
-    }
-    finish(response, Body::full(out))
+    whole(code, encoding, out, gzip)
 }
 
 /// `PartialObjectMetadata` with the stored bytes of the metadata.
@@ -222,6 +228,27 @@ fn pieces(head: Bytes, items: Vec<Arc<Stored>>, partial_items: bool) -> impl Ite
         }
         Some(out.freeze())
     })
+}
+
+/// The items of a page in protobuf, one after the other.
+fn protobuf_list(mut list: protobuf::List, page: &Page, partial_items: bool) -> Result<Bytes, StatusError> {
+    for item in &page.items {
+        let value = match partial_items {
+            false => item.parse()?,
+            true => serde_json::from_slice(&partial(item)?).map_err(StatusError::internal)?,
+        };
+        list.push(&value).map_err(StatusError::internal)?;
+    }
+    Ok(list.finish().into())
+}
+
+fn whole(code: StatusCode, encoding: Encoding, out: Bytes, gzip: bool) -> Result<Response<Body>, StatusError> {
+    let response = respond(code, encoding);
+    if gzip && out.len() > super::gzip::WORTH_IT {
+        let packed = Gzip::whole(&out);
+        return finish(response.header(header::CONTENT_ENCODING, "gzip"), Body::full(packed));
+    }
+    finish(response, Body::full(out))
 }
 
 fn respond(code: StatusCode, encoding: Encoding) -> http::response::Builder {

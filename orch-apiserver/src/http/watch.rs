@@ -1,8 +1,8 @@
-//! A watch as a body: one JSON line per event (`endpoints/handlers/watch.go`).
+//! A watch as a body: one JSON line or one protobuf frame per event (`endpoints/handlers/watch.go`).
 
 use super::{
     body::Body,
-    media::Form,
+    media::{Encoding, Form},
     respond::{self, Shape},
     table,
 };
@@ -10,27 +10,31 @@ use crate::metrics::WatchGuard;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::StreamExt;
 use http::{Response, StatusCode, header};
-use orch_api::{StatusError, k8s_openapi::apimachinery::pkg::apis::meta::v1::Status};
+use orch_api::{StatusError, k8s_openapi::apimachinery::pkg::apis::meta::v1::Status, protobuf};
 use orch_store::{
     Stored,
     client::{WatchEvent, WatchStream},
 };
 use serde_json::{Value, json};
 
-/// The events of a watch, one line each, until the watch or the client ends.
+/// The `Content-Type` of a watch in frames.
+const FRAMES: &str = "application/vnd.kubernetes.protobuf;stream=watch";
+
+/// The events of a watch, one line or frame each, until the watch or the client ends.
 pub fn stream(shape: Shape, events: WatchStream, guard: WatchGuard) -> Result<Response<Body>, StatusError> {
+    let content_type = if shape.media.encoding == Encoding::Protobuf { FRAMES } else { "application/json" };
     let mut writer = Writer { shape, columns_sent: false };
     let chunks = events.ready_chunks(64).map(move |events| {
         let _counted = &guard;
         let mut out = BytesMut::new();
         for event in events {
-            writer.line(&mut out, event);
+            writer.event(&mut out, event);
         }
         out.freeze()
     });
     Response::builder()
         .status(StatusCode::OK)
-        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_TYPE, content_type)
         .header(header::CACHE_CONTROL, "no-cache, private")
         .body(Body::stream(chunks))
         .map_err(StatusError::internal)
@@ -43,7 +47,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn line(&mut self, out: &mut BytesMut, event: Result<WatchEvent, StatusError>) {
+    fn event(&mut self, out: &mut BytesMut, event: Result<WatchEvent, StatusError>) {
         let (word, object) = match event {
             Ok(WatchEvent::Added(object)) => ("ADDED", self.object(&object)),
             Ok(WatchEvent::Modified(object)) => ("MODIFIED", self.object(&object)),
@@ -53,15 +57,19 @@ impl Writer {
             }
             Err(error) => ("ERROR", Err(error)),
         };
-        let (word, object) = match object {
-            Ok(object) => (word, object),
-            Err(error) => ("ERROR", respond::status_value(&Status::from(&error)).to_string().into()),
-        };
-        out.put_slice(b"{\"type\":\"");
-        out.put_slice(word.as_bytes());
-        out.put_slice(b"\",\"object\":");
-        out.put_slice(&object);
-        out.put_slice(b"}\n");
+        let frames = self.shape.media.encoding == Encoding::Protobuf;
+        let object = if frames { object.and_then(|json| enveloped(&json)) } else { object };
+        match (object, frames) {
+            (Ok(object), true) => out.put_slice(&protobuf::frame(word, &object)),
+            (Ok(object), false) => line(out, word, &object),
+            (Err(error), true) => {
+                let status = protobuf::encode(&respond::status_value(&Status::from(&error)));
+                out.put_slice(&protobuf::frame("ERROR", &status.and_then(Result::ok).unwrap_or_default()));
+            }
+            (Err(error), false) => {
+                line(out, "ERROR", respond::status_value(&Status::from(&error)).to_string().as_bytes());
+            }
+        }
     }
 
     fn object(&mut self, object: &Stored) -> Result<Bytes, StatusError> {
@@ -97,4 +105,18 @@ impl Writer {
         };
         json!({"kind": kind, "apiVersion": api_version, "metadata": metadata}).to_string().into()
     }
+}
+
+fn line(out: &mut BytesMut, word: &str, object: &[u8]) {
+    out.put_slice(b"{\"type\":\"");
+    out.put_slice(word.as_bytes());
+    out.put_slice(b"\",\"object\":");
+    out.put_slice(object);
+    out.put_slice(b"}\n");
+}
+
+fn enveloped(json: &[u8]) -> Result<Bytes, StatusError> {
+    let value: Value = serde_json::from_slice(json).map_err(StatusError::internal)?;
+    let encoded = protobuf::encode(&value).ok_or_else(|| StatusError::internal("no protobuf encoding"))?;
+    Ok(encoded.map_err(StatusError::internal)?.into())
 }

@@ -5,6 +5,7 @@ mod bad_input;
 mod delete;
 mod identity;
 mod kube_client;
+mod protobuf;
 mod proxied;
 mod rest;
 mod support;
