@@ -37,7 +37,8 @@ impl Reconciler for Greeter {
 /// Runs it in a cluster until that stops. The caches would work as well over the client of any other cluster.
 fn start(cluster: &Cluster) {
     let watches = Watches::root::<Namespace>().owns::<ConfigMap>();
-    let greeter = reconciler::run("greeter", Greeter, watches, cluster.caches(), cluster.ambient().clone(), Options::default());
+    let greeter =
+        reconciler::run("greeter", Greeter, watches, cluster.caches(), cluster.ambient().clone(), Options::default());
     cluster.ambient().tasks.spawn_graceful(greeter);
 }
 
@@ -45,7 +46,8 @@ fn start(cluster: &Cluster) {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let cluster = Cluster::builder().build().await?;
     start(&cluster);
-    let greeting = cluster.client().wait_for::<ConfigMap, _>(&Key::new("default", "on-call"), |map| map.is_some()).await?;
+    let greeting =
+        cluster.client().wait_for::<ConfigMap, _>(&Key::new("default", "on-call"), |map| map.is_some()).await?;
     println!("{:?}", greeting.and_then(|map| map.data.clone()).unwrap_or_default());
     cluster.stop().await;
     Ok(())

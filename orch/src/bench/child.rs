@@ -55,7 +55,16 @@ impl Child {
     async fn start_over(directory: Directory, nodes: u32) -> Result<Self> {
         let started = Instant::now();
         let mut process = Command::new(std::env::current_exe()?)
-            .args(["up", "--runtime", "simulated", "--listen", "127.0.0.1:0", "--nodes", &nodes.to_string(), "--data-dir"])
+            .args([
+                "up",
+                "--runtime",
+                "simulated",
+                "--listen",
+                "127.0.0.1:0",
+                "--nodes",
+                &nodes.to_string(),
+                "--data-dir",
+            ])
             .arg(&directory.0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -41,7 +41,11 @@ pub(super) async fn start(show: &mut dyn FnMut(Row)) -> Result<()> {
     let detail = format!("the first in this process; again: {}", Samples::new(again).words());
     let row = Row::new("in process: cluster start to serving", first.as_secs_f64() * 1e3, Unit::Milliseconds);
     show(row.budget(20.0).kubernetes(2900.0).detail(detail));
-    show(Row::new("in process: memory of a cluster", memory as f64 / 1e6, Unit::Megabytes).budget(20.0).kubernetes(504.0));
+    show(
+        Row::new("in process: memory of a cluster", memory as f64 / 1e6, Unit::Megabytes)
+            .budget(20.0)
+            .kubernetes(504.0),
+    );
     Ok(())
 }
 

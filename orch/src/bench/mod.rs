@@ -30,8 +30,18 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// The groups of figures, in the order in which they are taken; `--only` names them.
-pub const GROUPS: [&str; 10] =
-    ["start", "create-local", "watch-local", "schedule-local", "memory", "binary", "api", "list", "schedule", "deployment"];
+pub const GROUPS: [&str; 10] = [
+    "start",
+    "create-local",
+    "watch-local",
+    "schedule-local",
+    "memory",
+    "binary",
+    "api",
+    "list",
+    "schedule",
+    "deployment",
+];
 
 /// Takes the chosen figures, or all when none is chosen, and hands each to `show` as soon as it is known. With a
 /// kubeconfig only what that server can be asked is measured.

@@ -44,7 +44,13 @@ impl Samples {
 /// A duration in milliseconds, with as many digits as mean something.
 pub(super) fn milliseconds(duration: Duration) -> String {
     let ms = duration.as_secs_f64() * 1e3;
-    let digits = if ms < 1.0 { 3 } else if ms < 100.0 { 1 } else { 0 };
+    let digits = if ms < 1.0 {
+        3
+    } else if ms < 100.0 {
+        1
+    } else {
+        0
+    };
     format!("{ms:.digits$} ms")
 }
 

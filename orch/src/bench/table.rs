@@ -78,7 +78,13 @@ impl Unit {
     }
 
     fn words(self, value: f64) -> String {
-        let digits = if value != 0.0 && value < 1.0 { 3 } else if value < 100.0 { 1 } else { 0 };
+        let digits = if value != 0.0 && value < 1.0 {
+            3
+        } else if value < 100.0 {
+            1
+        } else {
+            0
+        };
         let word = match self {
             Self::Milliseconds => " ms",
             Self::PerSecond => "/s",
