@@ -4,10 +4,19 @@ use super::{Operation, PRIORITY_CLASSES, Plugin, Review, View};
 use crate::core::json;
 use async_trait::async_trait;
 use orch_api::{Key, StatusError};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// The plugin `Priority`.
 pub struct Priority;
+
+/// Whether a class is for pods that name none.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Mark {
+    #[serde(default)]
+    global_default: bool,
+}
 
 /// What a class gives to a pod.
 struct Class {
@@ -82,11 +91,11 @@ async fn class_of(view: &View<'_>, review: &Review<'_>, pod: &Value) -> Result<C
 async fn default_class(view: &View<'_>) -> Result<Class, StatusError> {
     let mut best: Option<Class> = None;
     for class in view.all(&PRIORITY_CLASSES, "").await? {
-        let class: Value = class.parse()?;
-        if class.get("globalDefault").and_then(Value::as_bool) != Some(true) {
+        // Every pod that names no class comes by here: the classes that are no default are not taken apart.
+        if !class.parse::<Mark>()?.global_default {
             continue;
         }
-        let class = read(&class);
+        let class = read(&class.parse()?);
         if best.as_ref().is_none_or(|b| class.value < b.value) {
             best = Some(class);
         }

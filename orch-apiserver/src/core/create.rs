@@ -34,6 +34,9 @@ impl Core {
         }
         warn_repeated_owners(call, &mut object);
         defaults::apply(&call.kind, &mut object);
+        if !meta::wants_generated_name(&object) {
+            return self.create_named(call, object, false, options).await.map(Answer::created);
+        }
         let mut attempt = 0;
         loop {
             attempt += 1;

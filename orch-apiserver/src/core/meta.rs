@@ -26,12 +26,17 @@ pub fn fill(object: &mut Value, now: Timestamp, chance: &Chance) {
     meta.insert("creationTimestamp".into(), time(now).into());
 }
 
+/// Whether the object has no name but a `generateName`.
+pub fn wants_generated_name(object: &Value) -> bool {
+    json::meta(object, "name").is_empty() && !json::meta(object, "generateName").is_empty()
+}
+
 /// Fills in the name from `generateName` where there is none. Says whether the name was generated.
 pub fn generate_name(object: &mut Value, chance: &Chance) -> bool {
-    let base = json::meta(object, "generateName").to_owned();
-    if base.is_empty() || !json::meta(object, "name").is_empty() {
+    if !wants_generated_name(object) {
         return false;
     }
+    let base = json::meta(object, "generateName").to_owned();
     let kept: String = base.chars().take(58).collect();
     json::meta_mut(object).insert("name".into(), format!("{kept}{}", chance.suffix(5)).into());
     true

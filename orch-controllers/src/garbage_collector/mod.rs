@@ -67,8 +67,14 @@ impl ControlLoop for GarbageCollector {
         });
         let tasks = ambient.tasks.child();
         tasks.spawn(follow_all(shared.clone(), tasks.clone()));
-        for served in collected(&*self.discovery) {
-            shared.caches.informers().get(&served.gvr).synced().await;
+        let all_synced = async {
+            for served in collected(&*self.discovery) {
+                shared.caches.informers().get(&served.gvr).synced().await;
+            }
+        };
+        // Who stops before that has nothing to finish; the caches may never be synced then.
+        if ambient.tasks.cancelled().run_until_cancelled(all_synced).await.is_none() {
+            return tasks.stop().await;
         }
         let workers: Vec<_> = (0..options.concurrency.max(1))
             .map(|_| ambient.tasks.spawn_graceful(work(shared.clone(), options.timeout)))

@@ -82,8 +82,14 @@ pub async fn run_erased(
     }
     let watches = Arc::new(watches);
     let feeds = feed::start(&watches, &caches, &ambient, &queue);
-    for source in &watches.sources {
-        informers.get(&source.gvr).synced().await;
+    let all_synced = async {
+        for source in &watches.sources {
+            informers.get(&source.gvr).synced().await;
+        }
+    };
+    // Who stops before that has nothing to finish; the caches may never be synced then.
+    if ambient.tasks.cancelled().run_until_cancelled(all_synced).await.is_none() {
+        return feeds.stop().await;
     }
     tracing::debug!(controller = name, "caches are synced");
     let shared = Arc::new(worker::Shared { name, work, watches, caches, ambient: ambient.clone(), queue, options });

@@ -1,0 +1,4 @@
+//! The whole cluster in process, under a paused clock.
+#![allow(clippy::unwrap_used)] // A test that fails may panic.
+
+mod cluster;
