@@ -8,7 +8,7 @@ use std::{fs::File, future::Future, path::PathBuf, thread};
 use tokio::sync::oneshot;
 
 /// Runs netlink work inside the namespace at a path.
-pub async fn run<F, Fut>(netns: PathBuf, work: F) -> Result<(), RuntimeError>
+pub(super) async fn run<F, Fut>(netns: PathBuf, work: F) -> Result<(), RuntimeError>
 where
     F: FnOnce(Handle) -> Fut + Send + 'static,
     Fut: Future<Output = Result<(), RuntimeError>>,

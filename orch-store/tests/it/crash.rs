@@ -144,11 +144,14 @@ fn request(key: &str, text: Option<&str>, condition: Option<Condition>) -> Strin
     format!("{verb} {key} {condition} {}", text.unwrap_or("-"))
 }
 
+/// Who waits for which answer; `None` once the server is dead.
+type Waiting = Option<HashMap<u64, mpsc::Sender<Answer>>>;
+
 /// The pipes to the child, shared by all clients.
 #[derive(Clone)]
 struct Server {
     stdin: Arc<Mutex<std::process::ChildStdin>>,
-    waiting: Arc<Mutex<Option<HashMap<u64, mpsc::Sender<Answer>>>>>,
+    waiting: Arc<Mutex<Waiting>>,
     next: Arc<AtomicU64>,
 }
 

@@ -39,9 +39,11 @@ impl DataDir {
         let lock = File::create(path.join("lock")).map_err(in_words)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => {
-                Err(format!("the data directory {} is in use by another orch; choose one with --data-dir", path.display()).into())
-            }
+            Err(TryLockError::WouldBlock) => Err(format!(
+                "the data directory {} is in use by another orch; choose one with --data-dir",
+                path.display()
+            )
+            .into()),
             Err(TryLockError::Error(e)) => Err(in_words(e).into()),
         }
     }

@@ -46,7 +46,8 @@ impl Image {
             }
             Command::Pull { reference } => {
                 let puller = Puller::new(store, Registries::default());
-                let image = runtime()?.block_on(puller.pull(&reference, None, |done, all| eprintln!("layer {done} of {all}")))?;
+                let image = runtime()?
+                    .block_on(puller.pull(&reference, None, |done, all| eprintln!("layer {done} of {all}")))?;
                 println!("{}", image.id);
             }
             Command::Ls => {

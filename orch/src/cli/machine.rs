@@ -31,6 +31,8 @@ const POD_SUBNET: &str = "10.244.0.0/24";
 /// The address of the cluster's DNS.
 const DNS_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 const DOMAIN: &str = "cluster.local";
+/// Who owns the fields that the binary itself writes.
+const FIELD_MANAGER: &str = "orch";
 
 /// Who runs containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -125,11 +127,8 @@ fn network_options(data: &DataDir) -> Result<(BridgeOptions, NftablesOptions), F
         service_subnet: "10.96.0.0/16".parse::<Subnet>()?,
         directory: data.node().join("addresses"),
     };
-    let nft = NftablesOptions {
-        table: tag,
-        pod_cidr: POD_SUBNET.into(),
-        bridge_passes_hooks: BridgeNetwork::passes_hooks(),
-    };
+    let nft =
+        NftablesOptions { table: tag, pod_cidr: POD_SUBNET.into(), bridge_passes_hooks: BridgeNetwork::passes_hooks() };
     Ok((bridge, nft))
 }
 
@@ -146,11 +145,7 @@ pub(super) fn node(name: &str, plan: &Plan, data: &DataDir) -> Option<(AgentConf
     let mut config = AgentConfig::new(name, &directory);
     config.machine = Machine::detect(&directory);
     config.addresses = vec![address];
-    config.dns = DnsConfig {
-        cluster_servers: servers,
-        cluster_domain: DOMAIN.into(),
-        node_resolv_conf: resolv_conf(),
-    };
+    config.dns = DnsConfig { cluster_servers: servers, cluster_domain: DOMAIN.into(), node_resolv_conf: resolv_conf() };
     Some((config, NodeParts { prober: Arc::new(NetProber { runtime: runtime.clone() }), runtime }))
 }
 
@@ -224,12 +219,8 @@ async fn publish_dns(cluster: &Cluster, address: IpAddr, port: u16) -> Result<()
         ),
     };
     let client = cluster.client();
-    for result in [client.add(&service).await.map(drop), client.add(&slice).await.map(drop)] {
-        match result {
-            Err(error) if !error.is_already_exists() => return Err(error.into()),
-            _ => {}
-        }
-    }
+    client.apply(&service, FIELD_MANAGER, true).await?;
+    client.apply(&slice, FIELD_MANAGER, true).await?;
     Ok(())
 }
 

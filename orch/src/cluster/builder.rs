@@ -2,12 +2,7 @@
 
 use super::{Cluster, Dialer, Error};
 use orch_api::kind::Verbs;
-use orch_apiserver::{
-    ApiServer,
-    alloc::ServiceCidr,
-    authn::TokenSigner,
-    pki::Pki,
-};
+use orch_apiserver::{ApiServer, alloc::ServiceCidr, authn::TokenSigner, pki::Pki};
 use orch_controllers::{Config, scheduler};
 use orch_node::{
     Agent, AgentConfig, AgentParts,

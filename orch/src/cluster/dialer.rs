@@ -33,7 +33,8 @@ impl Dialer {
 impl NodeDialer for Dialer {
     async fn dial(&self, node: &str) -> io::Result<Box<dyn Duplex>> {
         let server = self.servers.get(node).map(|s| s.clone());
-        let server = server.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no agent of node {node}")))?;
+        let server =
+            server.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no agent of node {node}")))?;
         let (near, far) = tokio::io::duplex(BUFFER);
         self.tasks.spawn(async move {
             if let Err(error) = server.serve_connection(far).await {
