@@ -121,7 +121,7 @@ impl Client for MapClient {
     ) -> Result<Arc<Stored>> {
         let old = self.get(gvr, key, None).await?;
         let version = body["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
-        if !version.is_empty() && version != old.revision.0.to_string() {
+        if !version.is_empty() && version != old.meta.resource_version.to_string() {
             return Err(StatusError::stale(gvr, &key.name));
         }
         let mut new = body;
@@ -465,7 +465,7 @@ async fn the_node_registers_and_renews_its_lease() {
     let world = World::new(Rules::default()).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let node = world.client.get(&Gvr::of("", "v1", "nodes"), &Key::cluster("n1"), None).await.unwrap();
-    assert_eq!(node.meta.labels.get("kubernetes.io/hostname").map(AsRef::as_ref), Some("n1"));
+    assert_eq!(node.meta.labels.get("kubernetes.io/hostname"), Some("n1"));
     let body: Value = node.parse().unwrap();
     assert_eq!(body["status"]["conditions"][3]["type"], "Ready");
     assert_eq!(body["status"]["allocatable"]["pods"], "110");

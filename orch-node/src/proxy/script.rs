@@ -29,7 +29,7 @@ pub(super) fn transaction(
     changes: &Changes,
 ) -> String {
     let mut script = if fresh { base(options) } else { String::new() };
-    let before = changes.iter().filter_map(|(front, _)| old.get(front)).flat_map(|r| &r.backends);
+    let before = changes.keys().filter_map(|front| old.get(front)).flat_map(|r| &r.backends);
     let after =
         changes.iter().filter(|(f, _)| is_v4(f)).filter_map(|(_, rule)| rule.as_ref()).flat_map(|r| &r.backends);
     reached(&options.table, reach, before, after, &mut script);
