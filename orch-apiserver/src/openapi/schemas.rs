@@ -83,6 +83,10 @@ fn in_dialect(name: &str, mut schema: Value) -> Value {
         }
         return schema;
     }
+    // The type is generous where the API is not, and the other way round: an object without metadata is read.
+    if let Some(Value::Array(required)) = schema.get_mut("required") {
+        required.retain(|field| field != "metadata");
+    }
     if let Some(fact) = facts::of(name, ".") {
         extend(&mut schema, fact);
     }
