@@ -83,7 +83,7 @@ fn in_dialect(name: &str, mut schema: Value) -> Value {
         }
         return schema;
     }
-    // The type is generous where the API is not, and the other way round: an object without metadata is read.
+    // The types always have metadata; the API does not ask for it.
     if let Some(Value::Array(required)) = schema.get_mut("required") {
         required.retain(|field| field != "metadata");
     }
