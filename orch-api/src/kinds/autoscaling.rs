@@ -25,6 +25,14 @@ fn autoscaler(group: &Group) -> Kind {
         .columns(columns())
 }
 
+/// The columns of the `scale` of a workload.
+pub fn scale_columns() -> Vec<Column> {
+    named([
+        super::row::integer("Desired", "The replicas that are wanted.", |o, _| integer(o, "spec.replicas").into()),
+        super::row::integer("Available", "The replicas that exist.", |o, _| integer(o, "status.replicas").into()),
+    ])
+}
+
 fn columns() -> Vec<Column> {
     named([
         text("Reference", "What is scaled.", |o, _| {

@@ -25,6 +25,7 @@ mod storage;
 mod tests;
 mod volume;
 
+pub use autoscaling::scale_columns;
 pub use pod::row_conditions;
 
 use crate::{Gvk, Gvr, Kind};

@@ -77,6 +77,7 @@ impl Core {
         for warning in strategy::warnings(&call.kind, &object, None) {
             call.warnings.add(warning);
         }
+        self.check_escalation(call, &object, None).await?;
         self.admission.validate(self, &review, &object).await?;
         let stored = self
             .storage

@@ -13,6 +13,7 @@ pub mod create;
 pub mod decode;
 pub mod delete;
 pub mod encode;
+mod escalation;
 pub mod json;
 pub mod managed;
 pub mod meta;

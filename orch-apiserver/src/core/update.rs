@@ -160,6 +160,7 @@ impl Core {
             }
         }
         managed::settle(&old, &mut new);
+        self.check_escalation(call, &new, Some(&old)).await?;
         self.admission.validate(self, &review, &new).await?;
         if deletes(&old, &new) {
             let written = self.storage.remove(&call.kind, stored, options.dry_run).await?;

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use info::RequestInfo;
 use media::Media;
-use orch_api::{Gvr, Key, Kind, Reason, StatusError, protobuf};
+use orch_api::{Gvr, Key, Kind, Reason, StatusError, kinds, protobuf};
 use query::Query;
 use respond::Shape;
 use std::{borrow::Cow, sync::Arc};
@@ -88,7 +88,7 @@ where
     let shape = Shape {
         media: media?,
         gzip: gzip::accepted(&parts.headers),
-        kind: call.kind.clone(),
+        kind: shown_kind(&call),
         include: table::include(query.text("includeObject"))?,
         now: core.ambient.clock.now(),
     };
@@ -105,6 +105,14 @@ where
     }?;
     respond::warn(&mut response, &call.warnings);
     Ok(response)
+}
+
+/// The kind as tables show it: a scale has columns of its own.
+fn shown_kind(call: &Call) -> Arc<Kind> {
+    match call.subresource.as_deref() {
+        Some("scale") => Arc::new(Kind { columns: kinds::scale_columns().into(), ..(*call.kind).clone() }),
+        _ => call.kind.clone(),
+    }
 }
 
 /// Reads what a writing request carries.

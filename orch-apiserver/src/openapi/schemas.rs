@@ -83,6 +83,10 @@ fn in_dialect(name: &str, mut schema: Value) -> Value {
         }
         return schema;
     }
+    // The types always have metadata; the API does not ask for it.
+    if let Some(Value::Array(required)) = schema.get_mut("required") {
+        required.retain(|field| field != "metadata");
+    }
     if let Some(fact) = facts::of(name, ".") {
         extend(&mut schema, fact);
     }

@@ -15,10 +15,13 @@ use crate::{
     },
 };
 use http::{Response, StatusCode, Uri, request::Parts};
-use http_body_util::Empty;
-use orch_api::{FieldError, Path, StatusError};
+use http_body_util::{BodyExt, Empty, Limited};
+use orch_api::{FieldError, Path, Reason, StatusError};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+
+/// No more than this is read of an agent's refusal, in bytes.
+const MAX_REFUSAL: usize = 2 << 10;
 
 /// What a log request may say, in the words that the agent reads as well.
 const LOG_OPTIONS: [&str; 8] =
@@ -36,7 +39,30 @@ pub(crate) async fn log(core: &Core, call: &Call, query: &Query, parts: Parts) -
     let options = LOG_OPTIONS.iter().flat_map(|name| query.all(name).map(move |value| (*name, value)));
     let target = target("containerLogs", call, Some(&container), options)?;
     let connection = dial(core, node).await?;
-    forward(core, connection, parts, target, Empty::<bytes::Bytes>::new()).await
+    let answer = forward(core, connection, parts, target, Empty::<bytes::Bytes>::new()).await?;
+    if answer.status().is_success() { Ok(answer) } else { Err(refused(call, answer).await) }
+}
+
+/// What the agent refused, as a status (`registry/generic/rest/response_checker.go`).
+async fn refused(call: &Call, answer: Response<Body>) -> StatusError {
+    let code = answer.status().as_u16();
+    let body = Limited::new(answer.into_body(), MAX_REFUSAL).collect().await;
+    let bytes = body.map(|all| all.to_bytes()).unwrap_or_default();
+    let (words, name) = (String::from_utf8_lossy(&bytes), &call.key.name);
+    match code {
+        400 => StatusError::bad_request(words),
+        404 => {
+            let words = format!("the server could not find the requested resource ( pods/log {name})");
+            StatusError::new(Reason::NotFound, words)
+        }
+        500 => StatusError::internal(words),
+        _ => {
+            let words = format!(
+                "an error on the server ({words:?}) has prevented the request from succeeding ( pods/log {name})"
+            );
+            StatusError::new(Reason::InternalError, words).with_code(code)
+        }
+    }
 }
 
 /// `pods/NAME/exec`, `attach` and `portforward`.

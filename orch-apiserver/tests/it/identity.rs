@@ -94,6 +94,70 @@ async fn over_tls_a_client_certificate_names_the_user() {
     ambient.tasks.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn nobody_grants_what_he_does_not_have() {
+    const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
+    const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";
+    let server = Server::start().await;
+    let group = "rbac.authorization.k8s.io";
+    let subjects = json!([{"apiGroup": group, "kind": "User", "name": "jane"}]);
+    let binding = |name: &str, kind: &str, role: &str| {
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name},
+            "roleRef": {"apiGroup": group, "kind": kind, "name": role}, "subjects": subjects})
+    };
+    let role = |name: &str, resource: &str, of: &str, verbs: serde_json::Value| {
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name},
+            "rules": [{"apiGroups": [of], "resources": [resource], "verbs": verbs}]})
+    };
+    server.post(ROLES, role("granter", "*", group, json!(["create", "update", "get"]))).await.ok();
+    server.post(BINDINGS, binding("granter", "Role", "granter")).await.ok();
+    server.post(BINDINGS, binding("view", "ClusterRole", "view")).await.ok();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let jane = User::authenticated("jane", Vec::<String>::new());
+    let post = async |uri: &str, body: serde_json::Value| {
+        let request = Request::post(uri).body(Full::<bytes::Bytes>::from(body.to_string())).unwrap();
+        let response = server.api.service_as(jane.clone()).oneshot(request).await.unwrap();
+        let code = response.status().as_u16();
+        let bytes = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+        let status: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        (code, status["message"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(post(ROLES, role("reader", "pods", "", json!(["get"]))).await.0, 201);
+    assert_eq!(
+        post(ROLES, role("thief", "secrets", "", json!(["get"]))).await,
+        (
+            403,
+            "roles.rbac.authorization.k8s.io \"thief\" is forbidden: user \"jane\" (groups=[\"system:authenticated\"]) is \
+             attempting to grant RBAC permissions not currently held:\n\
+             {APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\"]}"
+                .to_owned()
+        )
+    );
+    assert_eq!(post(BINDINGS, binding("more", "ClusterRole", "cluster-admin")).await.0, 403);
+    assert_eq!(post(BINDINGS, binding("same", "ClusterRole", "view")).await.0, 201);
+    assert_eq!(
+        post(BINDINGS, binding("none", "Role", "none")).await,
+        (404, "roles.rbac.authorization.k8s.io \"none\" not found".to_owned())
+    );
+    server.post(ROLES, role("binder", "clusterroles", group, json!(["bind"]))).await.ok();
+    server.post(BINDINGS, binding("binder", "Role", "binder")).await.ok();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(post(BINDINGS, binding("more", "ClusterRole", "cluster-admin")).await.0, 201);
+}
+
+#[tokio::test]
+async fn a_scale_has_columns_of_its_own() {
+    let server = Server::start().await;
+    let deployments = "/apis/apps/v1/namespaces/default/deployments";
+    server.post(deployments, deployment("web")).await.ok();
+    let accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let table: serde_json::Value =
+        serde_json::from_str(&server.get_as(&format!("{deployments}/web/scale"), accept).await.text).unwrap();
+    let names: Vec<_> = table["columnDefinitions"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
+    assert_eq!(json!(names), json!(["Name", "Desired", "Available", "Age"]));
+    assert_eq!(table["rows"][0]["cells"][1], 2);
+}
+
 fn pem(text: &str) -> Vec<u8> {
     use base64::{Engine, engine::general_purpose::STANDARD};
     let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();

@@ -35,6 +35,10 @@ impl NodeDialer for Node {
 
 async fn answer(tasks: Tasks, mut request: Request<Incoming>) -> Result<Response<Full<bytes::Bytes>>, Infallible> {
     let uri = request.uri().to_string();
+    if uri.contains("previous=true") {
+        let words = "previous terminated container \"a\" in pod \"two\" not found";
+        return Ok(Response::builder().status(400).body(Full::from(words)).unwrap());
+    }
     if !request.headers().contains_key("upgrade") {
         return Ok(Response::new(Full::from(uri)));
     }
@@ -83,6 +87,11 @@ async fn logs_come_from_the_node_of_the_pod() {
     check("two/log?container=c", "400 BadRequest: container c is not valid for pod two").await;
     check("none/log", "404 NotFound: pods \"none\" not found").await;
     check("lost/log", "503 ServiceUnavailable: error trying to reach service: no node gone").await;
+    check(
+        "two/log?container=a&previous=true",
+        "400 BadRequest: previous terminated container \"a\" in pod \"two\" not found",
+    )
+    .await;
     check(
         "two/log?container=a&tailLines=-1",
         "422 Invalid: PodLogOptions \"two\" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0",

@@ -56,7 +56,7 @@ pub(super) fn upgrade<B: Send + 'static>(
     let value = |name: header::HeaderName| request.headers().get(name).and_then(|v| v.to_str().ok());
     let websocket = value(header::UPGRADE).is_some_and(|u| u.eq_ignore_ascii_case("websocket"));
     let Some(key) = value(header::SEC_WEBSOCKET_KEY).filter(|_| websocket) else {
-        return Err(Refusal::bad("unable to upgrade: this server speaks WebSocket only"));
+        return Err(Refusal::bad("this server speaks WebSocket only"));
     };
     let accept = derive_accept_key(key.as_bytes());
     let offered: Vec<_> = request

@@ -115,10 +115,7 @@ impl Server {
         let found = find(&self.agent, key, container, false)?;
         match found.state {
             ContainerState::Running { .. } => Ok(found),
-            _ => Err(Refusal(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                format!("unable to upgrade connection: container not found ({container:?})"),
-            )),
+            _ => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("container not found ({container:?})"))),
         }
     }
 

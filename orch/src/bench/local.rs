@@ -2,7 +2,7 @@
 
 use super::{
     Result, Row, Samples, Unit,
-    objects::{self, NOBODY},
+    objects::{self, Make, NOBODY},
     proc::Process,
     stats::milliseconds,
 };
@@ -71,8 +71,7 @@ async fn account(cluster: &Cluster) -> Result<()> {
 /// Creates through the client, by one task and by many.
 pub(super) async fn creates(show: &mut dyn FnMut(Row)) -> Result<()> {
     let pod = |name: &str| objects::pod(name, NOBODY);
-    let kinds: [(&str, Gvr, &(dyn Fn(&str) -> Value + Sync)); 2] =
-        [("ConfigMap", CONFIG_MAPS, &objects::config_map), ("Pod", PODS, &pod)];
+    let kinds: [(&str, Gvr, &Make); 2] = [("ConfigMap", CONFIG_MAPS, &objects::config_map), ("Pod", PODS, &pod)];
     for (kind, resource, object) in kinds {
         for tasks in [1, 32] {
             let (cluster, _) = serving().await?;
@@ -195,8 +194,7 @@ pub(super) async fn schedule(nodes: usize, show: &mut dyn FnMut(Row)) -> Result<
 /// Memory of each stored object beyond its JSON, with all controllers running.
 pub(super) async fn memory(show: &mut dyn FnMut(Row)) -> Result<()> {
     let pod = |name: &str| objects::pod(name, NOBODY);
-    let kinds: [(&str, Gvr, &(dyn Fn(&str) -> Value + Sync)); 2] =
-        [("ConfigMap", CONFIG_MAPS, &objects::config_map), ("Pod", PODS, &pod)];
+    let kinds: [(&str, Gvr, &Make); 2] = [("ConfigMap", CONFIG_MAPS, &objects::config_map), ("Pod", PODS, &pod)];
     for (kind, resource, object) in kinds {
         let (cluster, _) = serving().await?;
         let before = Process::this().resident()?;

@@ -7,6 +7,9 @@ pub(super) const NOBODY: &str = "nobody";
 /// The label of everything that the benchmark creates outside of its namespace.
 pub(super) const LABEL: &str = "orch-bench";
 
+/// Makes the object of a name.
+pub(super) type Make = dyn Fn(&str) -> Value + Sync;
+
 pub(super) fn config_map(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"key": "value"}})
 }

@@ -4,7 +4,7 @@
 use super::{
     Result, Row, Samples, Unit,
     http::{Connection, Endpoint},
-    objects::{self, LABEL, NOBODY},
+    objects::{self, LABEL, Make, NOBODY},
     stats::milliseconds,
 };
 use futures::future::try_join_all;
@@ -98,8 +98,7 @@ pub(super) async fn create_many(
 pub(super) async fn creates(endpoint: &Endpoint, show: &mut dyn FnMut(Row)) -> Result<()> {
     let scratch = Scratch::new(endpoint).await?;
     let pod = |name: &str| objects::pod(name, NOBODY);
-    let kinds: [(&str, &str, &(dyn Fn(&str) -> Value + Sync)); 2] =
-        [("ConfigMap", "configmaps", &objects::config_map), ("Pod", "pods", &pod)];
+    let kinds: [(&str, &str, &Make); 2] = [("ConfigMap", "configmaps", &objects::config_map), ("Pod", "pods", &pod)];
     for (kind, resource, object) in kinds {
         for (clients, count) in [(1, ALONE), (CLIENTS, TOGETHER)] {
             let (samples, took) = create_many(&scratch, resource, clients, count, object).await?;
@@ -298,11 +297,9 @@ pub(super) async fn deployment(endpoint: &Endpoint, with_nodes: bool, show: &mut
         Ok::<_, super::Failure>(started.elapsed())
     };
     let ready = async {
-        while with_nodes {
-            let lines = deployments.next().await?;
-            if lines.iter().any(|line| ready_replicas(line) == REPLICAS) {
-                break;
-            }
+        let mut replicas = if with_nodes { 0 } else { REPLICAS };
+        while replicas < REPLICAS {
+            replicas = deployments.next().await?.iter().map(|line| ready_replicas(line)).max().unwrap_or(0);
         }
         Ok::<_, super::Failure>(started.elapsed())
     };
