@@ -1,6 +1,7 @@
 //! Namespace, Node, Secret and LimitRange (`pkg/apis/core/v1/defaults.go`).
 
 use crate::value::{Object, copy_missing, each, ensure, fill_text, part, text};
+use k8s_openapi::ByteString;
 use serde_json::Value;
 
 /// Namespace: labelled with its own name, and active.
@@ -24,9 +25,20 @@ pub(super) fn node(object: &mut Object) {
     }
 }
 
-/// Secret.
+/// Secret. `stringData` is for writing only: its values go, encoded, over those of `data`
+/// (`Convert_v1_Secret_To_core_Secret`). Values of a wrong type stay, for validation to refuse.
 pub(super) fn secret(object: &mut Object) {
     fill_text(object, "type", "Opaque");
+    let is_plain = |v: &Value| v.as_object().is_some_and(|texts| texts.values().all(Value::is_string));
+    if !object.get("stringData").is_some_and(is_plain) {
+        return;
+    }
+    let Some(Value::Object(texts)) = object.remove("stringData") else { return };
+    let Some(data) = ensure(object, "data") else { return };
+    for (key, text) in texts {
+        let bytes = ByteString(text.as_str().unwrap_or_default().as_bytes().to_vec());
+        data.insert(key, serde_json::to_value(bytes).unwrap_or_default());
+    }
 }
 
 /// LimitRange: of a container's limits, the maximum is the default and the minimum the default request.
@@ -51,5 +63,18 @@ fn fill_amounts(item: &mut Object, field: &str, sources: &[&Object]) {
     }
     if let Some(target) = ensure(item, field) {
         sources.iter().for_each(|source| copy_missing(source, target));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn string_data_is_encoded_over_data() {
+        let mut secret = json!({"data": {"a": "QQ==", "b": "Qg=="}, "stringData": {"b": "new", "c": ""}});
+        super::secret(secret.as_object_mut().unwrap());
+        assert_eq!(secret, json!({"type": "Opaque", "data": {"a": "QQ==", "b": "bmV3", "c": ""}}));
     }
 }

@@ -19,8 +19,8 @@ use dashmap::DashMap;
 use futures::{StreamExt, stream::BoxStream};
 use nix::mount::{MsFlags, mount};
 use orch_runtime::node::container::{
-    Ability, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image, RegistryAuth, RuntimeError,
-    RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
+    Ability, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image, RegistryAuth,
+    RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
 };
 use orch_store::ambient::Ambient;
 use std::{

@@ -17,10 +17,9 @@ pub(super) async fn check(host: &str, port: u16, service: &str) -> Result<(), St
         .header(http::header::USER_AGENT, "kube-probe/1.37")
         .body(Full::new(message(service)))
         .map_err(|e| failed(e.to_string()))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .map_err(|e| failed(e.to_string()))?;
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .map_err(|e| failed(e.to_string()))?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|e| failed(e.to_string()))?;
         let (head, body) = response.into_parts();
@@ -29,7 +28,9 @@ pub(super) async fn check(host: &str, port: u16, service: &str) -> Result<(), St
         let code = trailers.get("grpc-status").or_else(|| head.headers.get("grpc-status"));
         match code.and_then(|c| c.to_str().ok()) {
             Some("0") => verdict(&body.to_bytes()),
-            Some("12") => Err("error: this server does not implement the grpc health protocol (grpc.health.v1.Health)".into()),
+            Some("12") => {
+                Err("error: this server does not implement the grpc health protocol (grpc.health.v1.Health)".into())
+            }
             code => Err(failed(format!("grpc status {}, http status {}", code.unwrap_or("missing"), head.status))),
         }
     };

@@ -24,8 +24,8 @@ pub use shim::shim_main;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use orch_runtime::node::container::{
-    Ability, Container, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image, RegistryAuth,
-    RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
+    Ability, Container, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image,
+    RegistryAuth, RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
 };
 use orch_store::Ambient;
 use parking_lot::Mutex;

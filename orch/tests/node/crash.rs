@@ -1,14 +1,14 @@
 //! `kill -9` of orch under load: what was acknowledged is there afterwards, and containers never noticed.
 
 use crate::namespaces::inside;
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Pod, Service},
+};
 use kube::{
     Api, Client,
     api::{ListParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
-};
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{ConfigMap, Pod, Service},
 };
 use serde_json::json;
 use std::{

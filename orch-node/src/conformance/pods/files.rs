@@ -12,11 +12,23 @@ use serde_json::json;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case { name: "the environment has values, references and expansions", needs: &[Processes], run: |w| Box::pin(env(w)) },
-        Case { name: "an emptyDir is shared by the containers of a pod", needs: &[Processes, Mounts], run: |w| Box::pin(shared(w)) },
+        Case {
+            name: "the environment has values, references and expansions",
+            needs: &[Processes],
+            run: |w| Box::pin(env(w)),
+        },
+        Case {
+            name: "an emptyDir is shared by the containers of a pod",
+            needs: &[Processes, Mounts],
+            run: |w| Box::pin(shared(w)),
+        },
         Case { name: "an emptyDir may be in memory", needs: &[Processes, Mounts], run: |w| Box::pin(memory(w)) },
         Case { name: "volumes follow their objects", needs: &[Processes, Mounts], run: |w| Box::pin(follow(w)) },
-        Case { name: "a postStart hook writes before readiness is told", needs: &[Processes, Mounts], run: |w| Box::pin(hook(w)) },
+        Case {
+            name: "a postStart hook writes before readiness is told",
+            needs: &[Processes, Mounts],
+            run: |w| Box::pin(hook(w)),
+        },
     ]
 }
 
@@ -40,8 +52,15 @@ async fn env(w: &World) {
     let log = w.log("printer", "main").await;
     let lines: Vec<_> = log.lines().collect();
     for wanted in [
-        "PLAIN=one", "NESTED=one two $(PLAIN) $(NONE)", "COLOUR=blue", "KEY=s3cret", "NAME=printer", "CPU=250",
-        "ALL_SIZE=9", "ALL_colour=blue", "KUBERNETES_SERVICE_HOST=10.96.0.1",
+        "PLAIN=one",
+        "NESTED=one two $(PLAIN) $(NONE)",
+        "COLOUR=blue",
+        "KEY=s3cret",
+        "NAME=printer",
+        "CPU=250",
+        "ALL_SIZE=9",
+        "ALL_colour=blue",
+        "KUBERNETES_SERVICE_HOST=10.96.0.1",
     ] {
         assert!(lines.contains(&wanted), "{wanted} is missing in {log}");
     }
@@ -96,7 +115,10 @@ async fn follow(w: &World) {
     w.pod("reader", json!({}), spec).await;
     w.ready("reader").await;
     let cat = async |path: &str| w.exec("reader", &["cat", path]).await.1;
-    assert_eq!((cat("/map/key").await, cat("/secret/key").await, cat("/all/deep/key").await), ("1".into(), "2".into(), "1".into()));
+    assert_eq!(
+        (cat("/map/key").await, cat("/secret/key").await, cat("/all/deep/key").await),
+        ("1".into(), "2".into(), "1".into())
+    );
     assert_eq!(cat("/all/token").await.split('.').count(), 3, "a token in three parts");
     w.client
         .modify::<ConfigMap, _>(&Key::new("default", "live"), |map| {

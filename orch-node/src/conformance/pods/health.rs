@@ -18,7 +18,11 @@ pub(super) fn cases() -> Vec<Case> {
         Case { name: "a readiness probe follows its server", needs: &[Processes], run: |w| Box::pin(follows(w)) },
         Case { name: "pods of a node may serve on the same port", needs: &[Processes], run: |w| Box::pin(twins(w)) },
         Case { name: "a postStart hook that fails ends its container", needs: &[], run: |w| Box::pin(bad_hook(w)) },
-        Case { name: "commands run in containers with output and exit code", needs: &[Processes], run: |w| Box::pin(exec(w)) },
+        Case {
+            name: "commands run in containers with output and exit code",
+            needs: &[Processes],
+            run: |w| Box::pin(exec(w)),
+        },
     ]
 }
 

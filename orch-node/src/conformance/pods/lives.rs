@@ -11,10 +11,22 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case { name: "a pod runs, is ready, and is gone when deleted", needs: &[], run: |w| Box::pin(runs(w)) },
         Case { name: "exit codes decide between Succeeded and Failed", needs: &[], run: |w| Box::pin(once(w)) },
-        Case { name: "OnFailure runs again until it succeeds or not at all", needs: &[], run: |w| Box::pin(on_failure(w)) },
+        Case {
+            name: "OnFailure runs again until it succeeds or not at all",
+            needs: &[],
+            run: |w| Box::pin(on_failure(w)),
+        },
         Case { name: "a container that crashes backs off", needs: &[], run: |w| Box::pin(crashes(w)) },
-        Case { name: "init containers run one after the other before the rest", needs: &[], run: |w| Box::pin(init(w)) },
-        Case { name: "an init container that fails ends a pod that never restarts", needs: &[], run: |w| Box::pin(bad_init(w)) },
+        Case {
+            name: "init containers run one after the other before the rest",
+            needs: &[],
+            run: |w| Box::pin(init(w)),
+        },
+        Case {
+            name: "an init container that fails ends a pod that never restarts",
+            needs: &[],
+            run: |w| Box::pin(bad_init(w)),
+        },
         Case { name: "a sidecar does not keep its pod from ending", needs: &[], run: |w| Box::pin(sidecar(w)) },
         Case { name: "a pod past its deadline fails", needs: &[], run: |w| Box::pin(overdue(w)) },
         Case { name: "a command that is not there is said and tried again", needs: &[], run: |w| Box::pin(missing(w)) },
@@ -38,8 +50,7 @@ async fn runs(w: &World) {
 }
 
 async fn once(w: &World) {
-    for (name, code, wanted, reason) in
-        [("succeeds", "0", "Succeeded", "Completed"), ("fails", "3", "Failed", "Error")]
+    for (name, code, wanted, reason) in [("succeeds", "0", "Succeeded", "Completed"), ("fails", "3", "Failed", "Error")]
     {
         w.pod(name, ends(code), json!({"restartPolicy": "Never", "containers": [main(&["exit", code])]})).await;
         let pod = w.phase(name, wanted).await;
@@ -94,8 +105,7 @@ async fn sidecar(w: &World) {
     let mut beside = container("beside", &["sleep", "1000"]);
     beside["restartPolicy"] = json!("Always");
     let rules = json!({"simulated.orch.dev/run.main": "0.2"});
-    let spec =
-        json!({"restartPolicy": "Never", "initContainers": [beside], "containers": [main(&["exit", "0", "--after", "0.2"])]});
+    let spec = json!({"restartPolicy": "Never", "initContainers": [beside], "containers": [main(&["exit", "0", "--after", "0.2"])]});
     w.pod("sidecar", rules, spec).await;
     let pod = w.phase("sidecar", "Succeeded").await;
     let beside = &pod.status.as_ref().unwrap().init_container_statuses.as_ref().unwrap()[0];
