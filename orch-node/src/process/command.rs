@@ -66,13 +66,22 @@ fn toolbox(mut argv: Vec<String>, program: &str, env: &[(String, String)]) -> Ve
             argv.remove(0);
             std::iter::once(program.to_owned()).chain(argv).collect()
         }
-        Some(first) if find(first, env).is_none() => {
-            let name = first.rsplit('/').next().unwrap_or(first).to_owned();
+        Some(first) if find(first, env).is_none() && is_command(first) => {
+            let name = name_of(first).to_owned();
             own.into_iter().chain([name]).chain(argv.into_iter().skip(1)).collect()
         }
         Some(_) => argv,
         None => own.into(),
     }
+}
+
+fn is_command(program: &str) -> bool {
+    let inside = !program.contains('/') || program.starts_with("/bin/");
+    inside && crate::toolbox::COMMANDS.contains(&name_of(program))
+}
+
+fn name_of(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
 }
 
 /// What an exec in a container runs: in the toolbox image, commands are found as for its containers.

@@ -114,7 +114,7 @@ async fn sidecar(w: &World) {
 }
 
 async fn overdue(w: &World) {
-    let spec = json!({"restartPolicy": "Never", "activeDeadlineSeconds": 1, "containers": [main(&["sleep", "1000"])]});
+    let spec = json!({"restartPolicy": "Never", "activeDeadlineSeconds": 10, "containers": [main(&["sleep", "1000"])]});
     w.pod("overdue", json!({}), spec).await;
     let pod = w.phase("overdue", "Failed").await;
     assert_eq!(pod.status.as_ref().unwrap().reason.as_deref(), Some("DeadlineExceeded"));
