@@ -2,6 +2,8 @@
 //! namespace of its own. Without kubectl the tests say so and are skipped; `ORCH_REQUIRE_REAL=1` makes that
 //! a failure.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, unreachable_pub)] // All of this program is tests.
+
 use std::{
     io::{BufRead, BufReader, Write},
     net::TcpListener,

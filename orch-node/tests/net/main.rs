@@ -3,6 +3,8 @@
 //! Everything happens in network namespaces of this program's own: it leaves the machine's network before its
 //! first thread starts, and its pods are namespaces that end with it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, unreachable_pub)] // All of this program is tests.
+
 mod bridge;
 mod dns;
 mod service;
