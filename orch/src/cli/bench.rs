@@ -1,6 +1,6 @@
 //! `orch bench`: what this machine makes of orch, or of any Kubernetes API server.
 
-use super::{Failure, runtime};
+use super::{Failure, runtime, up};
 use crate::bench::{self, GROUPS, Table};
 use clap::{Args, builder::PossibleValuesParser};
 use std::path::PathBuf;
@@ -23,6 +23,12 @@ impl Bench {
         }
         println!("{}", Table.header());
         let mut show = |row| println!("{row}");
-        runtime()?.block_on(bench::run(self.kubeconfig.as_deref(), &self.only, &mut show))
+        runtime()?.block_on(async {
+            // What was started ends with the future, also when a signal ends it.
+            tokio::select! {
+                done = bench::run(self.kubeconfig.as_deref(), &self.only, &mut show) => done,
+                ended = up::end_signal() => ended.and(Err("interrupted".into())),
+            }
+        })
     }
 }

@@ -171,7 +171,7 @@ fn node_name() -> String {
     if orch_api::names::dns1123_subdomain(&name).is_empty() { name } else { "node".into() }
 }
 
-async fn end_signal() -> Result<(), Failure> {
+pub(super) async fn end_signal() -> Result<(), Failure> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::select! {
         _ = interrupt.recv() => {}
