@@ -78,6 +78,10 @@ async fn judge(dir: &Path, ambient: &Ambient, runtime: Arc<dyn ContainerRuntime>
     let parts = NodeParts { runtime: runtime.clone(), prober };
     let cluster = Cluster::builder().ambient(ambient.clone()).node(config, parts).build().await.unwrap();
     let summary = run(&World { client: cluster.client(), runtime: runtime.clone() }).await;
+    // A case that failed leaves its pod, which the agent would make again.
+    for agent in cluster.agents() {
+        agent.stop().await;
+    }
     for sandbox in runtime.list().await.unwrap() {
         runtime.remove_sandbox(&sandbox.id).await.unwrap();
     }
