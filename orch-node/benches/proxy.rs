@@ -1,5 +1,7 @@
 //! What the rules of 1,000 Services with three endpoints each cost: all at once, and one change.
 
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used)] // It measures.
+
 use orch_api::Key;
 use orch_node::proxy::{Endpoint, Planner, Service, ServicePort, Slice, plan};
 use std::{hint::black_box, time::Instant};
