@@ -3,7 +3,7 @@
 //! What needs root runs in network and mount namespaces that the test makes for itself. Without root it says
 //! that it was skipped, or fails where `ORCH_REQUIRE_REAL=1` is set.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)] // All of this program is tests.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used)] // All of this program is tests.
 
 mod crash;
 mod namespaces;
