@@ -61,7 +61,7 @@ async fn each_bad_request_is_refused_in_kubernetes_words() {
     )
     .await;
     check(
-        server.call(Method::POST, MAPS, "application/vnd.kubernetes.protobuf", "k8s").await,
+        server.call(Method::POST, MAPS, "application/xml", "<k8s/>").await,
         "415 UnsupportedMediaType: the body of the request was in an unknown format - accepted media types include: \
          application/json, application/yaml, application/vnd.kubernetes.protobuf",
     )

@@ -29,7 +29,14 @@ pub enum PodFeed {
 
 /// One watch over all pods that hands each change to the node it concerns: for many nodes in one process.
 #[derive(Clone, Default)]
-pub struct SharedPods(Arc<Mutex<HashMap<Arc<str>, Route>>>);
+pub struct SharedPods(Arc<Mutex<Routes>>);
+
+#[derive(Default)]
+struct Routes {
+    by_node: HashMap<Arc<str>, Route>,
+    /// Whether the first list has been handed out. Before that, a pod that is not known may still come.
+    synced: bool,
+}
 
 #[derive(Default)]
 struct Route {
@@ -46,6 +53,10 @@ impl SharedPods {
         tasks.spawn(async move {
             let mut deltas = informer.subscribe();
             informer.synced().await;
+            while let Ok(delta) = deltas.try_recv() {
+                routes.route(&delta);
+            }
+            routes.announce_synced();
             while let Some(delta) = deltas.recv().await {
                 routes.route(&delta);
             }
@@ -74,7 +85,7 @@ impl SharedPods {
             return;
         }
         let mut routes = self.0.lock();
-        let route = routes.entry(bound.spec.node_name).or_default();
+        let route = routes.by_node.entry(bound.spec.node_name).or_default();
         let change = if gone { Change::Gone(pod.key.clone()) } else { Change::Put(pod.clone()) };
         match &change {
             Change::Put(pod) => drop(route.known.insert(pod.key.clone(), pod.clone())),
@@ -89,11 +100,22 @@ impl SharedPods {
     fn listen(&self, node: &Arc<str>) -> mpsc::UnboundedReceiver<Change> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut routes = self.0.lock();
-        let route = routes.entry(node.clone()).or_default();
+        let synced = routes.synced;
+        let route = routes.by_node.entry(node.clone()).or_default();
         route.known.values().for_each(|pod| drop(sender.send(Change::Put(pod.clone()))));
-        drop(sender.send(Change::Synced));
+        if synced {
+            drop(sender.send(Change::Synced));
+        }
         route.listener = Some(sender);
         receiver
+    }
+
+    fn announce_synced(&self) {
+        let mut routes = self.0.lock();
+        routes.synced = true;
+        for listener in routes.by_node.values().filter_map(|r| r.listener.as_ref()) {
+            drop(listener.send(Change::Synced));
+        }
     }
 }
 

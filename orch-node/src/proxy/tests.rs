@@ -16,8 +16,8 @@ fn slice(endpoints: serde_json::Value) -> Slice {
 
 fn text(rules: &Ruleset) -> String {
     let line = |(front, rule): (&Front, &Rule)| {
-        let backends: Vec<String> = rule.backends.iter().map(|b| format!("{}:{}", b.address, b.port)).collect();
-        format!("{front} -> {}\n", backends.join(" "))
+        let backends: String = rule.backends.iter().map(|b| format!(" {}:{}", b.address, b.port)).collect();
+        format!("{front} ->{backends}\n")
     };
     rules.iter().map(line).collect()
 }
@@ -67,7 +67,7 @@ fn a_local_policy_keeps_to_the_node() {
 
 #[test]
 fn a_service_without_endpoints_still_has_a_front() {
-    check(json!({ "clusterIP": "10.96.0.5", "ports": [{ "port": 80 }] }), json!([]), "tcp 10.96.0.5:80 -> ");
+    check(json!({ "clusterIP": "10.96.0.5", "ports": [{ "port": 80 }] }), json!([]), "tcp 10.96.0.5:80 ->");
 }
 
 #[test]
