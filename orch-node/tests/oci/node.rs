@@ -9,7 +9,15 @@ use orch_runtime::node::container::{
     Container, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, SandboxConfig,
 };
 use orch_store::ambient::Ambient;
-use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    ops::Deref,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 
@@ -196,10 +204,12 @@ pub(crate) fn words(list: &[&str]) -> Vec<String> {
     list.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// A container of the built-in image.
+/// A container of the built-in image. Each is a new attempt: the same one twice is the same container.
 pub(crate) fn toolbox(args: &[&str]) -> ContainerConfig {
+    static ATTEMPTS: AtomicU32 = AtomicU32::new(0);
     ContainerConfig {
         name: "main".into(),
+        attempt: ATTEMPTS.fetch_add(1, Ordering::Relaxed),
         image: TOOLBOX_IMAGE.into(),
         args: words(args),
         log_path: "main.log".into(),
