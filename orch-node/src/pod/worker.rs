@@ -133,6 +133,9 @@ impl Shared {
     }
 }
 
+/// Labels or annotations.
+type Tags = Option<std::collections::BTreeMap<String, String>>;
+
 /// What an action came to.
 pub(super) enum Done {
     Sandbox(Result<String, RuntimeError>),
@@ -158,6 +161,8 @@ struct Worker {
     ending: CancellationToken,
     /// Volumes must be looked at again then.
     refresh_volumes_at: Option<Timestamp>,
+    /// The pod's labels and annotations that its volumes show.
+    shown: Option<(Tags, Tags)>,
     volume_delay: Duration,
     announced: BTreeSet<String>,
     report: Report,
@@ -196,6 +201,7 @@ impl Worker {
             references: Arc::default(),
             ending: CancellationToken::new(),
             refresh_volumes_at: None,
+            shown: None,
             volume_delay: Duration::ZERO,
             announced: BTreeSet::new(),
             report: Report::default(),
@@ -253,6 +259,9 @@ impl Worker {
         if pod.metadata.deletion_timestamp.is_some() || self.seen.gone || self.seen.outcome.is_some() {
             self.seen.ending_since.get_or_insert(now);
             self.ending.cancel();
+        }
+        if self.node.materialize {
+            self.notice_tags(&pod, now);
         }
         let mut actions = plan(&pod, &self.seen, now);
         if let Some(outcome) = actions.outcome.take() {
@@ -351,6 +360,17 @@ impl Worker {
                 Err(error) => Err(volume::MountError { volume: String::new(), why: error.to_string() }),
             })
         }));
+    }
+
+    /// Has the volumes written anew when the labels or annotations changed that downwardAPI volumes show.
+    fn notice_tags(&mut self, pod: &Pod, now: Timestamp) {
+        let (labels, annotations) = (&pod.metadata.labels, &pod.metadata.annotations);
+        match &self.shown {
+            Some((l, a)) if l == labels && a == annotations => return,
+            Some(_) => self.refresh_volumes_at = Some(now),
+            None => {}
+        }
+        self.shown = Some((labels.clone(), annotations.clone()));
     }
 
     /// When volumes must be looked at again; begins it when that is now.
