@@ -1,6 +1,6 @@
 //! Update: from a changed object to a committed one (`endpoints/handlers/update.go`,
 //! `registry/generic/registry/store.go`, `registry/rest/update.go`). Replace, patch, apply and the
-//! subresources that change their object all come through [`Core::write`].
+//! subresources that change their object all come through `Core::write`.
 
 use super::{
     Answer, Call, Core, Verb, convert,

@@ -1,6 +1,6 @@
 //! `deployment`: rolls out a pod template through ReplicaSets (`pkg/controller/deployment`).
 //!
-//! A plan works on copies of the deployment's status and of its sets ([`rollout::Rollout`]), step by step as
+//! A plan works on copies of the deployment's status and of its sets (`rollout::Rollout`), step by step as
 //! upstream does, and at the end compares the copies with what was observed: one write per changed object.
 
 mod conditions;

@@ -1,4 +1,4 @@
-//! One pod: what to do next ([`plan`], pure) and who does it ([`worker`]).
+//! One pod: what to do next ([`plan()`], pure) and who does it ([`worker`]).
 //!
 //! ```text
 //! spec, runtime, probes, time ──► Observed ──► plan() ──► PodActions ──► worker ──► ContainerRuntime

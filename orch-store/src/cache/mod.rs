@@ -8,7 +8,7 @@
 //!
 //! # Laws
 //!
-//! - **One encoding.** A revision's JSON is parsed for metadata once; every reader shares the [`Stored`].
+//! - **One encoding.** A revision's JSON is parsed for metadata once; every reader shares the [`Stored`](crate::Stored).
 //! - **Linearizable reads.** [`ReadAt::Latest`](crate::client::ReadAt::Latest) waits until the cache has
 //!   seen the newest revision that the backend had committed when the read began.
 //! - **Watches** deliver every event after their start once, in order, without gaps, or end with
