@@ -27,6 +27,7 @@ pub mod object;
 pub mod owner;
 pub mod protobuf;
 pub mod quantity;
+pub mod review;
 pub mod schema;
 pub mod status;
 pub mod strategy;

@@ -31,6 +31,7 @@ pub mod serve;
 pub mod server;
 pub mod service;
 mod sub;
+pub mod webhook;
 
 pub use client::LocalClient;
 pub use server::{ApiServer, Builder, Identity};

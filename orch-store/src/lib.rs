@@ -16,6 +16,7 @@ pub mod client;
 pub mod informer;
 #[cfg(feature = "remote")]
 pub mod remote;
+pub mod review;
 pub mod stored;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -25,4 +26,5 @@ pub use backend::{Backend, Revision};
 pub use cache::WatchCache;
 pub use client::{Client, ClientExt};
 pub use informer::{Informer, Informers};
+pub use review::{AdmissionHandler, AdmissionHook, ConversionHandler};
 pub use stored::Stored;

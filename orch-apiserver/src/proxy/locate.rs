@@ -7,15 +7,18 @@ use super::{
     streams::dial,
 };
 use crate::{
-    core::{Call, Core, json},
+    core::{Call, Core, Storage, json},
     http::{
         body::{Body, BoxError},
         info::RequestInfo,
     },
+    registry::Registry,
 };
 use http::{Response, Uri, request::Parts};
 use orch_api::{Gvr, Key, Reason, StatusError};
 use serde_json::Value;
+
+const SLICES: Gvr = Gvr::of("discovery.k8s.io", "v1", "endpointslices");
 
 /// Passes a request on to the node, pod or service that its path names.
 pub(crate) async fn proxy<B>(
@@ -106,17 +109,28 @@ async fn service_address(core: &Core, key: &Key, service: &Value, port: &str) ->
         return Err(missing(format!("no service port {port:?} found for service {:?}", key.name)));
     };
     let name = json::text(wanted, &["name"]);
-    let mut found = Vec::new();
-    if let Some(slices) = core.registry.find(&Gvr::of("discovery.k8s.io", "v1", "endpointslices")) {
-        for slice in core.storage.all(&slices, &key.namespace).await? {
-            if slice.meta.labels.get("kubernetes.io/service-name") == Some(&*key.name) {
-                found.extend(addresses(&slice.parse()?, name));
-            }
-        }
-    }
+    let mut found = endpoint_addresses(&core.registry, &core.storage, key, name).await?;
+    found.retain(|address| is_routable(address));
     let pick = core.ambient.chance.below(found.len() as u64);
     let picked = usize::try_from(pick).ok().and_then(|i| found.get(i).cloned());
     picked.ok_or_else(|| missing(format!("no endpoints available for service {:?}", key.name)))
+}
+
+/// `ip:port` of every ready endpoint of a Service behind the port of that name.
+pub(crate) async fn endpoint_addresses(
+    registry: &Registry,
+    storage: &Storage,
+    service: &Key,
+    port: &str,
+) -> Result<Vec<String>, StatusError> {
+    let Some(slices) = registry.find(&SLICES) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for slice in storage.all(&slices, &service.namespace).await? {
+        if slice.meta.labels.get("kubernetes.io/service-name") == Some(&*service.name) {
+            found.extend(addresses(&slice.parse()?, port));
+        }
+    }
+    Ok(found)
 }
 
 fn addresses(slice: &Value, port: &str) -> Vec<String> {
@@ -128,14 +142,14 @@ fn addresses(slice: &Value, port: &str) -> Vec<String> {
     ready
         .flat_map(|e| json::items(e, &["addresses"]))
         .filter_map(Value::as_str)
-        .filter(|ip| is_routable(ip))
-        .map(|ip| format!("{ip}:{number}"))
+        .map(|ip| if ip.contains(':') { format!("[{ip}]:{number}") } else { format!("{ip}:{number}") })
         .collect()
 }
 
 /// The control plane does not lend its own loopback or link to whoever may write an address.
-fn is_routable(ip: &str) -> bool {
-    match ip.parse::<std::net::IpAddr>() {
+fn is_routable(address: &str) -> bool {
+    let ip = address.parse::<std::net::SocketAddr>().map(|a| a.ip()).or_else(|_| address.parse());
+    match ip {
         Ok(std::net::IpAddr::V4(ip)) => !(ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()),
         Ok(std::net::IpAddr::V6(ip)) => !(ip.is_loopback() || ip.is_unspecified()),
         Err(_) => false,

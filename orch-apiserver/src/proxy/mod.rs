@@ -5,6 +5,8 @@ mod forward;
 mod locate;
 mod streams;
 
+pub(crate) use locate::endpoint_addresses;
+
 use crate::{
     core::{Call, Core},
     http::{
