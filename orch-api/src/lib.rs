@@ -10,6 +10,7 @@
 //! [`kube_core::Resource`] with `DynamicType = ()` and serde is an [`Object`].
 
 pub mod access;
+pub mod cel;
 pub mod conditions;
 pub mod decode;
 pub mod defaults;
@@ -25,6 +26,7 @@ pub mod label_selector;
 pub mod names;
 pub mod object;
 pub mod owner;
+mod pattern;
 pub mod protobuf;
 pub mod quantity;
 pub mod review;
