@@ -30,6 +30,7 @@ mod quantity;
 mod resources;
 pub mod server;
 pub mod simulated;
+mod spdy;
 pub mod status;
 pub mod toolbox;
 pub mod volume;

@@ -11,6 +11,7 @@ use http::{HeaderMap, Request, Response, StatusCode, Uri, header, request::Parts
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use orch_api::{Reason, StatusError};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 /// Sends a request to `target` over a connection and gives the answer back. When both sides switch
 /// protocols, the bytes between them are passed on until either ends. Redirects are never followed, and
@@ -55,11 +56,31 @@ where
     };
     core.ambient.tasks.spawn(async move {
         let (Ok(inner), Ok(outer)) = (hyper::upgrade::on(answer).await, inward.await) else { return };
-        let (mut inner, mut outer) = (TokioIo::new(inner), TokioIo::new(outer));
-        let ended = tokio::io::copy_bidirectional(&mut outer, &mut inner).await;
-        tracing::trace!(?ended, "a proxied stream ended");
+        splice(TokioIo::new(inner), TokioIo::new(outer)).await;
     });
     Ok(response)
+}
+
+/// Passes bytes on until the inner side has ended. It says the last word: when it reads no more, what it has still
+/// to say is delivered; when the outer side ends, it is told so and may answer.
+async fn splice(inner: impl AsyncRead + AsyncWrite, outer: impl AsyncRead + AsyncWrite) {
+    let (mut inner_reader, mut inner_writer) = tokio::io::split(inner);
+    let (mut outer_reader, mut outer_writer) = tokio::io::split(outer);
+    let inward = async {
+        let copied = tokio::io::copy(&mut outer_reader, &mut inner_writer).await;
+        tracing::trace!(?copied, "the client's side of a proxied stream ended");
+        let _ = inner_writer.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    let outward = async {
+        let copied = tokio::io::copy(&mut inner_reader, &mut outer_writer).await;
+        tracing::trace!(?copied, "the server's side of a proxied stream ended");
+        let _ = outer_writer.shutdown().await;
+    };
+    tokio::select! {
+        () = inward => {}
+        () = outward => {}
+    }
 }
 
 /// Whether a request asks to switch protocols.

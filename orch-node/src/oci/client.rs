@@ -57,6 +57,12 @@ impl Connection {
         }
     }
 
+    /// Says that the input of an attached client has ended.
+    pub(super) async fn end_input(&mut self) -> io::Result<()> {
+        use tokio::io::AsyncWriteExt;
+        self.stream.write_all(b"\n").await
+    }
+
     /// The answer to a request that is either done or failed.
     pub(super) async fn done(mut self) -> io::Result<()> {
         match self.reply().await?.0 {

@@ -43,6 +43,7 @@ pub(super) async fn run(
         stdout: Box::new(streams.stdout),
         stderr: Some(Box::new(streams.stderr)),
         resize: None,
+        ends_with_stdin: false,
         exit: Box::pin(exit(connection)),
     })
 }
@@ -51,25 +52,31 @@ async fn with_terminal(mut connection: Connection, stdin: bool, tasks: &Tasks) -
     let fds = started(&mut connection).await?;
     let fd = fds.into_iter().next().ok_or_else(|| failed("the shim sent no terminal"))?;
     let terminal = Terminal::new(fd).map_err(failed)?;
-    let (resize, mut sizes) = mpsc::channel::<(u16, u16)>(4);
-    let resized = terminal.clone();
-    tasks.spawn(async move {
-        while let Some((columns, rows)) = sizes.recv().await {
-            if resized.resize(columns, rows).is_err() {
-                return;
-            }
-        }
-    });
+    let resize = resizer(terminal.clone(), tasks);
     Ok(ExecSession {
         stdin: stdin.then(|| Box::new(terminal.clone()) as _),
         stdout: Box::new(terminal),
         stderr: None,
         resize: Some(resize),
+        ends_with_stdin: false,
         exit: Box::pin(exit(connection)),
     })
 }
 
-async fn started(connection: &mut Connection) -> Result<Vec<OwnedFd>, RuntimeError> {
+/// Takes sizes for a terminal.
+pub(super) fn resizer(terminal: Terminal, tasks: &Tasks) -> mpsc::Sender<(u16, u16)> {
+    let (resize, mut sizes) = mpsc::channel::<(u16, u16)>(4);
+    tasks.spawn(async move {
+        while let Some((columns, rows)) = sizes.recv().await {
+            if terminal.resize(columns, rows).is_err() {
+                return;
+            }
+        }
+    });
+    resize
+}
+
+pub(super) async fn started(connection: &mut Connection) -> Result<Vec<OwnedFd>, RuntimeError> {
     match connection.reply().await.map_err(failed)? {
         (Reply::Started, fds) => Ok(fds),
         (Reply::Failed { message }, _) => Err(RuntimeError::Failed(message)),

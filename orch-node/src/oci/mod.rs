@@ -10,6 +10,7 @@
 //! other alive to do so. A new agent over the same directory reads the records, connects to the shims and
 //! goes on. When a shim itself is gone, what it ran is killed and written down as ended.
 
+mod attach;
 mod capabilities;
 mod cgroup;
 mod client;
@@ -17,6 +18,7 @@ mod create;
 mod devices;
 mod exec;
 mod fds;
+mod forward;
 mod pod;
 mod protocol;
 mod runtime;

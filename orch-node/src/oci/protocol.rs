@@ -15,6 +15,11 @@ pub(super) enum Request {
     /// `Started` (with a terminal, beside the terminal), then `Exited`. Closing the connection before
     /// kills the command.
     Exec { container: String, command: Vec<String>, tty: bool },
+    /// Copy a container's output also to two descriptors of the agent, standard output's and standard error's (with
+    /// a terminal, to one). Answers: `Started`, beside it the container's standard input or its terminal if it
+    /// has one; then `Exited`, when the last of the output is written. A byte that the agent sends says that
+    /// its client's input has ended.
+    Attach { container: String, stdin: bool },
     /// Open the log by its path again. Answer: `Done`.
     ReopenLog { container: String },
     /// Say `Changed` whenever a container changed, and once at first.

@@ -1,8 +1,8 @@
 use super::{
-    capabilities,
+    attach, capabilities,
     cgroup::{Cgroup, Hierarchies},
     create::Maker,
-    exec,
+    exec, forward,
     pod::{Pod, unmount},
     protocol::Request,
     seccomp,
@@ -19,8 +19,8 @@ use dashmap::DashMap;
 use futures::{StreamExt, stream::BoxStream};
 use nix::mount::{MsFlags, mount};
 use orch_runtime::node::container::{
-    Ability, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image, RegistryAuth,
-    RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
+    Ability, AttachRequest, ByteStream, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession,
+    Image, RegistryAuth, RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
 };
 use orch_store::ambient::Ambient;
 use std::{
@@ -454,6 +454,18 @@ impl ContainerRuntime for OciRuntime {
             return Err(failed(format!("container {container} is not running")));
         }
         exec::run(&pod.dir, container, request, &self.inner.options.ambient.tasks).await
+    }
+
+    async fn attach(&self, container: &str, request: AttachRequest) -> Result<ExecSession, RuntimeError> {
+        let pod = self.home(container)?;
+        let record = pod.container(container)?;
+        attach::run(&pod.dir, &record, request, &self.inner.options.ambient.tasks).await
+    }
+
+    async fn port_forward(&self, sandbox: &str, port: u16) -> Result<Box<dyn ByteStream>, RuntimeError> {
+        let pod = self.pod(sandbox)?;
+        let netns = (!pod.record().config.host_network).then(|| pod.netns());
+        Ok(Box::new(forward::connect(netns, sandbox, port).await?))
     }
 
     async fn reopen_log(&self, container: &str) -> Result<(), RuntimeError> {

@@ -55,6 +55,9 @@ pub(super) fn launch(
         created_at: now,
         labels: config.labels,
         annotations: config.annotations,
+        stdin: config.stdin,
+        stdin_once: config.stdin_once,
+        tty: config.tty,
     })
 }
 

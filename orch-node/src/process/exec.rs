@@ -46,7 +46,7 @@ pub(super) fn exec(
         None => Box::new(tokio::io::empty()),
     };
     let stderr = child.stderr.take().map(|p| Box::new(p) as Box<dyn AsyncRead + Send + Unpin>);
-    Ok(ExecSession { stdin, stdout, stderr, resize: None, exit: Box::pin(ended(child)) })
+    Ok(ExecSession { stdin, stdout, stderr, resize: None, ends_with_stdin: false, exit: Box::pin(ended(child)) })
 }
 
 fn with_terminal(
@@ -78,6 +78,7 @@ fn with_terminal(
         stdout: Box::new(reader),
         stderr: None,
         resize: Some(resize),
+        ends_with_stdin: false,
         exit: Box::pin(ended(child)),
     })
 }

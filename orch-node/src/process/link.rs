@@ -1,6 +1,6 @@
 //! The agent's end of a shim's socket.
 
-use std::{fs::File, os::fd::AsRawFd, path::Path};
+use std::{fs::File, io, os::fd::AsRawFd, path::Path};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -20,6 +20,15 @@ pub(super) async fn send(dir: &Path, command: &str) {
     if stream.write_all(format!("{command}\n").as_bytes()).await.is_ok() {
         drop(stream.read_to_end(&mut Vec::new()).await);
     }
+}
+
+/// Asks for a connection that carries a stream; returns when the shim has joined it.
+pub(super) async fn open(dir: &Path, command: &str) -> io::Result<UnixStream> {
+    let gone = || io::Error::new(io::ErrorKind::NotFound, "the container is not running");
+    let mut stream = connect(dir).await.ok_or_else(gone)?;
+    stream.write_all(format!("{command}\n").as_bytes()).await?;
+    stream.read_u8().await.map_err(|_| gone())?;
+    Ok(stream)
 }
 
 /// Connects through the directory's descriptor, because socket paths must be short.

@@ -11,12 +11,14 @@
 //!                                   s            the shim's socket (shim)
 //! ```
 
+mod attach;
 mod command;
 mod exec;
 mod link;
 mod records;
 mod shim;
 mod stage;
+mod taps;
 mod terminal;
 
 pub use shim::shim_main;
@@ -24,20 +26,21 @@ pub use shim::shim_main;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use orch_runtime::node::container::{
-    Ability, Container, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image,
-    RegistryAuth, RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
+    Ability, AttachRequest, ByteStream, Container, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest,
+    ExecSession, Image, RegistryAuth, RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
 };
 use orch_store::Ambient;
 use parking_lot::Mutex;
 use records::{Records, failed};
 use std::{
     io,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
     time::Duration,
 };
-use tokio::{io::AsyncReadExt, sync::mpsc};
+use tokio::{io::AsyncReadExt, net::TcpStream, sync::mpsc};
 
 /// The image whose commands are those of the executable itself.
 const TOOLBOX: &str = "orch.local/toolbox";
@@ -236,6 +239,21 @@ impl ContainerRuntime for ProcessRuntime {
             return Err(RuntimeError::Failed(format!("container {container} is not running")));
         }
         exec::exec(&self.inner.shim, &dir, request, &self.inner.ambient.tasks)
+    }
+
+    async fn attach(&self, container: &str, request: AttachRequest) -> Result<ExecSession, RuntimeError> {
+        let (_, dir) = self.container(container)?;
+        attach::attach(dir, request, &self.inner.ambient.tasks).await
+    }
+
+    /// Pods listen on an address of their own, or on the machine's when they share its network.
+    async fn port_forward(&self, sandbox: &str, port: u16) -> Result<Box<dyn ByteStream>, RuntimeError> {
+        let found = self.sandbox(sandbox).await?;
+        let ip = found.ips.first().copied().unwrap_or(Ipv4Addr::LOCALHOST.into());
+        let stream = TcpStream::connect((ip, port)).await;
+        let stream = stream
+            .map_err(|e| failed(format!("failed to connect to port {port} of sandbox {sandbox:?} at {ip}"), e))?;
+        Ok(Box::new(stream))
     }
 
     async fn reopen_log(&self, container: &str) -> Result<(), RuntimeError> {

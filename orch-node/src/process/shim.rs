@@ -1,7 +1,10 @@
 //! The process beside each container: it starts it, writes its log, keeps its exit code, and passes signals
 //! on. It has no part in decisions and lives exactly as long as the container.
 
-use super::stage;
+use super::{
+    stage,
+    taps::{self, Taps},
+};
 use crate::logs::render;
 use jiff::Timestamp;
 use nix::{
@@ -21,7 +24,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, Read, Write},
     os::{
-        fd::AsRawFd,
+        fd::{AsRawFd, OwnedFd},
         unix::{
             net::{UnixListener, UnixStream},
             process::{CommandExt, ExitStatusExt},
@@ -51,6 +54,13 @@ pub(super) struct Launch {
     pub(super) created_at: Timestamp,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) annotations: BTreeMap<String, String>,
+    /// As of [`orch_runtime::node::container::ContainerConfig`], like the next two.
+    #[serde(default)]
+    pub(super) stdin: bool,
+    #[serde(default)]
+    pub(super) stdin_once: bool,
+    #[serde(default)]
+    pub(super) tty: bool,
 }
 
 /// What runs.
@@ -108,8 +118,8 @@ fn run(dir: &Path) -> io::Result<()> {
     let launch: Launch = serde_json::from_slice(&fs::read(dir.join("launch.json"))?)?;
     let listener = listen(dir)?;
     let log = Arc::new(Log::open(&launch.log)?);
-    let mut child = match spawn(&launch) {
-        Ok(child) => child,
+    let (mut child, terminal) = match spawn(&launch) {
+        Ok(spawned) => spawned,
         Err(error) => {
             write!(io::stdout(), "exec: {:?}: {error}", launch.argv.first())?;
             return Ok(());
@@ -118,11 +128,15 @@ fn run(dir: &Path) -> io::Result<()> {
     let started_at = clock.now();
     write_json(&dir.join("running.json"), &Running { pid: child.id(), started_at })?;
     let (done, copied) = mpsc::channel();
-    copy(child.stdout.take(), false, &log, &clock, &done);
-    copy(child.stderr.take(), true, &log, &clock, &done);
-    drop(done);
+    let screen = terminal.as_ref().map(OwnedFd::try_clone).transpose()?.map(File::from);
+    let taps = Arc::new(Taps::new(child.stdin.take().map(OwnedFd::from), launch.stdin_once, terminal)?);
+    let outputs = Outputs { log: log.clone(), taps: taps.clone(), clock: clock.clone(), done };
+    outputs.copy(screen, false);
+    outputs.copy(child.stdout.take(), false);
+    outputs.copy(child.stderr.take(), true);
+    drop(outputs);
     let target = Arc::new(Mutex::new(Some(Pid::from_raw(child.id().cast_signed()))));
-    serve(listener, target.clone(), log);
+    serve(listener, target.clone(), log, taps);
     answer_agent()?;
     let exit = wait(&mut child, &target, &copied, started_at, &clock)?;
     write_json(&dir.join("exit.json"), &exit)
@@ -144,21 +158,22 @@ fn listen(dir: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(format!("/proc/self/fd/{}/s", dir.as_raw_fd()))
 }
 
-fn spawn(launch: &Launch) -> io::Result<Child> {
+/// The process, and the shim's end of its terminal if it has one.
+fn spawn(launch: &Launch) -> io::Result<(Child, Option<OwnedFd>)> {
     let (program, rest) = launch.argv.split_first().ok_or_else(|| io::Error::other("no command"))?;
-    Command::new(std::env::current_exe()?)
-        .args(stage_prefix())
-        .args(["stage", "child"])
-        .arg(&launch.cwd)
-        .arg(program)
-        .args(rest)
-        .env_clear()
-        .envs(launch.env.iter().map(|(name, value)| (name, value)))
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+    let terminal = if launch.tty { Some(taps::terminal()?) } else { None };
+    let name = terminal.as_ref().map_or(Path::new("-"), |(_, _, name)| name);
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(stage_prefix()).args(["stage", "child"]).arg(name).arg(&launch.cwd).arg(program).args(rest);
+    command.env_clear().envs(launch.env.iter().map(|(name, value)| (name, value)));
+    let Some((ours, theirs, _)) = terminal else {
+        command.stdin(if launch.stdin { Stdio::piped() } else { Stdio::null() });
+        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        return Ok((command.spawn()?, None));
+    };
+    // With a terminal comes a session, and with that a process group.
+    command.stdin(theirs.try_clone()?).stdout(theirs.try_clone()?).stderr(theirs);
+    Ok((command.spawn()?, Some(ours)))
 }
 
 /// The arguments by which this executable was brought here, before `run`.
@@ -192,20 +207,31 @@ fn wait(
     Ok(Exit { started_at, finished_at, exit_code, signal, reason: reason.into(), message: String::new() })
 }
 
-/// Answers the agent: `wait` until the end, `kill N`, `reopen`.
-fn serve(listener: UnixListener, target: Arc<Mutex<Option<Pid>>>, log: Arc<Log>) {
+/// Answers the agent: `wait` until the end, `kill N`, `reopen`, `attach STREAM`, `resize COLUMNS ROWS`.
+fn serve(listener: UnixListener, target: Arc<Mutex<Option<Pid>>>, log: Arc<Log>, taps: Arc<Taps>) {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let (target, log) = (target.clone(), log.clone());
-            std::thread::spawn(move || answer(stream, &target, &log));
+            let (target, log, taps) = (target.clone(), log.clone(), taps.clone());
+            std::thread::spawn(move || answer(stream, &target, &log, &taps));
         }
     });
 }
 
-fn answer(mut stream: UnixStream, target: &Mutex<Option<Pid>>, log: &Log) {
+fn answer(mut stream: UnixStream, target: &Mutex<Option<Pid>>, log: &Log, taps: &Taps) {
     let mut line = String::new();
     if BufReader::new(&stream).read_line(&mut line).is_err() {
         return;
+    }
+    match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+        ["attach", "stdin"] => return taps.feed(stream),
+        ["attach", output] => return taps.join(*output == "stderr", stream),
+        ["resize", columns, rows] => {
+            if let (Ok(columns), Ok(rows)) = (columns.parse(), rows.parse()) {
+                taps.resize(columns, rows);
+            }
+            return;
+        }
+        _ => {}
     }
     let mut words = line.split_whitespace();
     match (words.next(), words.next().and_then(|w| w.parse::<i32>().ok())) {
@@ -245,33 +271,50 @@ fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// Copies a stream into the log in the background, line by line.
-fn copy(
-    from: Option<impl Read + Send + 'static>,
-    stderr: bool,
-    log: &Arc<Log>,
-    clock: &Clock,
-    done: &mpsc::Sender<()>,
-) {
-    let Some(from) = from else { return };
-    let (log, clock, done) = (log.clone(), clock.clone(), done.clone());
-    std::thread::spawn(move || {
-        let mut reader = BufReader::with_capacity(MAX_LINE, from);
-        loop {
-            let mut line = Vec::new();
-            match (&mut reader).take(MAX_LINE as u64).read_until(b'\n', &mut line) {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
-            }
-            let whole = line.last() == Some(&b'\n');
-            if whole {
-                line.pop();
-            }
+/// Where output goes. Whoever waits on the other end of `done` learns of the end of each stream.
+struct Outputs {
+    log: Arc<Log>,
+    taps: Arc<Taps>,
+    clock: Clock,
+    done: mpsc::Sender<()>,
+}
+
+impl Outputs {
+    /// Copies a stream in the background: to those attached as it comes, into the log line by line.
+    fn copy(&self, from: Option<impl Read + Send + 'static>, stderr: bool) {
+        let Some(mut from) = from else { return };
+        let (log, taps, clock, done) = (self.log.clone(), self.taps.clone(), self.clock.clone(), self.done.clone());
+        std::thread::spawn(move || {
+            let (mut buffer, mut line) = (vec![0; MAX_LINE], Vec::new());
             // A log that cannot be written (a full disk) must not stop the container.
-            let _ = log.file.lock().write_all(&render(clock.now(), stderr, !whole, &line));
-        }
-        let _ = done.send(());
-    });
+            let write = |whole: bool, line: &mut Vec<u8>| {
+                let _ = log.file.lock().write_all(&render(clock.now(), stderr, !whole, line));
+                line.clear();
+            };
+            // Reading a terminal fails when its other side is closed.
+            while let Ok(count @ 1..) = from.read(&mut buffer) {
+                let bytes = buffer.get(..count).unwrap_or_default();
+                taps.print(stderr, bytes);
+                for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+                    let whole = part.last() == Some(&b'\n');
+                    let text = part.strip_suffix(b"\n").unwrap_or(part);
+                    for piece in text.chunks(MAX_LINE) {
+                        if line.len() + piece.len() > MAX_LINE {
+                            write(false, &mut line);
+                        }
+                        line.extend_from_slice(piece);
+                    }
+                    if whole {
+                        write(true, &mut line);
+                    }
+                }
+            }
+            if !line.is_empty() {
+                write(false, &mut line);
+            }
+            let _ = done.send(());
+        });
+    }
 }
 
 /// Writes a file as a whole.

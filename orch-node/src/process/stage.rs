@@ -6,8 +6,8 @@ use nix::{
 };
 use std::{ffi::OsString, fs::OpenOptions, io, os::unix::process::CommandExt, process::Command};
 
-/// `child CWD PROGRAM ARGUMENT…` dies with its shim; `exec TTY CWD PROGRAM ARGUMENT…` takes the terminal at
-/// that path (`-` for none). Returns only when the program cannot be run.
+/// `child TTY CWD PROGRAM ARGUMENT…` dies with its shim, `exec TTY CWD PROGRAM ARGUMENT…` does not; both take the
+/// terminal at that path (`-` for none). Returns only when the program cannot be run.
 pub(super) fn run(mut args: impl Iterator<Item = OsString>) -> io::Result<()> {
     let missing = || io::Error::other("shim stage: an argument is missing");
     let mode = args.next().ok_or_else(missing)?;
@@ -16,13 +16,12 @@ pub(super) fn run(mut args: impl Iterator<Item = OsString>) -> io::Result<()> {
         if getppid().as_raw() == 1 {
             return Err(io::Error::other("the shim is gone"));
         }
-    } else {
-        let terminal = args.next().ok_or_else(missing)?;
-        if terminal != "-" {
-            // The first terminal that the leader of a new session opens becomes the session's own.
-            setsid()?;
-            drop(OpenOptions::new().read(true).write(true).open(terminal)?);
-        }
+    }
+    let terminal = args.next().ok_or_else(missing)?;
+    if terminal != "-" {
+        // The first terminal that the leader of a new session opens becomes the session's own.
+        setsid()?;
+        drop(OpenOptions::new().read(true).write(true).open(terminal)?);
     }
     let (cwd, program) = (args.next().ok_or_else(missing)?, args.next().ok_or_else(missing)?);
     let error = Command::new(&program).args(args).current_dir(cwd).exec();

@@ -1,90 +1,60 @@
-//! `/portForward`: for each port a pair of channels, one for data and one for errors; each begins with the
-//! port's number, little end first (`portforward/websocket.go`).
+//! `/portForward`: bytes between a client and a port inside a pod.
 
-use super::{
-    Body, Refusal,
-    channels::{Incoming, Receiver, Sender, upgrade},
-    query::Query,
-};
-use crate::agent::Agent;
-use http::{Request, Response};
-use std::{collections::BTreeMap, net::IpAddr};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, tcp::OwnedWriteHalf},
-};
+use super::streams::{Inlet, Outlet};
+use bytes::BytesMut;
+use orch_runtime::node::container::ContainerRuntime;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Channels are numbered by one byte, two per port.
-const MAX_PORTS: usize = 100;
+/// How much is read at once, in bytes.
+const CHUNK: usize = 32 << 10;
 
-pub(super) fn serve<B: Send + 'static>(
-    agent: &Agent,
-    request: Request<B>,
-    query: &Query,
-    ip: IpAddr,
-) -> Result<Response<Body>, Refusal> {
-    let numbers = query.all("port").chain(query.all("ports")).flat_map(|v| v.split(','));
-    let ports: Result<Vec<u16>, _> = numbers.map(str::parse).collect();
-    let ports = ports.map_err(|_| Refusal::bad("query parameter \"port\" must be a port"))?;
-    if ports.is_empty() || ports.len() > MAX_PORTS {
-        return Err(Refusal::bad("query parameter \"port\" is required"));
-    }
-    let (response, socket) = upgrade(request, &["v4.channel.k8s.io"])?;
-    agent.node().ambient.tasks.spawn(async move {
-        if let Some((sender, receiver)) = socket.await {
-            run(ip, ports, sender, receiver).await;
-        }
-    });
-    Ok(response)
+/// Where connections go.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) runtime: Arc<dyn ContainerRuntime>,
+    pub(super) sandbox: String,
 }
 
-async fn run(ip: IpAddr, ports: Vec<u16>, sender: Sender, mut receiver: Receiver) {
-    let mut writers: BTreeMap<u8, OwnedWriteHalf> = BTreeMap::new();
-    let mut copies = Vec::new();
-    for (index, port) in ports.into_iter().enumerate() {
-        let data = u8::try_from(index * 2).unwrap_or(u8::MAX - 1);
-        for channel in [data, data + 1] {
-            if sender.send(channel, &port.to_le_bytes()).await.is_err() {
-                return;
+impl Target {
+    /// Connects to a port and copies both ways until both sides have ended, or the client gave up. Each side may
+    /// end its own direction first; where the protocol lets a client not say that it has, the pod's end is
+    /// that of both. The error is what kubelet tells the client.
+    pub(super) async fn forward(&self, port: u16, from: &mut Inlet, to: &mut Outlet) -> Result<(), String> {
+        let told =
+            |why: &dyn std::fmt::Display| format!("error forwarding port {port} to pod {}, uid : {why}", self.sandbox);
+        let connection = self.runtime.port_forward(&self.sandbox, port).await.map_err(|error| told(&error))?;
+        let (mut reader, mut writer) = tokio::io::split(connection);
+        let ends = matches!(from, Inlet::Spdy(_));
+        let inward = async {
+            while let Some(data) = from.next().await {
+                let Ok(data) = data else { return Err(()) };
+                // A pod that has closed its side reads no more: the rest is for nobody.
+                if writer.write_all(&data).await.is_err() || writer.flush().await.is_err() {
+                    return Ok(());
+                }
             }
-        }
-        match TcpStream::connect((ip, port)).await {
-            Ok(stream) => {
-                let (reader, writer) = stream.into_split();
-                writers.insert(data, writer);
-                copies.push(copy(reader, data, sender.clone()));
+            let _ = writer.shutdown().await;
+            Ok(())
+        };
+        let outward = async {
+            let mut buffer = BytesMut::new();
+            loop {
+                buffer.reserve(CHUNK);
+                match reader.read_buf(&mut buffer).await {
+                    Ok(0) => break,
+                    Ok(_) => to.send(buffer.split().freeze()).await?,
+                    Err(error) => {
+                        tracing::debug!(%error, port, "a forwarded connection broke");
+                        break;
+                    }
+                }
             }
-            Err(error) => {
-                let words = format!("an error occurred forwarding port {port}: {error}");
-                let _ = sender.send(data + 1, words.as_bytes()).await;
-            }
-        }
-    }
-    let input = async {
-        while let Some(message) = receiver.next().await {
-            let Incoming::Data(channel, data) = message else { continue };
-            let Some(writer) = writers.get_mut(&channel) else { continue };
-            if writer.write_all(&data).await.is_err() {
-                writers.remove(&channel);
-            }
-        }
-    };
-    let output = async {
-        futures::future::join_all(copies).await;
-        sender.close().await;
-    };
-    tokio::select! {
-        () = input => {}
-        () = output => {}
-    }
-}
-
-async fn copy(mut reader: tokio::net::tcp::OwnedReadHalf, channel: u8, sender: Sender) {
-    let mut buffer = vec![0; 32 << 10];
-    while let Ok(count) = reader.read(&mut buffer).await {
-        let Some(data) = buffer.get(..count).filter(|d| !d.is_empty()) else { return };
-        if sender.send(channel, data).await.is_err() {
-            return;
-        }
+            to.finish().await;
+            if ends { Ok(()) } else { Err(()) }
+        };
+        // An error is that there is nothing more to do: the client is gone, say.
+        let _: Result<_, ()> = tokio::try_join!(inward, outward);
+        Ok(())
     }
 }

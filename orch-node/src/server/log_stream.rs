@@ -90,7 +90,7 @@ fn body(reader: DuplexStream) -> Body {
 }
 
 /// Reports whenever the log may have grown; true once the container has ended.
-pub(super) fn watch_growth(agent: &Agent, pod: PodHandle, container: Container) -> io::Result<watch::Receiver<bool>> {
+fn watch_growth(agent: &Agent, pod: PodHandle, container: Container) -> io::Result<watch::Receiver<bool>> {
     let directory = container.log_path.parent().unwrap_or(Path::new("/")).to_owned();
     let notify = Watched::new(&directory)?;
     let ended = move |pod: &PodHandle| {

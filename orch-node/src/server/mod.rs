@@ -4,11 +4,16 @@
 
 mod channels;
 mod forward;
+mod forward_channels;
+mod forward_spdy;
 mod log_stream;
 mod query;
 mod session;
+mod streams;
 #[cfg(test)]
 mod tests;
+mod tunnel;
+mod upgrade;
 
 use crate::agent::Agent;
 use bytes::Bytes;
@@ -30,17 +35,25 @@ pub struct Server {
     agent: Agent,
 }
 
-/// A refusal: status code and text.
+/// A refusal: status code and text, and headers if there are any to add.
 #[derive(Debug)]
-pub(crate) struct Refusal(StatusCode, String);
+pub(crate) struct Refusal {
+    code: StatusCode,
+    words: String,
+    headers: Vec<(http::HeaderName, http::HeaderValue)>,
+}
 
 impl Refusal {
+    fn new(code: StatusCode, words: impl Into<String>) -> Self {
+        Self { code, words: words.into(), headers: Vec::new() }
+    }
+
     fn not_found(words: impl Into<String>) -> Self {
-        Self(StatusCode::NOT_FOUND, words.into())
+        Self::new(StatusCode::NOT_FOUND, words)
     }
 
     fn bad(words: impl Into<String>) -> Self {
-        Self(StatusCode::BAD_REQUEST, words.into())
+        Self::new(StatusCode::BAD_REQUEST, words)
     }
 }
 
@@ -66,7 +79,13 @@ impl Server {
     pub async fn handle<B: Send + 'static>(&self, request: Request<B>) -> Response<Body> {
         match self.route(request).await {
             Ok(response) => response,
-            Err(Refusal(code, words)) => text(code, words),
+            Err(Refusal { code, words, headers }) => {
+                let mut response = text(code, words);
+                for (name, value) in headers {
+                    response.headers_mut().append(name, value);
+                }
+                response
+            }
         }
     }
 
@@ -82,14 +101,14 @@ impl Server {
             ["containerLogs", namespace, pod, container] if reading => {
                 log_stream::serve(&self.agent, &Key::new(*namespace, *pod), container, &query).await
             }
-            ["exec" | "attach", namespace, pod, container] | ["exec" | "attach", namespace, pod, _, container] => {
-                let attach = segments.first() == Some(&"attach");
+            [what @ ("exec" | "attach"), namespace, pod, container]
+            | [what @ ("exec" | "attach"), namespace, pod, _, container] => {
+                session::wanted(&query)?;
                 let found = self.running(&Key::new(*namespace, *pod), container)?;
-                session::serve(&self.agent, request, &query, found, attach).await
+                session::serve(&self.agent, request, &query, found, *what == "attach")
             }
             ["portForward", namespace, pod] | ["portForward", namespace, pod, _] => {
-                let ip = self.address(&Key::new(*namespace, *pod))?;
-                forward::serve(&self.agent, request, &query, ip)
+                self.forward(request, &query, &Key::new(*namespace, *pod))
             }
             _ => Err(Refusal::not_found("404 page not found")),
         }
@@ -112,19 +131,35 @@ impl Server {
     }
 
     fn running(&self, key: &Key, container: &str) -> Result<Container, Refusal> {
-        let found = find(&self.agent, key, container, false)?;
-        match found.state {
-            ContainerState::Running { .. } => Ok(found),
-            _ => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("container not found ({container:?})"))),
-        }
+        let pod = self.agent.pod(key).ok_or_else(|| Refusal::not_found("pod does not exist"))?;
+        let view = pod.view();
+        let mut all = view.sandboxes.iter().flat_map(|s| s.containers.iter().rev());
+        let found = all.find(|c| c.name == container && matches!(c.state, ContainerState::Running { .. }));
+        found.cloned().ok_or_else(|| {
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("container not found ({container:?})"))
+        })
     }
 
-    fn address(&self, key: &Key) -> Result<std::net::IpAddr, Refusal> {
-        let pod = self.agent.pod(key).ok_or_else(|| no_pod(key))?;
+    fn forward<B: Send + 'static>(
+        &self,
+        request: Request<B>,
+        query: &Query,
+        key: &Key,
+    ) -> Result<Response<Body>, Refusal> {
+        let pod = self.agent.pod(key).ok_or_else(|| Refusal::not_found("pod does not exist"))?;
         let view = pod.view();
-        let own = view.sandboxes.first().filter(|s| s.ready).and_then(|s| s.ips.first().copied());
-        let node = self.agent.config().addresses.first().copied();
-        own.or(node).ok_or_else(|| Refusal::bad(format!("pod {key} is not running")))
+        let sandbox = view.sandboxes.iter().find(|s| s.ready).map(|s| s.id.clone());
+        let missing = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("sandbox of pod {key} is not ready"));
+        let node = self.agent.node();
+        let (runtime, sandbox) = (node.runtime.clone(), sandbox.ok_or_else(missing)?);
+        let (target, tasks) = (forward::Target { runtime, sandbox }, &node.ambient.tasks);
+        match upgrade::wants_websocket(&request) {
+            false => forward_spdy::serve(request, target, tasks),
+            true if upgrade::offers(&request, forward_spdy::TUNNEL) => {
+                forward_spdy::serve_tunnel(request, target, tasks)
+            }
+            true => forward_channels::serve(request, query, target, tasks),
+        }
     }
 }
 

@@ -1,159 +1,143 @@
-//! `/exec` and `/attach`: a command's streams over channels.
+//! `/exec` and `/attach`: a command's streams, and the status that ends them
+//! (`cri-streaming/pkg/streaming/remotecommand/{exec,attach}.go`).
 
 use super::{
     Body, Refusal,
-    channels::{ERROR, Incoming, RESIZE, Receiver, STDERR, STDIN, STDOUT, Sender, upgrade},
-    log_stream::watch_growth,
     query::Query,
+    streams::{self, Inlet, Outlet, Streams, Wanted},
 };
-use crate::{
-    agent::Agent,
-    logs::{self, LogOptions, Streams},
-};
-use http::{Request, Response, StatusCode};
-use orch_runtime::node::container::{Container, ContainerState, ExecRequest, ExecSession};
+use crate::agent::Agent;
+use bytes::BytesMut;
+use futures::FutureExt;
+use http::{Request, Response};
+use orch_runtime::node::container::{AttachRequest, Container, ExecRequest, ExecSession, RuntimeError};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::mpsc,
+};
 
-const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
+/// How much is read at once, in bytes.
+const CHUNK: usize = 32 << 10;
+/// More than this is no terminal's size, in bytes.
+const MAX_SIZE: usize = 1 << 10;
 
-#[derive(Clone, Copy)]
-struct Wanted {
-    stdin: bool,
-    stdout: bool,
-    stderr: bool,
+/// What a session is about.
+enum Work {
+    Exec(ExecRequest),
+    Attach(AttachRequest),
 }
 
-pub(super) async fn serve<B: Send + 'static>(
+pub(super) fn serve<B: Send + 'static>(
     agent: &Agent,
     request: Request<B>,
     query: &Query,
     container: Container,
     attach: bool,
 ) -> Result<Response<Body>, Refusal> {
-    let tty = query.flag(&["tty"]);
-    let wanted = Wanted {
-        stdin: query.flag(&["input", "stdin"]),
-        stdout: query.flag(&["output", "stdout"]),
-        stderr: query.flag(&["error", "stderr"]) && !tty,
-    };
-    if !(wanted.stdin || wanted.stdout || wanted.stderr) {
-        return Err(Refusal::bad("you must specify at least 1 of stdin, stdout, stderr"));
-    }
+    let wanted = wanted(query)?;
     let command: Vec<String> = query.all("command").map(str::to_owned).collect();
-    if command.is_empty() && !attach {
-        return Err(Refusal::bad("you must specify a command"));
-    }
-    let (response, socket) = upgrade(request, &PROTOCOLS)?;
-    let session = match attach {
-        true => attached(agent, &container, wanted)?,
-        false => {
-            let exec = ExecRequest { command, stdin: wanted.stdin, tty };
-            let runtime = &agent.node().runtime;
-            runtime
-                .exec(&container.id, exec)
-                .await
-                .map_err(|e| Refusal(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?
-        }
+    let work = match attach {
+        true => Work::Attach(AttachRequest { stdin: wanted.stdin }),
+        false if command.is_empty() => return Err(Refusal::bad("you must specify a command")),
+        false => Work::Exec(ExecRequest { command, stdin: wanted.stdin, tty: wanted.tty }),
     };
-    agent.node().ambient.tasks.spawn(async move {
-        if let Some((sender, receiver)) = socket.await {
-            run(session, wanted, sender, receiver).await;
+    let tasks = &agent.node().ambient.tasks;
+    let (response, streams) = streams::open(request, wanted, tasks)?;
+    let runtime = agent.node().runtime.clone();
+    tasks.spawn(async move {
+        let Some(streams) = streams.await else { return };
+        match work {
+            Work::Exec(exec) => {
+                let words = exec.command.join(" ");
+                let ended = run(runtime.exec(&container.id, exec).await, streams).await;
+                finish(ended, |code| exited(&words, code), "error executing command in container").await;
+            }
+            // How the container ended is told by the pod's status.
+            Work::Attach(attach) => {
+                let ended = run(runtime.attach(&container.id, attach).await, streams).await;
+                finish(ended, |_| success(), "error attaching to container").await;
+            }
         }
     });
     Ok(response)
 }
 
-/// The output of a running container, from its log. Input needs a process of one's own: see exec.
-fn attached(agent: &Agent, container: &Container, wanted: Wanted) -> Result<ExecSession, Refusal> {
-    if wanted.stdin {
-        return Err(Refusal::bad("attaching standard input is not supported; use exec"));
+/// Which streams a request asks for: kubelet and the API server have different words.
+pub(super) fn wanted(query: &Query) -> Result<Wanted, Refusal> {
+    let tty = query.flag(&["tty"]);
+    let wanted = Wanted {
+        stdin: query.flag(&["input", "stdin"]),
+        stdout: query.flag(&["output", "stdout"]),
+        stderr: query.flag(&["error", "stderr"]) && !tty,
+        tty,
+    };
+    match wanted.stdin || wanted.stdout || wanted.stderr {
+        true => Ok(wanted),
+        false => Err(Refusal::bad("you must specify at least 1 of stdin, stdout, stderr")),
     }
-    let pod = agent
-        .pods()
-        .into_iter()
-        .find(|p| p.view().sandboxes.iter().flat_map(|s| &s.containers).any(|c| c.id == container.id));
-    let pod = pod.ok_or_else(|| Refusal::not_found("the container is gone"))?;
-    let open = |streams: Streams| {
-        let growth = watch_growth(agent, pod.clone(), container.clone()).map_err(|e| Refusal::bad(e.to_string()))?;
-        let (reader, mut writer) = tokio::io::duplex(64 << 10);
-        let (log, options) =
-            (container.log_path.clone(), LogOptions { streams, tail: Some(0), ..LogOptions::default() });
-        agent
-            .node()
-            .ambient
-            .tasks
-            .spawn(async move { drop(logs::read(&log, &options, Some(growth), &mut writer).await) });
-        Ok::<_, Refusal>(Box::new(reader) as Box<dyn AsyncRead + Send + Unpin>)
-    };
-    let (stdout, stderr) = (open(Streams::Stdout)?, open(Streams::Stderr)?);
-    let (mut changes, id) = (pod.changes(), container.id.clone());
-    let exit = async move {
-        loop {
-            let view = pod.view();
-            let found = view.sandboxes.iter().flat_map(|s| &s.containers).find(|c| c.id == id);
-            match found.map(|c| &c.state) {
-                Some(ContainerState::Exited { exit_code, .. }) => return Ok(*exit_code),
-                None => return Ok(0),
-                _ if view.over => return Ok(0),
-                _ => {}
-            }
-            if changes.changed().await.is_err() {
-                return Ok(0);
-            }
-        }
-    };
-    Ok(ExecSession { stdin: None, stdout, stderr: Some(stderr), resize: None, exit: Box::pin(exit) })
 }
 
-async fn run(session: ExecSession, wanted: Wanted, sender: Sender, mut receiver: Receiver) {
-    // Tells the client that the session has begun.
-    let first = if wanted.stdout { STDOUT } else { ERROR };
-    if sender.send(first, &[]).await.is_err() {
-        return;
-    }
-    let ExecSession { mut stdin, stdout, stderr, resize, exit } = session;
+/// Carries bytes until the session is over; `None` when the client left. What it left behind ends with the
+/// session: dropping the streams of a command ends it.
+async fn run(
+    session: Result<ExecSession, RuntimeError>,
+    mut streams: Streams,
+) -> Option<(Streams, Result<i32, RuntimeError>)> {
+    let ExecSession { stdin, stdout, stderr, resize, ends_with_stdin, exit } = match session {
+        Ok(session) => session,
+        Err(error) => return Some((streams, Err(error))),
+    };
+    let stdin = feed(streams.stdin.take(), stdin);
     let input = async {
-        while let Some(message) = receiver.next().await {
-            match message {
-                Incoming::Data(STDIN, data) => {
-                    let Some(pipe) = &mut stdin else { continue };
-                    if pipe.write_all(&data).await.is_err() || pipe.flush().await.is_err() {
-                        stdin = None;
-                    }
-                }
-                Incoming::Closed(STDIN) => stdin = None,
-                Incoming::Data(RESIZE, data) => {
-                    if let (Some(resize), Ok(size)) = (&resize, serde_json::from_slice::<Size>(&data)) {
-                        let _ = resize.send((size.width, size.height)).await;
-                    }
-                }
-                _ => {}
-            }
+        let ended = stdin.await;
+        if !(ended && ends_with_stdin) {
+            futures::future::pending::<()>().await;
         }
     };
-    let output = async {
-        let copy_out = copy(stdout, STDOUT, wanted.stdout, &sender);
-        let copy_err = async {
-            if let Some(stderr) = stderr {
-                copy(stderr, STDERR, wanted.stderr, &sender).await;
-            }
-        };
-        let (_, _, code) = tokio::join!(copy_out, copy_err, exit);
-        let status = match code {
-            Ok(code) => ended(code),
-            Err(error) => json!({"metadata": {}, "status": "Failure", "reason": "InternalError", "code": 500,
-                "message": format!("Internal error occurred: {error}")}),
-        };
-        let _ = sender.send(ERROR, status.to_string().as_bytes()).await;
-        sender.close().await;
+    let sizes = sizes(streams.resize.take(), resize).then(|()| futures::future::pending::<()>());
+    let copy_err = async {
+        if let Some(stderr) = stderr {
+            copy(stderr, streams.stderr.as_mut()).await;
+        }
     };
-    // The command ends with the connection: dropping its streams is what ends it.
-    tokio::select! {
-        () = input => {}
-        () = output => {}
+    let output = async { tokio::join!(copy(stdout, streams.stdout.as_mut()), copy_err, exit).2 };
+    let code = tokio::select! {
+        code = output => Some(code),
+        () = &mut streams.gone => None,
+        () = input => Some(Ok(0)),
+        () = sizes => None,
+    };
+    code.map(|code| (streams, code))
+}
+
+async fn finish(ended: Option<(Streams, Result<i32, RuntimeError>)>, status: impl FnOnce(i32) -> Value, trouble: &str) {
+    let Some((streams, code)) = ended else { return };
+    let status = match code {
+        Ok(code) => status(code),
+        Err(error) => {
+            let words = format!("{trouble}: {error}");
+            json!({
+                "metadata": {}, "status": "Failure", "reason": "InternalError", "code": 500,
+                "message": format!("Internal error occurred: {words}"), "details": {"causes": [{"message": words}]},
+            })
+        }
+    };
+    streams.end(&status).await;
+}
+
+/// Passes the client's input on, and drops what takes it at its end; whether the client ended it.
+async fn feed(from: Option<Inlet>, to: Option<Box<dyn AsyncWrite + Send + Unpin>>) -> bool {
+    let Some(mut from) = from else { return false };
+    let mut to = to;
+    while let Some(Ok(data)) = from.next().await {
+        let Some(pipe) = &mut to else { continue };
+        if pipe.write_all(&data).await.is_err() || pipe.flush().await.is_err() {
+            to = None;
+        }
     }
+    to.is_some()
 }
 
 #[derive(Deserialize)]
@@ -163,24 +147,65 @@ struct Size {
     height: u16,
 }
 
-async fn copy(mut from: Box<dyn AsyncRead + Send + Unpin>, channel: u8, wanted: bool, sender: &Sender) {
-    let mut buffer = vec![0; 32 << 10];
-    while let Ok(count) = from.read(&mut buffer).await {
-        let Some(data) = buffer.get(..count).filter(|d| !d.is_empty()) else { return };
-        if wanted && sender.send(channel, data).await.is_err() {
+/// Passes terminal sizes on: JSON objects, one after the other.
+async fn sizes(from: Option<Inlet>, to: Option<mpsc::Sender<(u16, u16)>>) {
+    let (Some(mut from), Some(to)) = (from, to) else { return };
+    let mut unread = BytesMut::new();
+    while let Some(Ok(data)) = from.next().await {
+        unread.extend_from_slice(&data);
+        let mut values = serde_json::Deserializer::from_slice(&unread).into_iter::<Size>();
+        let mut read = 0;
+        let mut last = None;
+        while let Some(Ok(size)) = values.next() {
+            (read, last) = (values.byte_offset(), Some(size));
+        }
+        drop(unread.split_to(read.min(unread.len())));
+        if let Some(Size { width, height }) = last
+            && to.send((width, height)).await.is_err()
+        {
+            return;
+        }
+        if unread.len() > MAX_SIZE {
             return;
         }
     }
 }
 
-/// The status that ends a session (`remotecommand/exec.go`).
-fn ended(code: i32) -> Value {
+/// Copies output to the client, or to nobody: the command shall not wait for a reader.
+async fn copy(mut from: Box<dyn AsyncRead + Send + Unpin>, mut to: Option<&mut Outlet>) {
+    let mut buffer = BytesMut::new();
+    loop {
+        buffer.reserve(CHUNK);
+        match from.read_buf(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+        let data = buffer.split().freeze();
+        if let Some(outlet) = &mut to
+            && outlet.send(data).await.is_err()
+        {
+            return;
+        }
+    }
+    if let Some(outlet) = to {
+        outlet.finish().await;
+    }
+}
+
+fn success() -> Value {
+    json!({"metadata": {}, "status": "Success"})
+}
+
+/// The status that ends a command's session.
+fn exited(command: &str, code: i32) -> Value {
     if code == 0 {
-        return json!({"metadata": {}, "status": "Success"});
+        return success();
     }
     json!({
         "metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",
-        "message": format!("command terminated with non-zero exit code: exit status {code}"),
+        "message": format!(
+            "command terminated with non-zero exit code: error executing command [{command}], exit code {code}"
+        ),
         "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]},
     })
 }

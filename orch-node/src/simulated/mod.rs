@@ -14,8 +14,8 @@ use crate::probe::{Check, Prober};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use orch_runtime::node::container::{
-    Ability, Container, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession, Image,
-    RegistryAuth, RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
+    Ability, AttachRequest, ByteStream, Container, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest,
+    ExecSession, Image, RegistryAuth, RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
 };
 use orch_store::Ambient;
 use parking_lot::Mutex;
@@ -157,7 +157,47 @@ impl ContainerRuntime for SimulatedRuntime {
         let stderr =
             (!request.tty).then(|| Box::new(tokio::io::empty()) as Box<dyn tokio::io::AsyncRead + Send + Unpin>);
         let resize = request.tty.then(|| mpsc::channel(1).0);
-        Ok(ExecSession { stdin, stdout, stderr, resize, exit: Box::pin(async move { Ok(code) }) })
+        let exit = Box::pin(async move { Ok(code) });
+        Ok(ExecSession { stdin, stdout, stderr, resize, ends_with_stdin: false, exit })
+    }
+
+    /// A session without output: input goes nowhere, and the end is the container's.
+    async fn attach(&self, container: &str, request: AttachRequest) -> Result<ExecSession, RuntimeError> {
+        let mut events = self.state.lock().subscribe();
+        let (state, id) = (self.state.clone(), container.to_owned());
+        let code = move || match state.lock().container(&id).map(|c| c.state.clone()) {
+            Ok(ContainerState::Exited { exit_code, .. }) => Some(exit_code),
+            Ok(_) => None,
+            Err(_) => Some(0),
+        };
+        if code().is_some() {
+            return Err(RuntimeError::Failed(format!("container {container} is not running")));
+        }
+        let (stdout, kept) = tokio::io::duplex(1);
+        let exit = async move {
+            // The output ends with the container.
+            let _kept = kept;
+            loop {
+                if let Some(code) = code() {
+                    return Ok(code);
+                }
+                if events.recv().await.is_none() {
+                    return Ok(0);
+                }
+            }
+        };
+        Ok(ExecSession {
+            stdin: request.stdin.then(|| Box::new(tokio::io::sink()) as Box<dyn tokio::io::AsyncWrite + Send + Unpin>),
+            stdout: Box::new(stdout),
+            stderr: None,
+            resize: None,
+            ends_with_stdin: true,
+            exit: Box::pin(exit),
+        })
+    }
+
+    async fn port_forward(&self, _: &str, port: u16) -> Result<Box<dyn ByteStream>, RuntimeError> {
+        Err(RuntimeError::Unsupported(format!("nothing runs here, so nothing listens on port {port}")))
     }
 
     async fn reopen_log(&self, container: &str) -> Result<(), RuntimeError> {

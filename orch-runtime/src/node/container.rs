@@ -55,6 +55,13 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// Runs a command in a running container.
     async fn exec(&self, container: &str, request: ExecRequest) -> Result<ExecSession, RuntimeError>;
 
+    /// Joins the streams of a running container's own process: output from now on, and its standard input where
+    /// it was configured with one.
+    async fn attach(&self, container: &str, request: AttachRequest) -> Result<ExecSession, RuntimeError>;
+
+    /// Connects to a port that something inside the sandbox listens on, also if it does on loopback only.
+    async fn port_forward(&self, sandbox: &str, port: u16) -> Result<Box<dyn ByteStream>, RuntimeError>;
+
     /// Reopens the log file after it was renamed.
     async fn reopen_log(&self, container: &str) -> Result<(), RuntimeError>;
 
@@ -352,7 +359,21 @@ pub struct ExecRequest {
     pub tty: bool,
 }
 
-/// A running command.
+/// How to join a container's streams.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttachRequest {
+    /// Whether standard input is wanted.
+    pub stdin: bool,
+}
+
+/// A connection, in both directions.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
+
+/// A running command, or a container that somebody is attached to.
+///
+/// Dropping a command's session kills it; dropping one of `attach` leaves the container as it is. Dropping `stdin`
+/// closes it, of an attached container only where it was configured with `stdin_once` and without a terminal.
 pub struct ExecSession {
     /// Standard input, when asked for.
     pub stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,
@@ -362,7 +383,10 @@ pub struct ExecSession {
     pub stderr: Option<Box<dyn AsyncRead + Send + Unpin>>,
     /// Takes (columns, rows) when the terminal changes; `None` without one.
     pub resize: Option<tokio::sync::mpsc::Sender<(u16, u16)>>,
-    /// Resolves to the exit code.
+    /// Whether the session is over when the client's input is: so it is for containers whose standard input
+    /// outlives their clients, since there is nothing else by which a client can leave.
+    pub ends_with_stdin: bool,
+    /// Resolves to the exit code of the command or container.
     pub exit: futures::future::BoxFuture<'static, Result<i32, RuntimeError>>,
 }
 

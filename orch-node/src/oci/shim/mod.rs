@@ -11,6 +11,7 @@ mod fork;
 mod output;
 mod sandbox;
 mod supervisor;
+mod taps;
 mod trace;
 mod worker;
 

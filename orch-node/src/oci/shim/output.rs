@@ -1,5 +1,6 @@
 //! What containers print, into logs in CRI format.
 
+use super::taps::Tap;
 use nix::errno::Errno;
 use orch_store::ambient::Clock;
 use std::{
@@ -34,13 +35,20 @@ impl Stream {
         &self.source
     }
 
-    /// Copies some of what is there; false at the end.
-    pub(super) fn pump(&mut self, log: &mut Log) -> bool {
+    /// `stdout` or `stderr`.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Copies some of what is there to the log and to who is attached; false at the end.
+    pub(super) fn pump(&mut self, log: &mut Log, taps: &mut [Tap]) -> bool {
         let mut buffer = [0; CHUNK];
         match self.source.read(&mut buffer) {
             Ok(0) => self.end(log),
             Ok(n) => {
-                self.split(buffer.get(..n).unwrap_or_default(), log);
+                let bytes = buffer.get(..n).unwrap_or_default();
+                taps.iter_mut().for_each(|tap| tap.write(self.name, bytes));
+                self.split(bytes, log);
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
@@ -51,7 +59,7 @@ impl Stream {
     }
 
     /// Copies all that is there now.
-    pub(super) fn drain(&mut self, log: &mut Log) {
+    pub(super) fn drain(&mut self, log: &mut Log, taps: &mut [Tap]) {
         let ready = |file: &File| {
             use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
             use std::os::fd::AsFd;
@@ -59,7 +67,7 @@ impl Stream {
                 && poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) == Ok(1)
         };
         while ready(&self.source) {
-            if !self.pump(log) {
+            if !self.pump(log, taps) {
                 return;
             }
         }
@@ -145,7 +153,7 @@ mod tests {
         let mut stream = Stream::new(read, "stdout").unwrap();
         let printed = printed.to_vec();
         let writer = std::thread::spawn(move || File::from(write).write_all(&printed).unwrap());
-        while stream.pump(&mut log) {
+        while stream.pump(&mut log, &mut []) {
             std::thread::yield_now();
         }
         writer.join().unwrap();

@@ -9,6 +9,7 @@ use super::{
     },
     Ready,
     output::{Log, Stream},
+    taps::Tap,
     worker::{self, Context, Outcome, Worker},
 };
 use nix::{
@@ -34,6 +35,9 @@ use std::{
     },
 };
 
+/// How long a sandbox that is being stopped waits for clients to read the last output, in milliseconds.
+const LAST_READS_MS: u16 = 2000;
+
 /// Serves until the sandbox is stopped.
 pub(super) fn run(ready: Ready) -> io::Result<()> {
     let mut signals = SigSet::empty();
@@ -55,6 +59,7 @@ pub(super) fn run(ready: Ready) -> io::Result<()> {
         commands: HashMap::new(),
         unclaimed: HashMap::new(),
         stopping: Vec::new(),
+        leaving: Vec::new(),
         clock: Clock::system(),
     };
     while !supervisor.is_done() {
@@ -86,6 +91,8 @@ struct Supervisor {
     unclaimed: HashMap<Pid, WaitStatus>,
     /// Clients that wait for the end of everything.
     stopping: Vec<u64>,
+    /// Those attached to containers that have ended, who have not taken all of the output yet; exit codes.
+    leaving: Vec<(Tap, i32)>,
     clock: Clock,
 }
 
@@ -113,7 +120,11 @@ struct Running {
     streams: Vec<Stream>,
     log: Log,
     /// Kept open, so that reads of standard input wait instead of ending.
-    _stdin: Option<OwnedFd>,
+    stdin: Option<OwnedFd>,
+    /// Whether standard input ends with that of the first client.
+    stdin_once: bool,
+    tty: bool,
+    taps: Vec<Tap>,
 }
 
 /// What a worker is at.
@@ -136,11 +147,12 @@ enum Token {
     Client(u64),
     Output(String, usize),
     Worker(usize),
+    Taps,
 }
 
 impl Supervisor {
     fn is_done(&self) -> bool {
-        !self.stopping.is_empty() && self.containers.is_empty() && self.workers.is_empty()
+        !self.stopping.is_empty() && self.containers.is_empty() && self.workers.is_empty() && self.leaving.is_empty()
     }
 
     /// Waits for something to happen and deals with it.
@@ -159,25 +171,40 @@ impl Supervisor {
                 Token::Listener => self.accept(),
                 Token::Client(id) => self.client(id),
                 Token::Output(id, at) => self.output(&id, at),
+                Token::Taps => self.containers.values_mut().flat_map(|c| &mut c.taps).for_each(Tap::flush),
                 Token::Worker(_) => {}
             }
         }
+        self.dismiss();
         Ok(())
     }
 
-    fn wait(&self) -> io::Result<Vec<Token>> {
+    fn wait(&mut self) -> io::Result<Vec<Token>> {
         let mut sources: Vec<(Token, BorrowedFd<'_>)> = vec![(Token::Signal, self.signals.as_fd())];
         sources.push((Token::Listener, self.listener.as_fd()));
         sources.extend(self.clients.iter().map(|(id, client)| (Token::Client(*id), client.stream.as_fd())));
         for (id, container) in &self.containers {
-            let streams = container.streams.iter().enumerate();
+            let held = |stream: &Stream| container.taps.iter().any(|tap| tap.holds(stream.name()));
+            let streams = container.streams.iter().enumerate().filter(|(_, stream)| !held(stream));
             sources.extend(streams.map(|(at, stream)| (Token::Output(id.clone(), at), stream.source().as_fd())));
         }
         let workers = self.workers.iter().enumerate();
         sources.extend(workers.map(|(at, job)| (Token::Worker(at), job.worker.result.as_fd())));
         let mut fds: Vec<_> = sources.iter().map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN)).collect();
-        match poll(&mut fds, PollTimeout::NONE) {
+        let taps = self.containers.values().flat_map(|c| &c.taps).chain(self.leaving.iter().map(|(tap, _)| tap));
+        for pipe in taps.flat_map(Tap::full) {
+            sources.push((Token::Taps, pipe.as_fd()));
+            fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLOUT));
+        }
+        // A client that does not read must not keep the sandbox from being stopped.
+        let patience = if self.stopping.is_empty() { PollTimeout::NONE } else { PollTimeout::from(LAST_READS_MS) };
+        match poll(&mut fds, patience) {
             Err(Errno::EINTR) => return Ok(Vec::new()),
+            Ok(0) => {
+                drop((fds, sources));
+                self.leaving.clear();
+                return Ok(Vec::new());
+            }
             other => other?,
         };
         let ready = fds.iter().zip(&sources).filter(|(fd, _)| fd.any() != Some(false));
@@ -199,7 +226,7 @@ impl Supervisor {
         let mut buffer = [0; 16 << 10];
         match fds::receive(client.stream.as_fd(), &mut buffer) {
             Err(Errno::EAGAIN) => {}
-            Ok((n, _)) if n > 0 && client.asked => {}
+            Ok((n, _)) if n > 0 && client.asked => self.input_ended(id),
             Ok((n, fds)) if n > 0 && client.input.len() < LONGEST => {
                 client.fds.extend(fds);
                 client.input.extend_from_slice(buffer.get(..n).unwrap_or_default());
@@ -216,6 +243,9 @@ impl Supervisor {
     /// A command ends with the connection that asked for it.
     fn client_gone(&mut self, id: u64) {
         self.clients.remove(&id);
+        self.input_ended(id);
+        self.containers.values_mut().for_each(|container| container.taps.retain(|tap| tap.client != id));
+        self.leaving.retain(|(tap, _)| tap.client != id);
         for (pid, _) in self.commands.iter().filter(|(_, client)| **client == id) {
             let _ = kill(*pid, Signal::SIGKILL);
         }
@@ -225,6 +255,7 @@ impl Supervisor {
         let result = match serde_json::from_slice(input) {
             Ok(Request::Start { container }) => self.start(client, &container, fds),
             Ok(Request::Exec { container, command, tty }) => self.exec(client, &container, command, tty, fds),
+            Ok(Request::Attach { container, stdin }) => self.attach(client, &container, stdin, fds),
             Ok(Request::Signal { container, signal }) => self.signal(client, &container, signal),
             Ok(Request::ReopenLog { container }) => self.reopen_log(client, &container),
             Ok(Request::Watch) => {
@@ -298,6 +329,39 @@ impl Supervisor {
         let worker = worker::exec(self.context(&container, mounts, fds.collect(), tty), command)?;
         self.workers.push(Job { worker, client, kind: Kind::Exec });
         Ok(())
+    }
+
+    fn attach(&mut self, client: u64, id: &str, stdin: bool, fds: Vec<OwnedFd>) -> io::Result<()> {
+        let missing = || io::Error::other(format!("container {id} is not running"));
+        let running = self.containers.get_mut(id).ok_or_else(missing)?;
+        let input = match running.tty {
+            true => running.streams.first().map(|stream| stream.source().as_fd()),
+            false => running.stdin.as_ref().map(AsFd::as_fd),
+        };
+        let input: Vec<_> = input.into_iter().collect();
+        if let Some(client) = self.clients.get(&client) {
+            fds::send(client.stream.as_fd(), &encode(&Reply::Started), &input)?;
+        }
+        running.taps.push(Tap::new(client, stdin, fds)?);
+        Ok(())
+    }
+
+    /// The input of an attached client has ended, and with it the container's if it was to be the only one.
+    fn input_ended(&mut self, client: u64) {
+        let of = self.containers.values_mut().filter(|c| c.taps.iter().any(|tap| tap.client == client && tap.stdin));
+        of.filter(|c| c.stdin_once && !c.tty).for_each(|c| c.stdin = None);
+    }
+
+    /// Lets those go who have all of the output of a container that has ended.
+    fn dismiss(&mut self) {
+        self.leaving.iter_mut().for_each(|(tap, _)| tap.flush());
+        let (gone, leaving) =
+            std::mem::take(&mut self.leaving).into_iter().partition(|(tap, _)| tap.full().next().is_none());
+        self.leaving = leaving;
+        let gone: Vec<(Tap, i32)> = gone;
+        for (tap, code) in gone {
+            self.say(tap.client, &Reply::Exited { code });
+        }
     }
 
     fn context<'a>(
@@ -378,7 +442,8 @@ impl Supervisor {
                 streams.extend(terminal.and_then(|terminal| Stream::new(terminal, "stdout").ok()));
                 let log = Log::open(&container.log_path);
                 let (id, pid) = (container.id, Pid::from_raw(pid));
-                let running = Running { pid, started_at, streams, log, _stdin: stdin };
+                let (tty, stdin_once) = (container.config.tty, container.config.stdin_once);
+                let running = Running { pid, started_at, streams, log, stdin, stdin_once, tty, taps: Vec::new() };
                 self.write_state(&id, &ContainerState::Running { started_at, pid: pid.as_raw().unsigned_abs() });
                 if !self.stopping.is_empty() {
                     self.kill(&id, &running);
@@ -457,8 +522,9 @@ impl Supervisor {
         let cgroup = self.cgroup(id);
         // Where processes are shared, the others of the container do not die with its first.
         cgroup.kill();
-        running.streams.iter_mut().for_each(|stream| stream.drain(&mut running.log));
+        running.streams.iter_mut().for_each(|stream| stream.drain(&mut running.log, &mut running.taps));
         let (exit_code, signal) = exit_code(&status);
+        self.leaving.extend(running.taps.into_iter().map(|tap| (tap, exit_code)));
         let reason = match exit_code {
             0 => "Completed",
             _ if cgroup.oom_kills() > 0 => "OOMKilled",
@@ -488,7 +554,7 @@ impl Supervisor {
         let Some(running) = self.containers.get_mut(id) else { return };
         let Some(stream) = running.streams.get_mut(at) else { return };
         // This may move the other stream to the front; it is then found there in the next turn.
-        if !stream.pump(&mut running.log) {
+        if !stream.pump(&mut running.log, &mut running.taps) {
             running.streams.remove(at);
         }
     }
