@@ -38,3 +38,9 @@ pub mod volume;
 pub use agent::{Agent, AgentConfig, AgentParts};
 pub use process::ProcessRuntime;
 pub use simulated::SimulatedRuntime;
+
+/// What the kernel says of a failure, without its number.
+fn words(error: &std::io::Error) -> String {
+    let text = error.to_string().to_lowercase();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}

@@ -1,8 +1,11 @@
-//! The real kubectl against the binary with simulated nodes. One cluster serves every test; each test has a
-//! namespace of its own. Without kubectl the tests say so and are skipped; `ORCH_REQUIRE_REAL=1` makes that
+//! The real kubectl against the binary: with simulated nodes, and for what has streams with plain processes. One
+//! cluster of each serves every test; each test has a namespace of its own. Without kubectl the tests say so and are skipped; `ORCH_REQUIRE_REAL=1` makes that
 //! a failure.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, unreachable_pub)] // All of this program is tests.
+
+#[path = "kubectl/streams.rs"]
+mod streams;
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -159,9 +162,12 @@ fn bad_input_is_refused_in_the_words_of_kubernetes() {
         .fails("does not match the namespace");
 }
 
-/// kubectl in a namespace; `None` where there is no kubectl.
+/// kubectl in a namespace of a cluster.
+#[derive(Clone, Copy)]
 struct Kubectl {
+    cluster: &'static Cluster,
     namespace: &'static str,
+    websocket: bool,
 }
 
 /// What a command did.
@@ -176,16 +182,37 @@ impl Kubectl {
     }
 
     fn with_input(&self, line: &str, input: &str) -> Ran {
-        let mut child = Command::new("kubectl")
-            .args(["--kubeconfig", cluster().kubeconfig.to_str().unwrap(), "--namespace", self.namespace])
-            .args(line.split(' '))
-            .stdin(Stdio::piped())
+        self.args(&line.split(' ').collect::<Vec<_>>(), input.as_bytes())
+    }
+
+    /// Runs a command whose arguments may have spaces in them. It need not read all of its input.
+    fn args(&self, args: &[&str], input: &[u8]) -> Ran {
+        let mut child = self.start(args, Stdio::piped());
+        let mut stdin = child.stdin.take().unwrap();
+        let output = std::thread::scope(|scope| {
+            scope.spawn(move || drop(stdin.write_all(input)));
+            child.wait_with_output().unwrap()
+        });
+        Ran { line: args.join(" "), output }
+    }
+
+    fn start(&self, args: &[&str], stdin: Stdio) -> Child {
+        let websocket = self.websocket.to_string();
+        Command::new("kubectl")
+            .args(["--kubeconfig", self.cluster.kubeconfig.to_str().unwrap(), "--namespace", self.namespace])
+            .args(args)
+            .env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", &websocket)
+            .env("KUBECTL_PORT_FORWARD_WEBSOCKETS", &websocket)
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        Ran { line: line.to_owned(), output: child.wait_with_output().unwrap() }
+            .unwrap()
+    }
+
+    /// The same with WebSocket, or with SPDY, for what has streams.
+    fn speaking(self, websocket: bool) -> Self {
+        Self { websocket, ..self }
     }
 }
 
@@ -222,16 +249,21 @@ impl Ran {
     }
 }
 
-/// A new namespace of the cluster that the tests share.
+/// A new namespace of the cluster with simulated nodes.
 fn namespace(name: &'static str) -> Option<Kubectl> {
+    namespace_in(cluster, name)
+}
+
+/// A new namespace of a cluster; `None` where there is no kubectl.
+fn namespace_in(cluster: fn() -> &'static Cluster, name: &'static str) -> Option<Kubectl> {
     if Command::new("kubectl").args(["version", "--client"]).output().is_err() {
         assert!(std::env::var_os("ORCH_REQUIRE_REAL").is_none_or(|v| v != "1"), "kubectl is not installed");
         println!("skipped: kubectl is not installed");
         return None;
     }
-    let kubectl = Kubectl { namespace: name };
+    let kubectl = Kubectl { cluster: cluster(), namespace: name, websocket: true };
     let body = format!(r#"{{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{name}"}}}}"#);
-    let created = Kubectl { namespace: "" }.with_input("create -f -", &body);
+    let created = Kubectl { namespace: "", ..kubectl }.with_input("create -f -", &body);
     created.succeeds();
     // Pods need the account that a controller makes.
     kubectl.run("wait --for=create serviceaccount/default --timeout=30s").succeeds();
@@ -247,14 +279,25 @@ struct Cluster {
 
 fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(|| {
+    CLUSTER.get_or_init(|| Cluster::start(&["--runtime", "simulated", "--nodes", "3"]))
+}
+
+/// One whose pods are processes of this machine.
+fn processes() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| Cluster::start(&["--runtime", "process"]))
+}
+
+impl Cluster {
+    fn start(nodes: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         // The shell ends the cluster when the pipe from this process closes.
         let script = r#""$0" "$@" & child=$!; cat >/dev/null <&3; kill $child; wait $child; rm -rf "$DIR""#;
         let mut child = Command::new("bash")
             .args(["-c", &format!("exec 3<&0; {script}"), env!("CARGO_BIN_EXE_orch"), "up"])
-            .args(["--runtime", "simulated", "--nodes", "3", "--store", "memory", "--data-dir"])
+            .args(nodes)
+            .args(["--store", "memory", "--data-dir"])
             .arg(directory.path())
             .args(["--listen", &format!("127.0.0.1:{port}")])
             .env("DIR", directory.path())
@@ -265,6 +308,6 @@ fn cluster() -> &'static Cluster {
         let mut ready = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
         assert!(ready.starts_with("orch is ready"), "{ready}");
-        Cluster { kubeconfig: directory.path().join("kubeconfig"), _directory: directory, _child: child }
-    })
+        Self { kubeconfig: directory.path().join("kubeconfig"), _directory: directory, _child: child }
+    }
 }

@@ -41,6 +41,7 @@ pub(crate) async fn answer(server: &ApiServer, parts: &Parts, query: &Query) -> 
         ["apis"] => discovery(server, parts, &["apis"]),
         ["apis", group] => discovery(server, parts, &["group", group]),
         ["apis", group, version] => discovery(server, parts, &[group, version]),
+        ["openapi", "v2"] => Ok(openapi_v2(server, parts)),
         ["openapi", "v3", at @ ..] => Ok(openapi(server, parts, at, query)),
         [".well-known", "openid-configuration"] => {
             Ok(openid(server, |o| (o.configuration.clone(), "application/json")))
@@ -116,6 +117,32 @@ fn openapi(server: &ApiServer, parts: &Parts, at: &[&str], query: &Query) -> Res
             None => return not_found(),
         },
     };
+    let mut response = tagged(parts, &document, "application/json");
+    let caching = if immutable { "public, immutable" } else { "no-cache, private" };
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    response
+}
+
+/// In the form that the client likes best (`kube-openapi/pkg/handler`).
+fn openapi_v2(server: &ApiServer, parts: &Parts) -> Response<Body> {
+    for wanted in media::preferences(&parts.headers) {
+        match wanted.as_str() {
+            "*/*" | "application/*" | "application/json" => {
+                return tagged(parts, &server.openapi().v2().json, "application/json");
+            }
+            "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+            | "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" => {
+                let kind = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+                return tagged(parts, &server.openapi().v2().protobuf, kind);
+            }
+            _ => {}
+        }
+    }
+    respond::plain(StatusCode::NOT_ACCEPTABLE, "")
+}
+
+/// A document with its tag, or 304 for those who have it.
+fn tagged(parts: &Parts, document: &openapi::Document, kind: &'static str) -> Response<Body> {
     let known = media::header_text(&parts.headers, header::IF_NONE_MATCH);
     let mut response = Response::new(Body::full(document.body.clone()));
     if known == document.etag {
@@ -123,10 +150,8 @@ fn openapi(server: &ApiServer, parts: &Parts, at: &[&str], query: &Query) -> Res
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
-    let caching = if immutable { "public, immutable" } else { "no-cache, private" };
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
     if let Ok(tag) = HeaderValue::try_from(&document.etag) {
         headers.insert(header::ETAG, tag);
     }

@@ -85,6 +85,15 @@ impl Media {
     }
 }
 
+/// The media types that a client accepts, without their parameters, the most wanted first. None is any.
+pub fn preferences(headers: &HeaderMap) -> Vec<String> {
+    let accept = header_text(headers, header::ACCEPT);
+    let mut clauses: Vec<&str> = accept.split(',').filter(|clause| !clause.trim().is_empty()).collect();
+    clauses.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
+    let names = clauses.iter().map(|clause| clause.split(';').next().unwrap_or_default().trim().to_owned());
+    if clauses.is_empty() { vec!["*/*".to_owned()] } else { names.collect() }
+}
+
 /// How a body came. An absent `Content-Type` means JSON.
 pub fn body_encoding(headers: &HeaderMap) -> Result<Encoding, StatusError> {
     match content_type(headers).as_str() {

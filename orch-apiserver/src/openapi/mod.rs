@@ -1,14 +1,19 @@
-//! OpenAPI v3: an index and a document per group and version, each built when somebody first asks.
+//! OpenAPI: v3, an index and a document per group and version, and v2, one document of all; each built when somebody
+//! first asks.
 //!
 //! ```text
 //! kinds ─► index (path, hash)        cheap: hashes are of the rows, not of the documents
 //!      └─► paths + components        from schemars' schemas of the types and the table of schema facts
+//!                  └─► v2
 //! ```
 
 mod paths;
 mod schemas;
 #[cfg(test)]
 mod tests;
+mod v2;
+
+pub use v2::Documents;
 
 use bytes::Bytes;
 use orch_api::{Kind, Scope};
@@ -26,6 +31,7 @@ pub struct OpenApi {
     index: Arc<Document>,
     groups: BTreeMap<String, Group>,
     custom: HashMap<String, Value>,
+    v2: OnceLock<Documents>,
 }
 
 struct Group {
@@ -37,7 +43,7 @@ struct Group {
 /// A document that is made once.
 #[derive(Debug)]
 pub struct Document {
-    /// JSON.
+    /// JSON, or what else the document is asked for as.
     pub body: Bytes,
     /// The quoted entity tag.
     pub etag: String,
@@ -78,7 +84,7 @@ impl OpenApi {
         };
         let paths: Map<String, Value> = groups.iter().map(url).collect();
         let index = Arc::new(Document::new(&json!({"paths": paths})));
-        Self { version: version.to_owned(), index, groups, custom }
+        Self { version: version.to_owned(), index, groups, custom, v2: OnceLock::new() }
     }
 
     /// `/openapi/v3`
@@ -101,15 +107,31 @@ impl OpenApi {
         }
     }
 
-    fn build(&self, group: &Group) -> Document {
+    /// `/openapi/v2`
+    pub fn v2(&self) -> &Documents {
+        self.v2.get_or_init(|| {
+            let mut builder = v2::Builder::new();
+            for group in self.groups.values() {
+                builder.paths(self.paths(group));
+                builder.schemas(schemas::of_kinds(&group.kinds, &self.custom));
+            }
+            Documents::new(&builder.finish(&self.version))
+        })
+    }
+
+    fn paths(&self, group: &Group) -> Map<String, Value> {
         let mut paths = Map::new();
         for kind in &group.kinds {
             paths::of_kind(kind, self.custom.contains_key(&*kind.definition), &mut paths);
         }
+        paths
+    }
+
+    fn build(&self, group: &Group) -> Document {
         Document::new(&json!({
             "openapi": "3.0.0",
             "info": {"title": "Kubernetes", "version": self.version},
-            "paths": paths,
+            "paths": self.paths(group),
             "components": {
                 "schemas": schemas::of_kinds(&group.kinds, &self.custom),
                 "securitySchemes": {"BearerToken": {
@@ -122,7 +144,10 @@ impl OpenApi {
 
 impl Document {
     fn new(value: &Value) -> Self {
-        let body: Bytes = value.to_string().into();
+        Self::of(value.to_string().into())
+    }
+
+    fn of(body: Bytes) -> Self {
         Self { etag: format!("\"{}\"", hex(&body)), body }
     }
 }

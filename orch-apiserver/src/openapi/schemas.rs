@@ -8,7 +8,7 @@ use orch_api::{
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
-const REF: &str = "$ref";
+pub(super) const REF: &str = "$ref";
 const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 
 /// The schemas of the kinds, their lists, their subresources' kinds and everything that these mention.

@@ -74,8 +74,18 @@ impl Fixture {
     }
 
     async fn create(&self, sandbox: &Sandbox, attempt: u32, command: &[&str]) -> String {
+        self.create_with(sandbox, attempt, command, |_| {}).await
+    }
+
+    async fn create_with(
+        &self,
+        sandbox: &Sandbox,
+        attempt: u32,
+        command: &[&str],
+        change: impl FnOnce(&mut ContainerConfig),
+    ) -> String {
         self.runtime.pull_image(&self.image, None).await.unwrap();
-        let config = ContainerConfig {
+        let mut config = ContainerConfig {
             name: "main".into(),
             attempt,
             image: self.image.clone(),
@@ -85,6 +95,7 @@ impl Fixture {
             labels: BTreeMap::from([("law".into(), "main".into())]),
             ..ContainerConfig::default()
         };
+        change(&mut config);
         self.runtime.create_container(&sandbox.id, config).await.unwrap()
     }
 

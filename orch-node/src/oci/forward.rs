@@ -42,13 +42,7 @@ enum Trouble {
 }
 
 fn dial(port: u16) -> Result<StdStream, Trouble> {
-    let try_one = |address: SocketAddr| StdStream::connect(address).map_err(|error| words(&error));
+    let try_one = |address: SocketAddr| StdStream::connect(address).map_err(|error| crate::words(&error));
     try_one((Ipv4Addr::LOCALHOST, port).into())
         .or_else(|four| try_one((Ipv6Addr::LOCALHOST, port).into()).map_err(|six| Trouble::Refused(four, six)))
-}
-
-/// The kernel's words alone.
-fn words(error: &io::Error) -> String {
-    let text = error.to_string().to_lowercase();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }

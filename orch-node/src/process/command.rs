@@ -97,8 +97,13 @@ pub(super) fn check(dir: &Path) -> Result<(), RuntimeError> {
     let path = dir.join("launch.json");
     let bytes = fs::read(&path).map_err(|e| failed(path.display(), e))?;
     let launch: Launch = serde_json::from_slice(&bytes).map_err(|e| failed(path.display(), e))?;
-    let program = launch.argv.first().cloned().unwrap_or_default();
-    match find(&program, &launch.env) {
+    check_program(&launch.argv, &launch.env)
+}
+
+/// Whether a command's program is there.
+pub(super) fn check_program(argv: &[String], env: &[(String, String)]) -> Result<(), RuntimeError> {
+    let program = argv.first().cloned().unwrap_or_default();
+    match find(&program, env) {
         Some(_) => Ok(()),
         None if program.contains('/') => {
             Err(RuntimeError::Start(format!("exec: {program:?}: stat {program}: no such file or directory")))

@@ -32,6 +32,7 @@ pub(super) fn exec(
     let launch: Launch = serde_json::from_slice(&bytes).map_err(|e| failed(path.display(), e))?;
     let (program, prefix) = shim.split_first().ok_or_else(|| failed("no shim command", "empty"))?;
     request.command = super::command::exec(&launch, request.command, program);
+    super::command::check_program(&request.command, &launch.env)?;
     let mut command = Command::new(program);
     command.args(prefix).args(["stage", "exec"]).env_clear().envs(launch.env.clone()).kill_on_drop(true);
     if request.tty {

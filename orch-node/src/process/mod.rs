@@ -251,9 +251,8 @@ impl ContainerRuntime for ProcessRuntime {
         let found = self.sandbox(sandbox).await?;
         let ip = found.ips.first().copied().unwrap_or(Ipv4Addr::LOCALHOST.into());
         let stream = TcpStream::connect((ip, port)).await;
-        let stream = stream
-            .map_err(|e| failed(format!("failed to connect to port {port} of sandbox {sandbox:?} at {ip}"), e))?;
-        Ok(Box::new(stream))
+        let what = || format!("failed to connect to {ip}:{port} of sandbox {sandbox:?}");
+        Ok(Box::new(stream.map_err(|e| failed(what(), crate::words(&e)))?))
     }
 
     async fn reopen_log(&self, container: &str) -> Result<(), RuntimeError> {

@@ -9,7 +9,7 @@ use futures::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::{Mutex, mpsc};
 use tokio_tungstenite::tungstenite::{
     Message,
@@ -22,6 +22,9 @@ const CLOSE: u8 = 255;
 const PIECE: usize = 32 << 10;
 /// How many pieces of a channel wait for its reader.
 const WAITING: usize = 8;
+
+/// How often clients are pinged.
+const PING_PERIOD: Duration = Duration::from_secs(5);
 
 /// How a protocol writes a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +73,17 @@ impl Sender {
             Codec::Base64 => Message::text(format!("{channel}{}", BASE64_STANDARD.encode(data))),
         };
         self.sink.lock().await.send(message).await.map_err(drop)
+    }
+
+    /// Pings the client until it is gone. That is noticed by a write that fails, also while nothing is read from it
+    /// because nobody wants it.
+    pub(super) async fn keep_alive(&self) {
+        loop {
+            tokio::time::sleep(PING_PERIOD).await;
+            if self.sink.lock().await.send(Message::Ping(Bytes::new())).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Says good-bye. Clients take a close without this code for a broken connection.

@@ -76,6 +76,7 @@ async fn run(socket: upgrade::Socket, codec: Codec, ports: Vec<u16>, target: &Ta
     tokio::select! {
         // The client is gone, and with it all connections.
         () = receiver.run() => {}
+        () = sender.keep_alive() => {}
         () = output => {}
     }
 }

@@ -151,6 +151,7 @@ async fn over_websocket(protocol: &str, socket: upgrade::Socket, wanted: Wanted,
     let stdin = wanted.stdin.then(|| Inlet::Channel(receiver.inlet(STDIN)));
     let resize = Some(Inlet::Channel(receiver.inlet(RESIZE)));
     let outlet = |channel| Outlet::Channel(sender.clone(), channel);
+    let alive = sender.clone();
     // Tells the client that the session has begun.
     let first = match wanted {
         Wanted { stdout: true, .. } => STDOUT,
@@ -163,7 +164,12 @@ async fn over_websocket(protocol: &str, socket: upgrade::Socket, wanted: Wanted,
         resize,
         stdout: wanted.stdout.then(|| outlet(STDOUT)),
         stderr: wanted.stderr.then(|| outlet(STDERR)),
-        gone: watched(tasks, receiver.run()),
+        gone: watched(tasks, async move {
+            tokio::select! {
+                () = receiver.run() => {}
+                () = alive.keep_alive() => {}
+            }
+        }),
         error: outlet(ERROR),
         json: protocol.starts_with('v'),
         closer: Closer::Channels(sender.clone()),

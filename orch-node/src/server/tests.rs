@@ -1,4 +1,5 @@
 use super::*;
+use crate::spdy::{Headers, Reader, Writer};
 use crate::{agent::tests::World, logs::render, simulated::Rules};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -114,4 +115,112 @@ async fn commands_speak_over_channels_and_end_with_a_status() {
     );
     let out = exec(&world, "command=cat&stdin=1&stdout=1", &[b"\0abc".to_vec(), vec![255, 0]]).await;
     assert_eq!(out[1], (1, "abc".into()));
+}
+
+/// Switches to SPDY, with one of these versions offered; the answer's head and the connection.
+async fn switch(world: &World, path: &str, versions: &[&str]) -> (String, DuplexStream) {
+    let mut client = connect(world);
+    let offers: String = versions.iter().map(|v| format!("X-Stream-Protocol-Version: {v}\r\n")).collect();
+    let request =
+        format!("POST {path} HTTP/1.1\r\nHost: n\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n{offers}\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(client.read_u8().await.unwrap());
+    }
+    (String::from_utf8(head).unwrap().to_lowercase(), client)
+}
+
+/// Opens streams of these types, in order.
+async fn streams(client: &crate::spdy::Connection, headers: &[&[(&str, &str)]]) -> Vec<(Reader, Writer)> {
+    let mut all = Vec::new();
+    for headers in headers {
+        all.push(client.open(Headers::new(headers)).await.unwrap().halves());
+    }
+    all
+}
+
+async fn everything(reader: &mut Reader) -> String {
+    let mut all = Vec::new();
+    while let Some(Ok(data)) = reader.next().await {
+        all.extend_from_slice(&data);
+    }
+    String::from_utf8(all).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_speak_spdy_in_the_first_version_that_both_know() {
+    let world = world().await;
+    for (offered, expected, status) in [
+        (&["v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io"][..], "v4.channel.k8s.io", "ExitCode"),
+        (&["v2.channel.k8s.io"], "v2.channel.k8s.io", "error executing command [exit 3], exit code 3"),
+    ] {
+        let path = "/exec/default/web/main?command=exit&command=3&input=1&output=1&error=1";
+        let (head, io) = switch(&world, path, offered).await;
+        assert!(head.starts_with("http/1.1 101") && head.contains("upgrade: spdy/3.1"), "{head}");
+        assert!(head.contains(&format!("x-stream-protocol-version: {expected}")), "{head}");
+        let (client, driver) = crate::spdy::connect(io, crate::spdy::Role::Client).unwrap();
+        world.ambient.tasks.spawn(async move { drop(driver.await) });
+        let kinds: Vec<Vec<(&str, &str)>> =
+            ["error", "stdin", "stdout", "stderr"].map(|kind| vec![("streamType", kind)]).to_vec();
+        let kinds: Vec<&[(&str, &str)]> = kinds.iter().map(Vec::as_slice).collect();
+        let mut all = streams(&client, &kinds).await;
+        let told = everything(&mut all[0].0).await;
+        assert!(told.contains(status), "{told}");
+        assert_eq!(everything(&mut all[2].0).await, "");
+    }
+    let (head, mut io) = switch(&world, "/exec/default/web/main?command=true&output=1", &["v9.channel.k8s.io"]).await;
+    assert!(head.starts_with("http/1.1 403") && head.contains("x-accepted-stream-protocol-versions: v4"), "{head}");
+    let mut words = vec![0; 60];
+    io.read_exact(&mut words).await.unwrap();
+    assert_eq!(String::from_utf8(words).unwrap(), "unable to upgrade: unable to negotiate protocol: client supp");
+    let (head, _) = switch(&world, "/exec/default/web/main?command=true&output=1", &[]).await;
+    assert!(head.starts_with("http/1.1 400"), "{head}");
+    let (head, _) = switch(&world, "/exec/default/web/other?command=true&output=1", &["v4.channel.k8s.io"]).await;
+    assert!(head.starts_with("http/1.1 500"), "{head}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forwarded_port_that_cannot_be_reached_says_so_on_its_error_stream() {
+    let world = world().await;
+    let (head, io) = switch(&world, "/portForward/default/web", &["portforward.k8s.io"]).await;
+    assert!(head.contains("x-stream-protocol-version: portforward.k8s.io"), "{head}");
+    let (client, driver) = crate::spdy::connect(io, crate::spdy::Role::Client).unwrap();
+    world.ambient.tasks.spawn(async move { drop(driver.await) });
+    // Once with a request's id, once as old clients do.
+    for id in [&[("requestID", "0")][..], &[]] {
+        let of = |kind| [&[("port", "80"), ("streamType", kind)], id].concat();
+        let mut all = streams(&client, &[&of("error"), &of("data")]).await;
+        let told = everything(&mut all[0].0).await;
+        assert!(told.starts_with("error forwarding port 80 to pod ") && told.contains("not supported"), "{told}");
+        assert_eq!(all[1].0.next().await, Some(Err(crate::spdy::Reset)));
+    }
+    for bad in [&[("streamType", "data")][..], &[("port", "0"), ("streamType", "data")], &[("port", "80")]] {
+        assert!(client.open(Headers::new(bad)).await.is_none(), "{bad:?}");
+    }
+    // The second stream never comes.
+    let mut half = streams(&client, &[&[("port", "80"), ("streamType", "error"), ("requestID", "9")]]).await;
+    assert!(everything(&mut half[0].0).await.contains("timed out waiting for streams"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_and_base64_protocols_are_spoken_in_their_own_ways() {
+    let world = world().await;
+    for (protocol, binary) in [("v4.base64.channel.k8s.io", false), ("channel.k8s.io", true)] {
+        let path = "ws://n/exec/default/web/main?command=cat&stdin=1&stdout=1";
+        let mut request = path.into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
+        let (mut socket, _) = tokio_tungstenite::client_async(request, connect(&world)).await.unwrap();
+        let input = if binary { Message::binary(b"\0abc".to_vec()) } else { Message::text("0YWJj") };
+        socket.send(input).await.unwrap();
+        let first = socket.next().await.unwrap().unwrap();
+        assert_eq!(first.is_text(), !binary, "{protocol}");
+        let echoed = socket.next().await.unwrap().unwrap();
+        let expected = if binary { Message::binary(b"\x01abc".to_vec()) } else { Message::text("1YWJj") };
+        assert_eq!(echoed, expected, "{protocol}");
+    }
+    let mut request = "ws://n/exec/default/web/main?command=cat&stdout=1".into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", "v9.channel.k8s.io".parse().unwrap());
+    let refused = tokio_tungstenite::client_async(request, connect(&world)).await.unwrap_err();
+    assert!(refused.to_string().contains("403"), "{refused}");
 }

@@ -26,7 +26,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{io::AsyncReadExt, sync::mpsc};
+use tokio::sync::mpsc;
 
 /// A runtime without processes. Clones share the same state, as two agents over one state directory would.
 #[derive(Clone)]
@@ -150,7 +150,9 @@ impl ContainerRuntime for SimulatedRuntime {
         let stdout: Box<dyn tokio::io::AsyncRead + Send + Unpin> = match request.command.first().map(String::as_str) {
             Some("cat") if wants => Box::new(input),
             _ => {
-                self.ambient.tasks.spawn(async move { drop(input.read_to_end(&mut Vec::new()).await) });
+                self.ambient
+                    .tasks
+                    .spawn(async move { drop(tokio::io::copy(&mut input, &mut tokio::io::sink()).await) });
                 Box::new(std::io::Cursor::new(text.into_bytes()))
             }
         };
@@ -170,7 +172,7 @@ impl ContainerRuntime for SimulatedRuntime {
             Ok(_) => None,
             Err(_) => Some(0),
         };
-        if code().is_some() {
+        if !matches!(self.state.lock().container(container)?.state, ContainerState::Running { .. }) {
             return Err(RuntimeError::Failed(format!("container {container} is not running")));
         }
         let (stdout, kept) = tokio::io::duplex(1);

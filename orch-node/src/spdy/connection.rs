@@ -38,7 +38,7 @@ where
     connect(io, Role::Server)
 }
 
-pub(super) fn connect<T>(
+pub(crate) fn connect<T>(
     io: T,
     role: Role,
 ) -> Result<(Connection, impl Future<Output = Result<(), Error>> + Send), Error>

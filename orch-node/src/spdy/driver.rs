@@ -1,7 +1,7 @@
 //! What moves a connection: one loop that reads frames and one that writes them.
 
 use super::{
-    Error, Headers, MAX_STREAMS, PIECE, WAITING,
+    Error, Headers, MAX_STREAMS, PIECE, PING_PERIOD, WAITING,
     connection::Role,
     frame::{self, Control, HEAD, Head},
     headers::{Deflater, Inflater},
@@ -276,7 +276,8 @@ impl<T: AsyncRead + AsyncWrite> Input<T> {
     }
 }
 
-/// Writes what is queued. Returns after [`Out::Close`].
+/// Writes what is queued, and something now and then: a client that is gone is noticed by a write that fails, also
+/// while nothing is read from it because nobody wants it. Returns after [`Out::Close`].
 async fn write<T: AsyncRead + AsyncWrite>(
     mut io: WriteHalf<T>,
     mut queue: mpsc::Receiver<Out>,
@@ -284,7 +285,13 @@ async fn write<T: AsyncRead + AsyncWrite>(
     shared: &Shared,
 ) -> Result<(), Error> {
     let mut buffer = BytesMut::with_capacity(HEAD + PIECE);
-    while let Some(out) = queue.recv().await {
+    let mut pings = (2 - u32::from(shared.table.lock().role != Role::Server)..).step_by(2);
+    loop {
+        let out = match tokio::time::timeout(PING_PERIOD, queue.recv()).await {
+            Ok(Some(out)) => out,
+            Ok(None) => return Ok(()),
+            Err(_quiet) => Out::Ping(pings.next().unwrap_or_default()),
+        };
         let closing = matches!(out, Out::Close);
         encode(out, &mut buffer, &mut deflater, shared)?;
         io.write_all_buf(&mut buffer).await?;
@@ -296,7 +303,6 @@ async fn write<T: AsyncRead + AsyncWrite>(
             return Ok(());
         }
     }
-    Ok(())
 }
 
 fn encode(out: Out, buffer: &mut BytesMut, deflater: &mut Deflater, shared: &Shared) -> Result<(), Error> {

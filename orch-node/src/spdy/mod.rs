@@ -19,11 +19,13 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-#[cfg(test)]
-pub(crate) use connection::Role;
 pub(crate) use connection::{Connection, serve};
+#[cfg(test)]
+pub(crate) use connection::{Role, connect};
 pub(crate) use headers::Headers;
 pub(crate) use stream::{Reader, Reset, Stream, Writer};
+
+use std::time::Duration;
 
 /// The most streams that are open at a time; more are refused.
 const MAX_STREAMS: usize = 512;
@@ -31,6 +33,9 @@ const MAX_STREAMS: usize = 512;
 const PIECE: usize = 16 << 10;
 /// How many pieces of a stream wait for its reader.
 const WAITING: usize = 8;
+
+/// How long nothing is sent before a ping is, as client-go has it.
+const PING_PERIOD: Duration = Duration::from_secs(5);
 
 /// Why a connection ended early.
 #[derive(Debug, thiserror::Error)]

@@ -57,7 +57,7 @@ impl Stream {
     }
 
     /// Both directions, of a stream that was accepted.
-    pub(super) fn halves(self) -> (Reader, Writer) {
+    pub(crate) fn halves(self) -> (Reader, Writer) {
         (self.reader, self.writer)
     }
 }

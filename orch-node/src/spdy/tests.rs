@@ -1,4 +1,4 @@
-use super::{connection::connect, headers::Inflater, *};
+use super::{headers::Inflater, *};
 use bytes::Bytes;
 use orch_store::Tasks;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -235,4 +235,24 @@ async fn settled() {
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_vanishes_behind_data_that_nobody_reads_is_noticed() {
+    let tasks = Tasks::new();
+    let (near, far) = tokio::io::duplex(4096);
+    let (client, driver) = connect(near, Role::Client).unwrap();
+    let ours = tasks.child();
+    ours.spawn(async move { drop(driver.await) });
+    let (mut server, driver) = serve(far).unwrap();
+    let (ended, end) = tokio::sync::oneshot::channel::<()>();
+    tasks.spawn(async move { drop((driver.await, ended)) });
+    let accepting = async { server.next().await.unwrap().accept().await };
+    let (opened, _unread) = tokio::join!(client.open(Headers::default()), accepting);
+    let (_reader, mut writer) = opened.unwrap().halves();
+    let flood = async { while writer.send(vec![0; PIECE].into()).await.is_ok() {} };
+    assert!(tokio::time::timeout(PING_PERIOD / 2, flood).await.is_err(), "it stops by itself");
+    ours.stop().await;
+    assert!(tokio::time::timeout(2 * PING_PERIOD, end).await.is_ok(), "the driver goes on");
+    tasks.stop().await;
 }

@@ -64,3 +64,22 @@ pub(crate) async fn a_dropped_session_kills_its_command() {
     tokio::time::timeout(Duration::from_secs(10), stdout.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
     node.clean().await;
 }
+
+pub(crate) async fn a_port_on_the_pods_own_loopback_is_reached() {
+    let node = Node::new().await;
+    let (sandbox, container) = node.start(toolbox(&["serve", "--port", "8081"])).await;
+    let mut stream = loop {
+        match node.port_forward(&sandbox, 8081).await {
+            Ok(stream) => break stream,
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    };
+    assert_eq!(node.run(&container, &["true"]).await.0, 0);
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let error = node.port_forward(&sandbox, 8082).await.err().unwrap().to_string();
+    assert!(error.contains("dial tcp4 127.0.0.1:8082: connect: connection refused"), "{error}");
+    node.clean().await;
+}
