@@ -82,7 +82,7 @@ rows! {
     core::ReplicationController, core::ResourceQuota, core::Secret, core::Service, core::ServiceAccount,
     discovery::EndpointSlice, events::Event,
     flowcontrol::FlowSchema, flowcontrol::PriorityLevelConfiguration,
-    meta::DeleteOptions, meta::Status,
+    meta::APIResourceList, meta::DeleteOptions, meta::Status,
     networking::Ingress, networking::IngressClass, networking::IPAddress, networking::NetworkPolicy,
     networking::ServiceCIDR,
     node::RuntimeClass, policy::Eviction, policy::PodDisruptionBudget,

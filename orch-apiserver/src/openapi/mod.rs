@@ -7,6 +7,7 @@
 //!                  └─► v2
 //! ```
 
+mod parameters;
 mod paths;
 mod schemas;
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use orch_api::{
     Gvk, Kind,
-    kind::Verbs,
     schema::{ListMerge, ListPatch, facts, roots},
 };
 use serde_json::{Map, Value, json};
@@ -10,6 +9,7 @@ use std::collections::HashMap;
 
 pub(super) const REF: &str = "$ref";
 const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
+const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 
 /// The schemas of the kinds, their lists, their subresources' kinds and everything that these mention.
 pub(super) fn of_kinds(kinds: &[Kind], custom: &HashMap<String, Value>) -> Map<String, Value> {
@@ -23,7 +23,7 @@ pub(super) fn of_kinds(kinds: &[Kind], custom: &HashMap<String, Value>) -> Map<S
             add_built_in(&definition_of(&sub.kind), &mut all);
         }
     }
-    for name in ["Status", "DeleteOptions"] {
+    for name in ["Status", "DeleteOptions", "APIResourceList"] {
         add_built_in(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{name}"), &mut all);
     }
     for kind in kinds {
@@ -31,11 +31,12 @@ pub(super) fn of_kinds(kinds: &[Kind], custom: &HashMap<String, Value>) -> Map<S
         for sub in kind.subresources.iter() {
             mark(&mut all, &definition_of(&sub.kind), &sub.kind);
         }
-        if kind.verbs == Verbs::All {
+        if kind.verbs.names().contains(&"list") {
             all.insert(list_definition(kind), list(kind));
         }
     }
     all.entry(LIST_META).or_insert_with(list_meta);
+    all.entry(PATCH).or_insert_with(|| json!({"type": "object", "description": "A change to an object."}));
     all
 }
 

@@ -14,18 +14,22 @@ use std::{
 /// Whether kubectl is to use WebSocket.
 const BOTH: [bool; 2] = [true, false];
 
-fn pod(name: &str, script: &str) -> String {
+fn pod(name: &str, container: &str) -> String {
     format!(
-        r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}","labels":{{"app":"{name}"}}}},"spec":
-        {{"terminationGracePeriodSeconds":0,"containers":[{{"name":"main","image":"orch.local/toolbox:latest",
-        "command":["sh","-c","{script}"]}}]}}}}"#
+        r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}"}},"spec":{{"terminationGracePeriodSeconds":0,
+        "containers":[{{"name":"main","image":"orch.local/toolbox:latest",{container}}}]}}}}"#
     )
 }
 
-/// A namespace with a pod called `web` that runs.
+/// A namespace with a pod called `web` that is ready and does what a script says.
 fn world(name: &'static str, script: &str) -> Option<Kubectl> {
+    world_with(name, &format!(r#""command":["sh","-c","{script}"]"#))
+}
+
+/// The same, with these fields of its container.
+fn world_with(name: &'static str, container: &str) -> Option<Kubectl> {
     let kubectl = namespace_in(processes, name)?;
-    kubectl.with_input("create -f -", &pod("web", script)).succeeds();
+    kubectl.with_input("create -f -", &pod("web", container)).succeeds();
     kubectl.run("wait --for=condition=Ready pod/web --timeout=30s").succeeds();
     Some(kubectl)
 }
@@ -90,7 +94,8 @@ fn files_are_copied_both_ways() {
 
 #[test]
 fn ports_are_forwarded_for_many_connections_and_what_does_not_listen_is_told() {
-    let Some(kubectl) = world("forward", "/orch toolbox serve --port 8080") else { return };
+    let serving = r#""args":["serve","--port","8080"],"readinessProbe":{"tcpSocket":{"port":8080},"periodSeconds":1}"#;
+    let Some(kubectl) = world_with("forward", serving) else { return };
     for kubectl in BOTH.map(|websocket| kubectl.speaking(websocket)) {
         let mut forward = kubectl.start(&["port-forward", "pod/web", ":8080", ":8081"], Stdio::null());
         let mut lines = BufReader::new(forward.stdout.take().unwrap()).lines();
@@ -128,26 +133,25 @@ fn ports_are_forwarded_for_many_connections_and_what_does_not_listen_is_told() {
 fn a_client_that_vanishes_takes_its_command_along() {
     let Some(kubectl) = world("vanish", "sleep 1000") else { return };
     let dir = tempfile::tempdir().unwrap();
-    // The second floods its command, which reads nothing, so that nobody reads from the client either.
-    for (index, websocket) in BOTH.into_iter().enumerate() {
-        for flood in [false, true] {
-            let fifo = dir.path().join(format!("{index}{flood}"));
-            mkfifo(&fifo, Mode::S_IRWXU).unwrap();
-            let script = format!("exec sleep 1000 > {}", fifo.display());
-            let input = if flood { File::open("/dev/zero").unwrap().into() } else { Stdio::piped() };
-            let mut client =
-                kubectl.speaking(websocket).start(&["exec", "-i", "web", "--", "sh", "-c", &script], input);
-            let mut running = open(&fifo);
-            client.kill().unwrap();
-            client.wait().unwrap();
-            assert_eq!(running.read(&mut [0; 1]).unwrap(), 0, "the command has ended");
+    // Half of them flood their command, which reads nothing, so that nobody reads from the client either.
+    thread::scope(|scope| {
+        for (websocket, flood) in [(true, false), (false, false), (true, true), (false, true)] {
+            let fifo = dir.path().join(format!("{websocket}{flood}"));
+            scope.spawn(move || vanish(kubectl.speaking(websocket), &fifo, flood));
         }
-    }
+    });
 }
 
-/// Waits until a command has opened the other end.
-fn open(fifo: &Path) -> File {
-    File::open(fifo).unwrap()
+fn vanish(kubectl: Kubectl, fifo: &Path, flood: bool) {
+    mkfifo(fifo, Mode::S_IRWXU).unwrap();
+    let script = format!("exec sleep 1000 > {}", fifo.display());
+    let input = if flood { File::open("/dev/zero").unwrap().into() } else { Stdio::piped() };
+    let mut client = kubectl.start(&["exec", "-i", "web", "--", "sh", "-c", &script], input);
+    // Waits until the command has opened the other end.
+    let mut running = File::open(fifo).unwrap();
+    client.kill().unwrap();
+    client.wait().unwrap();
+    assert_eq!(running.read(&mut [0; 1]).unwrap(), 0, "the command has ended");
 }
 
 fn end(mut child: Child) {

@@ -8,3 +8,4 @@
 mod crash;
 mod namespaces;
 mod pods;
+mod streams;
