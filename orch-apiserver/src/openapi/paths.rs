@@ -23,9 +23,6 @@ pub(super) fn of_kind(kind: &Kind, custom: bool, paths: &mut Map<String, Value>)
     if kind.scope == Scope::Namespaced && page.serves("list") {
         let parameters = vec![PRETTY.write()];
         paths.insert(format!("{root}/{}", kind.plural), json!({"parameters": parameters, "get": page.list(true)}));
-    } else if kind.scope == Scope::Namespaced {
-        // What is answered and never stored may be posted at either place.
-        paths.insert(format!("{root}/{}", kind.plural), json!({"post": page.create()}));
     }
     paths.insert(collection.clone(), page.collection());
     if page.serves("get") {
@@ -120,7 +117,7 @@ impl Page<'_> {
 
     fn create(&self) -> Value {
         let operation = Operation {
-            description: format!("create a {}", self.kind.kind),
+            description: format!("create{}{}", article(&self.kind.kind), self.kind.kind),
             parameters: WRITE.to_vec(),
             answer: self.objects(&self.kind.definition, CREATED),
             ..self.operation("post", "create", "")
@@ -171,9 +168,9 @@ impl Page<'_> {
         };
         let kind = &self.kind.kind;
         let description = match (sub, method) {
-            ("", "delete") => format!("delete a {kind}"),
+            ("", "delete") => format!("delete{}{kind}", article(kind)),
             ("", _) => format!("{words} the specified {kind}"),
-            (_, "post" | "delete") => format!("{words} {sub} of a {kind}"),
+            (_, "post" | "delete") => format!("{words} {sub} of{}{kind}", article(kind)),
             _ => format!("{words} {sub} of the specified {kind}"),
         };
         let returned = if method == "delete" && !returns_deleted(self.kind) { status() } else { definition.to_owned() };
@@ -209,8 +206,12 @@ impl Page<'_> {
         let mut page = json!({"parameters": parameters});
         let gvk = &sub.kind;
         let definition = if *gvk == self.kind.gvk() { self.kind.definition.to_string() } else { definition_of(gvk) };
-        for verb in sub.verbs {
+        // Methods that are passed on, though no verb is theirs.
+        let more: &[&str] = if sub.name == "proxy" { &["head", "options"] } else { &[] };
+        for verb in sub.verbs.iter().chain(more) {
             let method = match *verb {
+                "head" => "head",
+                "options" => "options",
                 "get" => "get",
                 "create" => "post",
                 "update" => "put",
@@ -367,6 +368,16 @@ fn delete_options() -> String {
 
 fn to(definition: &str) -> Value {
     json!({"$ref": reference(definition)})
+}
+
+/// What stands between a verb and a kind; plurals have no article.
+fn article(kind: &str) -> &'static str {
+    let plural = kind.ends_with('s') && !kind.ends_with("ss");
+    match kind.chars().next() {
+        _ if plural => " ",
+        Some('A' | 'E' | 'I' | 'O' | 'U') => " an ",
+        _ => " a ",
+    }
 }
 
 fn capital(word: &str) -> String {

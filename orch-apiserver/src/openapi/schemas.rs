@@ -35,6 +35,10 @@ pub(super) fn of_kinds(kinds: &[Kind], custom: &HashMap<String, Value>) -> Map<S
             all.insert(list_definition(kind), list(kind));
         }
     }
+    for name in ["Status", "APIResourceList"] {
+        mark(&mut all, &format!("io.k8s.apimachinery.pkg.apis.meta.v1.{name}"), &Gvk::of("", "v1", name));
+    }
+    mark_options(&mut all, kinds);
     all.entry(LIST_META).or_insert_with(list_meta);
     all.entry(PATCH).or_insert_with(|| json!({"type": "object", "description": "A change to an object."}));
     all
@@ -95,6 +99,10 @@ fn in_dialect(name: &str, mut schema: Value) -> Value {
         if let Some(fact) = facts::of(name, field) {
             extend(property, fact);
         }
+        // What is not said to merge is replaced as a whole; that is said as well.
+        if let Some(list) = property.as_object_mut().filter(|p| p.get("type").is_some_and(|kind| kind == "array")) {
+            list.entry("x-kubernetes-list-type").or_insert_with(|| "atomic".into());
+        }
     }
     schema
 }
@@ -154,6 +162,20 @@ fn extend(schema: &mut Value, fact: &facts::Fact) {
 fn mark(all: &mut Map<String, Value>, definition: &str, kind: &Gvk) {
     if let Some(Value::Object(schema)) = all.get_mut(definition) {
         schema.insert("x-kubernetes-group-version-kind".into(), json!([gvk(kind)]));
+    }
+}
+
+/// The options of a delete are of every version, since their bodies say the version of what they delete.
+fn mark_options(all: &mut Map<String, Value>, kinds: &[Kind]) {
+    let mut versions: Vec<Value> = vec![gvk(&Gvk::of("", "v1", "DeleteOptions"))];
+    for kind in kinds {
+        let options = gvk(&Gvk { kind: "DeleteOptions".into(), ..kind.gvk() });
+        if !versions.contains(&options) {
+            versions.push(options);
+        }
+    }
+    if let Some(Value::Object(schema)) = all.get_mut("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions") {
+        schema.insert("x-kubernetes-group-version-kind".into(), versions.into());
     }
 }
 

@@ -34,6 +34,8 @@ fn path_item(item: &Value) -> Message {
         .maybe(3, one("put"))
         .maybe(4, one("post"))
         .maybe(5, one("delete"))
+        .maybe(6, one("options"))
+        .maybe(7, one("head"))
         .maybe(8, one("patch"))
         .messages(9, items(item, "parameters").iter().map(parameter))
         .messages(10, extensions(item))

@@ -3,12 +3,12 @@
 use super::super::schemas::REF;
 use serde_json::{Map, Value, json};
 
-const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
+const METHODS: [&str; 7] = ["get", "put", "post", "delete", "options", "head", "patch"];
 const V3: &str = "#/components/schemas/";
 const V2: &str = "#/definitions/";
 
-/// What v2 has no word for. References with something beside them are unwrapped before.
-const UNKNOWN: [&str; 5] = ["oneOf", "anyOf", "allOf", "not", "nullable"];
+/// What v2 has no word for, or old clients take amiss. References with something beside them are unwrapped before.
+const UNKNOWN: [&str; 6] = ["oneOf", "anyOf", "allOf", "not", "nullable", "default"];
 
 /// A document in the making.
 pub(in super::super) struct Builder {
@@ -131,8 +131,6 @@ fn convert(schema: &mut Value) {
     let Value::Object(fields) = schema else { return };
     if let Some(target) = reference(fields) {
         fields.insert(REF.into(), target.into());
-        // The type that is referred to says what is left out.
-        fields.remove("default");
     }
     let is_number_or_string = fields.get("oneOf").is_some_and(|one| {
         one.as_array().is_some_and(|of| of.len() == 2 && of.iter().any(|kind| kind["type"] == "string"))
