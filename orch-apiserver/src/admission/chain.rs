@@ -5,8 +5,7 @@ use super::{
     DefaultIngressClass, DefaultStorageClass, DefaultTolerationSeconds, LimitRanger, MutatingAdmissionPolicy,
     MutatingAdmissionWebhook, NamespaceLifecycle, NodeRestriction, PersistentVolumeClaimResize, Plugin,
     PodResizeValidator, PodSecurity, PodTopologyLabels, Priority, ResourceQuota, Review, RuntimeClass, ServiceAccount,
-    StorageObjectInUseProtection, TaintNodesByCondition, ValidatingAdmissionPolicy, ValidatingAdmissionWebhook, View,
-    round::Round,
+    TaintNodesByCondition, ValidatingAdmissionPolicy, ValidatingAdmissionWebhook, View, round::Round,
 };
 use crate::core::Core;
 use orch_api::StatusError;
@@ -19,6 +18,9 @@ pub struct Chain(Vec<Arc<dyn Plugin>>);
 impl Chain {
     /// The plugins that are on by default, in kube-apiserver's order (`pkg/kubeapiserver/options/plugins.go`), and
     /// [`NodeRestriction`], which every cluster with kubelets turns on.
+    ///
+    /// [`StorageObjectInUseProtection`](super::StorageObjectInUseProtection) is not among them: nobody here takes its
+    /// finalizers away yet, and claims would never go. Its place is behind [`DefaultStorageClass`].
     pub fn default_plugins() -> Vec<Arc<dyn Plugin>> {
         vec![
             Arc::new(NamespaceLifecycle),
@@ -30,7 +32,6 @@ impl Chain {
             Arc::new(Priority),
             Arc::new(DefaultTolerationSeconds),
             Arc::new(DefaultStorageClass),
-            Arc::new(StorageObjectInUseProtection),
             Arc::new(PersistentVolumeClaimResize),
             Arc::new(RuntimeClass),
             Arc::new(CertificateApproval),

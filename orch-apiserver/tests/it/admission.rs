@@ -5,7 +5,11 @@ use orch_api::{
     k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, RuleWithOperations, ValidatingWebhook},
     review::{AdmissionRequest, AdmissionResponse},
 };
-use orch_apiserver::{ApiServer, authn::User};
+use orch_apiserver::{
+    ApiServer,
+    admission::{Chain, StorageObjectInUseProtection},
+    authn::User,
+};
 use orch_store::{AdmissionHook, Ambient, backend::memory::MemoryBackend};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -88,7 +92,11 @@ fn claim(name: &str, size: &str) -> Value {
 
 #[tokio::test]
 async fn claims_get_the_newest_default_class_and_a_finalizer() {
-    let server = Server::start().await;
+    let mut plugins = Chain::default_plugins();
+    plugins.push(Arc::new(StorageObjectInUseProtection));
+    let builder = ApiServer::builder(Ambient::seeded(1), Arc::new(MemoryBackend::new()));
+    let api = builder.admission(plugins).build().await.unwrap();
+    let server = Server { service: api.service(), api };
     let class = |name: &str, default: &str| {
         json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "x", "metadata": {"name": name,
             "annotations": {"storageclass.kubernetes.io/is-default-class": default}}})
