@@ -112,6 +112,8 @@ pub struct StatusError(Box<Inner>);
 struct Inner {
     code: u16,
     reason: Reason,
+    /// The reason as it was said, where it is not Kubernetes' own: webhooks make up theirs.
+    foreign_reason: Option<String>,
     message: String,
     details: Option<StatusDetails>,
 }
@@ -119,7 +121,8 @@ struct Inner {
 impl StatusError {
     /// An error of the given reason with the code that goes with it and no details.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { code: reason.code(), reason, message: message.into(), details: None }))
+        let (code, message) = (reason.code(), message.into());
+        Self(Box::new(Inner { code, reason, foreign_reason: None, message, details: None }))
     }
 
     fn about(reason: Reason, gvr: &Gvr, name: &str, message: String) -> Self {
@@ -274,10 +277,11 @@ impl StatusError {
 
 impl From<&StatusError> for Status {
     fn from(error: &StatusError) -> Self {
+        let known = (error.reason() != Reason::Unknown).then(|| error.reason().as_str().into());
         Status {
             status: Some("Failure".into()),
             code: Some(error.code().into()),
-            reason: (error.reason() != Reason::Unknown).then(|| error.reason().as_str().into()),
+            reason: error.0.foreign_reason.clone().or(known),
             message: Some(error.message().into()),
             details: error.details().cloned(),
             ..Status::default()
@@ -289,7 +293,9 @@ impl From<Status> for StatusError {
     fn from(status: Status) -> Self {
         let reason = status.reason.as_deref().map_or(Reason::Unknown, Reason::parse);
         let code = status.code.and_then(|c| u16::try_from(c).ok()).unwrap_or_else(|| reason.code());
-        Self(Box::new(Inner { code, reason, message: status.message.unwrap_or_default(), details: status.details }))
+        let foreign_reason = status.reason.filter(|text| reason == Reason::Unknown && !text.is_empty());
+        let message = status.message.unwrap_or_default();
+        Self(Box::new(Inner { code, reason, foreign_reason, message, details: status.details }))
     }
 }
 

@@ -17,6 +17,8 @@ use tower::ServiceExt;
 
 const MAPS: Gvr = Gvr::of("", "v1", "configmaps");
 const PODS: Gvr = Gvr::of("", "v1", "pods");
+const MUTATING: Gvr = Gvr::of("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations");
+const VALIDATING: Gvr = Gvr::of("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations");
 const LIST_SIZE: u64 = 10_000;
 
 fn map(name: &str) -> Value {
@@ -58,6 +60,25 @@ fn creates(c: &mut Criterion) {
             });
         });
     }
+    // Configurations that are about other resources: what a create pays for being nobody's business.
+    let hook = json!({"name": "h.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+        "rules": [{"operations": ["*"], "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"]}],
+        "clientConfig": {"url": "https://127.0.0.1:1"}});
+    for (kind, resource) in [("Mutating", &MUTATING), ("Validating", &VALIDATING)] {
+        for i in 0..10 {
+            let body = json!({"apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": format!("{kind}WebhookConfiguration"), "metadata": {"name": format!("c{i}")}, "webhooks": [hook]});
+            let key = Key::cluster(format!("c{i}"));
+            let options = WriteOptions::default();
+            runtime.block_on(server.client().create(resource, &key, None, body, &options)).unwrap();
+        }
+    }
+    group.bench_function("ConfigMap beside 20 webhooks", |b| {
+        b.to_async(&runtime).iter(|| async {
+            let name = format!("object-{}", next.fetch_add(1, Ordering::Relaxed));
+            create(&server, &MAPS, &name, map(&name)).await;
+        });
+    });
     group.finish();
 }
 

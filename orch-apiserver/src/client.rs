@@ -2,7 +2,7 @@
 
 use crate::{
     authn::User,
-    core::{Answer, Call, Core, Request, Warnings, missing_resource},
+    core::{Annotations, Answer, Call, Core, Request, Warnings, missing_resource},
 };
 use async_trait::async_trait;
 use orch_api::{Gvr, Key, StatusError, decode::Parsed};
@@ -35,6 +35,7 @@ impl LocalClient {
             subresource: subresource.map(Into::into),
             user_agent: self.user_agent.clone(),
             warnings: Warnings::default(),
+            annotations: Annotations::default(),
         })
     }
 

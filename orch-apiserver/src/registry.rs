@@ -1,6 +1,7 @@
 //! [`Registry`]: which kinds the server serves. Built-in kinds stand in it from the start; custom kinds come
 //! and go while the server runs.
 
+use crate::core::storage::prefix;
 use arc_swap::ArcSwap;
 use orch_api::{Gvk, Gvr, Kind, kinds};
 use std::{collections::HashMap, sync::Arc};
@@ -15,6 +16,8 @@ struct Table {
     by_resource: HashMap<Gvr, Arc<Kind>>,
     by_kind: HashMap<Gvk, Arc<Kind>>,
     ordered: Vec<Arc<Kind>>,
+    /// By where the objects are stored.
+    by_place: HashMap<String, Vec<Arc<Kind>>>,
 }
 
 impl Registry {
@@ -35,6 +38,13 @@ impl Registry {
     /// The kind of that group, version and name.
     pub fn by_kind(&self, kind: &Gvk) -> Option<Arc<Kind>> {
         self.table.load().by_kind.get(kind).cloned()
+    }
+
+    /// The other kinds that serve the same stored objects: other versions of the resource.
+    pub fn equivalents(&self, kind: &Kind) -> Vec<Arc<Kind>> {
+        let table = self.table.load();
+        let all = table.by_place.get(&prefix(kind)).map_or(&[][..], Vec::as_slice);
+        all.iter().filter(|other| other.gvr() != kind.gvr()).cloned().collect()
     }
 
     /// Every kind, in the order in which it was added.
@@ -66,12 +76,16 @@ impl Table {
         self.remove(&kind.gvr());
         self.by_resource.insert(kind.gvr(), kind.clone());
         self.by_kind.insert(kind.gvk(), kind.clone());
+        self.by_place.entry(prefix(&kind)).or_default().push(kind.clone());
         self.ordered.push(kind);
     }
 
     fn remove(&mut self, resource: &Gvr) {
         if let Some(old) = self.by_resource.remove(resource) {
             self.by_kind.remove(&old.gvk());
+            if let Some(same) = self.by_place.get_mut(&prefix(&old)) {
+                same.retain(|kind| !Arc::ptr_eq(kind, &old));
+            }
             self.ordered.retain(|kind| !Arc::ptr_eq(kind, &old));
         }
     }

@@ -1,7 +1,7 @@
 //! [`ApiServer`]: the whole server as a value.
 
 use crate::{
-    admission::{Chain, Plugin},
+    admission::{Chain, Plugin, hooks::Hooks, policies::Policies},
     alloc::{ServiceAllocators, ServiceCidr},
     authn::{
         Authenticator, ClientCertificates, Credentials, Impersonation, LiveObject, LiveObjects, ServiceAccountTokens,
@@ -19,11 +19,12 @@ use crate::{
     proxy::NodeDialer,
     registry::Registry,
     service::ApiService,
+    webhook::{ClusterServices, ServiceDialer, WebhookClient},
 };
 use ::http::{header, request::Parts};
 use async_trait::async_trait;
 use orch_api::{Gvr, Key, Kind, StatusError};
-use orch_store::{Ambient, Backend, cache::WatchCache};
+use orch_store::{AdmissionHook, Ambient, Backend, cache::WatchCache};
 use std::{
     collections::HashMap,
     sync::{
@@ -75,6 +76,8 @@ pub struct Builder {
     authenticators: Vec<Arc<dyn Authenticator>>,
     signer: Option<Arc<TokenSigner>>,
     plugins: Vec<Arc<dyn Plugin>>,
+    hooks: Vec<AdmissionHook>,
+    services: Option<Arc<dyn ServiceDialer>>,
     cidr: ServiceCidr,
     nodes: Option<Arc<dyn NodeDialer>>,
     api_port: u16,
@@ -90,6 +93,8 @@ impl ApiServer {
             authenticators: Vec::new(),
             signer: None,
             plugins: Chain::default_plugins(),
+            hooks: Vec::new(),
+            services: None,
             cidr: ServiceCidr::default(),
             nodes: None,
             api_port: 6443,
@@ -216,6 +221,20 @@ impl Builder {
         self
     }
 
+    /// A webhook that is a function of this process: matched and ordered like one over HTTPS, under its own name.
+    #[must_use]
+    pub fn admission_hook(mut self, hook: AdmissionHook) -> Self {
+        self.hooks.push(hook);
+        self
+    }
+
+    /// How Services are reached that webhooks refer to. Without this, by their endpoints.
+    #[must_use]
+    pub fn services(mut self, dialer: Arc<dyn ServiceDialer>) -> Self {
+        self.services = Some(dialer);
+        self
+    }
+
     /// The network that cluster IPs come from.
     #[must_use]
     pub fn service_cidr(mut self, cidr: ServiceCidr) -> Self {
@@ -255,10 +274,17 @@ impl Builder {
                 (Some(roles), authorizer)
             }
         };
+        let services = self.services.unwrap_or_else(|| {
+            let chance = ambient.chance.child("webhooks");
+            Arc::new(ClusterServices::new(registry.clone(), storage.clone(), self.nodes.clone(), chance))
+        });
+        let webhooks = WebhookClient::new(services, ambient.tasks.clone());
         let core = Arc::new(Core {
             registry,
             storage,
             admission: Chain::new(self.plugins),
+            hooks: Hooks::new(webhooks, self.hooks),
+            policies: Policies::new(),
             authorizer,
             signer: self.signer,
             accounts,

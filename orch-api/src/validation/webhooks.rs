@@ -1,11 +1,11 @@
-//! Webhook configurations and admission policies (`pkg/apis/admissionregistration/validation`). Expressions are
-//! judged by whoever compiles them; here they only have to be there.
+//! Webhook configurations and admission policies (`pkg/apis/admissionregistration/validation`).
 
 use super::{
     at::At,
     names::{dns_1035_label, dns_subdomain},
     selector::label_selector,
 };
+use crate::expressions::{Compiled, Scope};
 
 /// ValidatingWebhookConfiguration and MutatingWebhookConfiguration.
 pub(super) fn configuration(object: At<'_>) {
@@ -39,7 +39,7 @@ fn webhook(hook: At<'_>) {
     label_selector(hook.at("objectSelector"));
     hook.at("reinvocationPolicy").one_of(&["IfNeeded", "Never"]);
     client(hook.at("clientConfig"));
-    conditions(hook.at("matchConditions"));
+    conditions(hook.at("matchConditions"), false);
     review_versions(hook.at("admissionReviewVersions"));
 }
 
@@ -196,14 +196,23 @@ fn resources(list: At<'_>, with_subresources: bool) {
     }
 }
 
-fn conditions(list: At<'_>) {
+fn conditions(list: At<'_>, with_params: bool) {
     if list.len() > 64 {
         list.too_many(64);
     }
+    if list.is_empty() {
+        return;
+    }
+    let scope = Scope::new(with_params).with_authorizer();
     let mut names = Vec::new();
     for condition in list.items() {
         let name = condition.at("name");
-        condition.at("expression").require("");
+        let expression = condition.at("expression");
+        if expression.str().trim().is_empty() {
+            expression.required("");
+        } else {
+            expression_of(expression, |text| scope.condition(text));
+        }
         if name.require("") {
             name.text(super::names::qualified);
             if names.contains(&name.str()) {
@@ -214,25 +223,79 @@ fn conditions(list: At<'_>) {
     }
 }
 
+/// An expression must compile.
+fn expression_of(expression: At<'_>, compile: impl Fn(&str) -> Compiled) {
+    if let Err(why) = compile(expression.str()).program {
+        expression.invalid(why);
+    }
+}
+
+/// The scope of a policy's expressions, with the variables that it declares.
+fn policy_scope(spec: At<'_>) -> Scope {
+    let mut declared = Vec::new();
+    for variable in spec.at("variables").items() {
+        let (name, expression) = (variable.at("name"), variable.at("expression"));
+        if name.str().trim().is_empty() {
+            name.required("name is not specified");
+        } else if !is_identifier(name.str()) {
+            name.invalid("must be a valid CEL identifier");
+        }
+        if expression.str().trim().is_empty() {
+            expression.required("expression is not specified");
+            continue;
+        }
+        declared.push((name.str(), expression));
+    }
+    let texts = declared.iter().map(|(name, expression)| (*name, expression.str()));
+    let (scope, variables) = Scope::new(spec.at("paramKind").is_set()).with_variables(texts);
+    for ((_, expression), variable) in declared.iter().zip(variables) {
+        if let Err(why) = variable.compiled.program {
+            expression.invalid(why);
+        }
+    }
+    scope
+}
+
+fn is_identifier(name: &str) -> bool {
+    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    starts && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
 /// ValidatingAdmissionPolicy.
 pub(super) fn validating_policy(policy: At<'_>) {
     let spec = policy.at("spec");
     constraints(spec);
+    let plain = policy_scope(spec);
+    let scope = plain.with_authorizer();
     let (validations, audits) = (spec.at("validations"), spec.at("auditAnnotations"));
     if validations.is_empty() && audits.is_empty() {
         validations.required("validations or auditAnnotations must contain at least one item");
         audits.required("validations or auditAnnotations must contain at least one item");
     }
     for validation in validations.items() {
-        if validation.at("expression").str().trim().is_empty() {
-            validation.at("expression").required("expression is not specified");
+        let (expression, message) = (validation.at("expression"), validation.at("message"));
+        if expression.str().trim().is_empty() {
+            expression.required("expression is not specified");
+        } else {
+            expression_of(expression, |text| scope.condition(text));
+        }
+        let made = validation.at("messageExpression");
+        if !made.is_empty() {
+            expression_of(made, |text| plain.message(text));
+        }
+        if message.str().contains('\n') {
+            message.invalid("must not contain line breaks");
+        } else if message.is_empty() && expression.str().contains('\n') {
+            message.required("message must be specified if expression contains line breaks");
         }
         let reason = validation.at("reason");
         reason.one_of(&["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"]);
     }
     for audit in audits.items() {
         audit.at("key").require("key is not specified");
-        audit.at("valueExpression").require("valueExpression is not specified");
+        if audit.at("valueExpression").require("valueExpression is not specified") {
+            expression_of(audit.at("valueExpression"), |text| plain.any(text));
+        }
     }
 }
 
@@ -242,8 +305,29 @@ pub(super) fn mutating_policy(policy: At<'_>) {
     constraints(spec);
     spec.at("mutations").require("mutations must contain at least one item");
     spec.at("reinvocationPolicy").required_one_of(&["IfNeeded", "Never"]);
+    let scope = policy_scope(spec).with_authorizer().with_structs();
     for mutation in spec.at("mutations").items() {
-        mutation.at("patchType").required_one_of(&["ApplyConfiguration", "JSONPatch"]);
+        let kind = mutation.at("patchType");
+        kind.required_one_of(&["ApplyConfiguration", "JSONPatch"]);
+        let (own, other) = match kind.str() {
+            "JSONPatch" => ("jsonPatch", "applyConfiguration"),
+            "ApplyConfiguration" => ("applyConfiguration", "jsonPatch"),
+            _ => continue,
+        };
+        if mutation.at(own).is_set() {
+            let expression = mutation.at(own).at("expression");
+            if expression.str().trim().is_empty() {
+                expression.required("");
+            } else {
+                expression_of(expression, |text| scope.any(text));
+            }
+        } else {
+            mutation.at(own).required(format!("must be specified when patchType is {}", kind.str()));
+        }
+        if mutation.at(other).is_set() {
+            let words = format!("must not be specified when patchType is {}", kind.str());
+            mutation.at(other).invalid_as(format!("{{{other}}}"), words);
+        }
     }
 }
 
@@ -261,7 +345,7 @@ fn constraints(spec: At<'_>) {
     } else {
         matched.required("");
     }
-    conditions(spec.at("matchConditions"));
+    conditions(spec.at("matchConditions"), spec.at("paramKind").is_set());
 }
 
 fn match_resources(resources: At<'_>) {

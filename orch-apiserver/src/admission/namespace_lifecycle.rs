@@ -2,7 +2,6 @@
 //! (`apiserver/pkg/admission/plugin/namespace/lifecycle`).
 
 use super::{NAMESPACES, Operation, Plugin, Review, View};
-use crate::core::json;
 use async_trait::async_trait;
 use orch_api::{
     Key, Scope, StatusError,
@@ -25,11 +24,14 @@ impl Plugin for NamespaceLifecycle {
         match review.operation {
             Operation::Create => review.call.kind.scope == Scope::Namespaced && !is_access_review(review),
             Operation::Delete => review.is("", "namespaces"),
-            Operation::Update => false,
+            Operation::Update | Operation::Connect => false,
         }
     }
 
     async fn mutate(&self, view: &View<'_>, review: &Review<'_>, object: &mut Value) -> Result<bool, StatusError> {
+        if review.operation == Operation::Delete {
+            return refuse_deletion(review).map(|()| false);
+        }
         let namespace = &review.key.namespace;
         let Some(found) = view.find(&NAMESPACES, &Key::cluster(namespace.clone())).await? else {
             return Err(StatusError::not_found(&NAMESPACES, namespace));
@@ -47,14 +49,12 @@ impl Plugin for NamespaceLifecycle {
         let details = StatusDetails { causes: Some(vec![cause]), ..error.details().cloned().unwrap_or_default() };
         Err(error.with_details(details))
     }
+}
 
-    async fn validate(&self, _: &View<'_>, review: &Review<'_>, _: &Value) -> Result<(), StatusError> {
-        if review.operation == Operation::Delete && IMMORTAL.contains(&&*review.key.name) {
-            let old = review.old.unwrap_or(&Value::Null);
-            debug_assert_eq!(json::meta(old, "name"), &*review.key.name);
-            return Err(review.forbidden(old, "this namespace may not be deleted"));
-        }
-        Ok(())
+fn refuse_deletion(review: &Review<'_>) -> Result<(), StatusError> {
+    match IMMORTAL.contains(&&*review.key.name) {
+        true => Err(review.forbidden(&Value::Null, "this namespace may not be deleted")),
+        false => Ok(()),
     }
 }
 

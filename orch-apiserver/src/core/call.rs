@@ -7,7 +7,7 @@ use orch_store::{
     client::{DeleteOptions, ListOptions, Page, Patch, WatchOptions, WatchStream, WriteOptions},
 };
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Who asks, and of which object.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub struct Call {
     pub user_agent: Arc<str>,
     /// What the client should be told beside the answer.
     pub warnings: Warnings,
+    /// What the audit log should say of the request.
+    pub annotations: Annotations,
 }
 
 impl Call {
@@ -62,6 +64,22 @@ impl Warnings {
     /// Takes what was collected.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock())
+    }
+}
+
+/// Notes for the audit log, collected while a request is served.
+#[derive(Clone, Default)]
+pub struct Annotations(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Annotations {
+    /// Notes something. What was noted first under a key stays.
+    pub fn add(&self, key: impl Into<String>, value: impl Into<String>) {
+        self.0.lock().entry(key.into()).or_insert_with(|| value.into());
+    }
+
+    /// What was noted.
+    pub fn all(&self) -> BTreeMap<String, String> {
+        self.0.lock().clone()
     }
 }
 

@@ -1,7 +1,7 @@
 //! One stored form for kinds that are served in two: an Event of `events.k8s.io` is stored as the Event of the
 //! core group that it is (`pkg/apis/events/v1/conversion.go`).
 
-use super::json;
+use super::{Core, json};
 use orch_api::{Kind, StatusError};
 use orch_store::{
     Stored,
@@ -35,6 +35,19 @@ pub fn to_storage<'a>(kind: &Kind, object: &'a Value) -> Cow<'a, Value> {
     rename(&mut stored, EVENT_FIELDS.into_iter());
     json::set(&mut stored, &["apiVersion"], "v1");
     Cow::Owned(stored)
+}
+
+/// An object of one kind as one of another that serves the same stored objects.
+pub(crate) async fn between(_: &Core, from: &Kind, to: &Kind, object: &Value) -> Result<Value, StatusError> {
+    if from.gvr() == to.gvr() || object.is_null() {
+        return Ok(object.clone());
+    }
+    let mut object = to_storage(from, object).into_owned();
+    if is_converted(to) {
+        rename(&mut object, EVENT_FIELDS.into_iter().map(|(served, core)| (core, served)));
+    }
+    json::set(&mut object, &["apiVersion"], to.gvk().api_version());
+    Ok(object)
 }
 
 /// A stored object as the kind serves it.

@@ -3,7 +3,7 @@
 
 use super::{Answer, Call, Core, convert, decode, encode, json, managed, meta};
 use crate::{
-    admission::{Operation, Review},
+    admission::{Operation, Options, Review},
     sub,
 };
 use orch_api::{Key, Reason, Scope, StatusError, decode::Parsed, defaults, kind::Verbs, strategy, validation};
@@ -24,6 +24,7 @@ impl Core {
     ) -> Result<Answer, StatusError> {
         let mut object = decode::object(call, body, options)?;
         if call.kind.verbs == Verbs::CreateOnly {
+            self.admit_unstored(call, &mut object, options).await?;
             return sub::review(self, call, object).await;
         }
         meta::wipe(&mut object);
@@ -34,22 +35,11 @@ impl Core {
         }
         warn_repeated_owners(call, &mut object);
         defaults::apply(&call.kind, &mut object);
-        if !meta::wants_generated_name(&object) {
-            return self.create_named(call, object, false, options).await.map(Answer::created);
-        }
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let mut candidate = object.clone();
-            let generated = meta::generate_name(&mut candidate, &self.ambient.chance);
-            match self.create_named(call, candidate, false, options).await {
-                Err(error) if generated && error.is_already_exists() && attempt < NAME_ATTEMPTS => {}
-                result => return result.map(Answer::created),
-            }
-        }
+        self.create_named(call, object, false, options).await.map(Answer::created)
     }
 
-    /// Creates an object that has its name; `applied` says that its field owners are known already.
+    /// Creates an object that knows its place; `applied` says that its field owners are known already. A name is generated
+    /// after admission, which may still choose one.
     pub(crate) async fn create_named(
         &self,
         call: &Call,
@@ -57,19 +47,41 @@ impl Core {
         applied: bool,
         options: &WriteOptions,
     ) -> Result<Arc<Stored>, StatusError> {
-        let now = self.ambient.clock.now();
-        meta::fill(&mut object, now, &self.ambient.chance);
         if !applied {
-            managed::created(call, &mut object, options, now);
+            managed::created(call, &mut object, options, self.ambient.clock.now());
         }
         let key = Key::new(call.key.namespace.clone(), json::meta(&object, "name"));
-        let review = Review { call, key: &key, operation: Operation::Create, old: None, dry_run: options.dry_run };
+        let review = creation(call, &key, options);
         if self.admission.mutate(self, &review, &mut object).await? {
             defaults::apply(&call.kind, &mut object);
             warn_repeated_owners(call, &mut object);
         }
+        if !meta::wants_generated_name(&object) {
+            return self.create_admitted(call, object, options).await;
+        }
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let mut candidate = object.clone();
+            meta::generate_name(&mut candidate, &self.ambient.chance);
+            match self.create_admitted(call, candidate, options).await {
+                Err(error) if error.is_already_exists() && attempt < NAME_ATTEMPTS => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Creates an object that admission has finished with.
+    async fn create_admitted(
+        &self,
+        call: &Call,
+        mut object: Value,
+        options: &WriteOptions,
+    ) -> Result<Arc<Stored>, StatusError> {
+        meta::fill(&mut object, self.ambient.clock.now(), &self.ambient.chance);
         strategy::prepare_create(&call.kind, &mut object);
         let mut held = self.services.begin_create(call, &mut object)?;
+        let key = Key::new(call.key.namespace.clone(), json::meta(&object, "name"));
         let errors = validation::create(&call.kind, &object);
         if !errors.is_empty() {
             return Err(invalid(call, &key, &errors));
@@ -78,7 +90,7 @@ impl Core {
             call.warnings.add(warning);
         }
         self.check_escalation(call, &object, None).await?;
-        self.admission.validate(self, &review, &object).await?;
+        self.admission.validate(self, &creation(call, &key, options), &object).await?;
         let stored = self
             .storage
             .insert(&call.kind, &key, encode::encode(&convert::to_storage(&call.kind, &object))?, options.dry_run)
@@ -87,6 +99,16 @@ impl Core {
             held.keep();
         }
         Ok(stored)
+    }
+
+    /// Admits what is created and never stored: a review, a binding, an eviction, a token.
+    pub(crate) async fn admit_unstored(
+        &self,
+        call: &Call,
+        object: &mut Value,
+        options: &WriteOptions,
+    ) -> Result<(), StatusError> {
+        self.admission.admit(self, &creation(call, &call.key, options), object).await
     }
 
     /// Puts a new object under the namespace and name of the request.
@@ -106,6 +128,11 @@ impl Core {
         }
         Ok(())
     }
+}
+
+fn creation<'a>(call: &'a Call, key: &'a Key, options: &'a WriteOptions) -> Review<'a> {
+    let (operation, dry_run) = (Operation::Create, options.dry_run);
+    Review { call, key, operation, old: None, options: Options::Write(options), dry_run }
 }
 
 /// `422` for an object whose fields are at fault.

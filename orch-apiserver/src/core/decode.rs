@@ -3,7 +3,7 @@
 
 use super::Call;
 use orch_api::{
-    FieldError, Kind, Path, StatusError,
+    FieldError, Gvk, Kind, Path, StatusError,
     decode::{self, Conformed, DecodeError, Parsed},
     schema::{self, Schema},
 };
@@ -74,6 +74,25 @@ pub fn patched(call: &Call, mut value: Value, options: &WriteOptions) -> Result<
         _ => {}
     }
     Ok(parsed.value)
+}
+
+/// Brings what admission made of an object back into the shape of its kind.
+///
+/// # Errors
+///
+/// `500` for a value of a wrong type: whoever admits is at fault, not the client.
+pub fn reshape(kind: &Kind, object: &mut Value) -> Result<(), StatusError> {
+    decode::conform(object, &schema_of(kind)).map(drop).map_err(StatusError::internal)
+}
+
+/// The same for an object that only a subresource reads. Options of a connection have no schema and stay as they are.
+pub fn reshape_typed(object: &mut Value, kind: &Gvk) -> Result<(), StatusError> {
+    let group = kind.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
+    let definition = format!("io.k8s.api.{group}.{}.{}", kind.version, kind.kind);
+    match schema::builtin(&definition) {
+        Some(schema) => decode::conform(object, &schema).map(drop).map_err(StatusError::internal),
+        None => Ok(()),
+    }
 }
 
 /// The schema of a kind; one that keeps everything where the kind has none.

@@ -2,7 +2,7 @@
 //! (`registry/generic/registry/store.go`, `registry/rest/delete.go`).
 
 use super::{Answer, Call, Core, convert, encode, json, meta, storage::Written};
-use crate::admission::{Operation, Review};
+use crate::admission::{Operation, Options, Review};
 use jiff::{SignedDuration, Timestamp};
 use orch_api::{Gvr, StatusError, strategy};
 use orch_store::{
@@ -30,6 +30,15 @@ enum Outcome {
 
 impl Core {
     pub(crate) async fn delete(&self, call: &Call, options: &DeleteOptions) -> Result<Answer, StatusError> {
+        self.delete_object(call, options, true).await
+    }
+
+    /// Deletes what another request was admitted to delete, such as an eviction.
+    pub(crate) async fn delete_admitted(&self, call: &Call, options: &DeleteOptions) -> Result<Answer, StatusError> {
+        self.delete_object(call, options, false).await
+    }
+
+    async fn delete_object(&self, call: &Call, options: &DeleteOptions, admits: bool) -> Result<Answer, StatusError> {
         if call.key.name.is_empty() {
             return Err(StatusError::bad_request("Name parameter required."));
         }
@@ -37,7 +46,7 @@ impl Core {
             let Some(stored) = self.storage.find(&call.kind, &call.key).await? else {
                 return Err(StatusError::not_found(&call.kind.gvr(), &call.key.name));
             };
-            if let Some(answer) = self.delete_once(call, options, &stored).await? {
+            if let Some(answer) = self.delete_once(call, options, admits, &stored).await? {
                 return Ok(answer);
             }
         }
@@ -48,13 +57,22 @@ impl Core {
         &self,
         call: &Call,
         options: &DeleteOptions,
+        admits: bool,
         stored: &Arc<Stored>,
     ) -> Result<Option<Answer>, StatusError> {
         check_preconditions(call, options, stored)?;
         let old: Value = stored.parse()?;
-        let review =
-            Review { call, key: &call.key, operation: Operation::Delete, old: Some(&old), dry_run: options.dry_run };
-        self.admission.validate(self, &review, &Value::Null).await?;
+        if admits {
+            let review = Review {
+                call,
+                key: &call.key,
+                operation: Operation::Delete,
+                old: Some(&old),
+                options: Options::Delete(options),
+                dry_run: options.dry_run,
+            };
+            self.admission.admit(self, &review, &mut Value::Null).await?;
+        }
         let written = match decide(call, &old, options, self.ambient.clock.now()) {
             Outcome::Pending => {
                 return Ok(Some(Answer::Deleted { object: stored.clone(), gone: false }));

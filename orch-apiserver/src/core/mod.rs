@@ -25,11 +25,11 @@ pub mod storage;
 pub mod token;
 pub mod update;
 
-pub use call::{Answer, Call, Request, Verb, Warnings};
+pub use call::{Annotations, Answer, Call, Request, Verb, Warnings};
 pub use storage::Storage;
 
 use crate::{
-    admission::Chain,
+    admission::{Chain, hooks::Hooks, policies::Policies},
     alloc::ServiceAllocators,
     authn::{ServiceAccountTokens, TokenSigner},
     authz::Authorizer,
@@ -52,6 +52,10 @@ pub struct Core {
     pub ambient: Ambient,
     /// Admission plugins in order.
     pub admission: Chain,
+    /// The webhooks that admission asks.
+    pub(crate) hooks: Hooks,
+    /// The policies that admission evaluates.
+    pub(crate) policies: Policies,
     /// Who may do what.
     pub authorizer: Arc<dyn Authorizer>,
     /// Signs service account tokens.

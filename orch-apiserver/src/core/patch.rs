@@ -37,7 +37,7 @@ impl Core {
                 let mut attempt = 0;
                 loop {
                     attempt += 1;
-                    match self.write(call, Mode { part, applied: false }, options, &change).await {
+                    match self.write(call, Mode { part, ..Mode::default() }, options, &change).await {
                         Err(error) if error.is_conflict() && attempt <= CONFLICT_RETRIES => {}
                         result => return result.map(Answer::object),
                     }
@@ -68,7 +68,7 @@ impl Core {
             defaults::apply(&call.kind, &mut merged);
             Ok(merged)
         };
-        self.write(call, Mode { part, applied: true }, options, &change).await.map(Answer::object)
+        self.write(call, Mode { part, applied: true, ..Mode::default() }, options, &change).await.map(Answer::object)
     }
 
     /// Applying to nothing creates, unless the configuration names the UID of what was there.

@@ -70,6 +70,12 @@ impl Storage {
         Ok(snapshot.iter((!namespace.is_empty()).then_some(namespace), None).cloned().collect())
     }
 
+    /// Every object of a kind in a namespace as the cache holds them, which waits for nothing once it is loaded.
+    pub async fn known(&self, kind: &Kind, namespace: &str) -> Result<Vec<Arc<Stored>>, StatusError> {
+        let snapshot = self.resource(kind).snapshot(ReadAt::Any).await.map_err(|e| refuse(&e))?;
+        Ok(snapshot.iter((!namespace.is_empty()).then_some(namespace), None).cloned().collect())
+    }
+
     /// A page of the objects that the options select.
     pub async fn list(&self, kind: &Kind, options: &ListOptions) -> Result<Page, StatusError> {
         let resource = self.resource(kind);

@@ -8,7 +8,10 @@ use super::{
     decode, encode, json, managed, meta,
     storage::Written,
 };
-use crate::admission::{Operation, Review};
+use crate::{
+    admission::{Operation, Options, Review},
+    sub::scale_of,
+};
 use orch_api::{FieldError, Key, Path, Scope, StatusError, decode::Parsed, defaults, strategy, validation};
 use orch_store::{Stored, client::WriteOptions};
 use serde_json::Value;
@@ -24,6 +27,20 @@ pub(crate) struct Mode {
     pub part: Part,
     /// Whether field owners were decided by apply already.
     pub applied: bool,
+    /// What admission is asked about.
+    pub admits: Admits,
+}
+
+/// What admission is asked about when an object is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Admits {
+    /// The object.
+    #[default]
+    Object,
+    /// The scale that the object shows.
+    Scale,
+    /// Nothing: the request was admitted as something else, such as a binding.
+    Nothing,
 }
 
 /// The part of an object that a write may change.
@@ -65,7 +82,7 @@ impl Core {
         options: &WriteOptions,
     ) -> Result<Answer, StatusError> {
         let body = self.decode_update(call, body, options)?;
-        let mode = Mode { part: Part::Status, applied: false };
+        let mode = Mode { part: Part::Status, ..Mode::default() };
         self.write(call, mode, options, &|_| Ok(body.clone())).await.map(Answer::object)
     }
 
@@ -133,11 +150,7 @@ impl Core {
         if !mode.applied {
             managed::updated(call, &old, &mut new, options, now);
         }
-        let key = &call.key;
-        let review = Review { call, key, operation: Operation::Update, old: Some(&old), dry_run: options.dry_run };
-        if self.admission.mutate(self, &review, &mut new).await? {
-            defaults::apply(&call.kind, &mut new);
-        }
+        self.mutate_update(call, mode.admits, options, &old, &mut new).await?;
         keep_system_fields(&old, &mut new);
         let errors = match mode.part {
             Part::Main => {
@@ -152,7 +165,7 @@ impl Core {
         };
         let mut held = self.services.begin_update(call, &old, &mut new)?;
         if !errors.is_empty() {
-            return Err(invalid(call, key, &errors));
+            return Err(invalid(call, &call.key, &errors));
         }
         if mode.part == Part::Main {
             for warning in strategy::warnings(&call.kind, &new, Some(&old)) {
@@ -161,7 +174,7 @@ impl Core {
         }
         managed::settle(&old, &mut new);
         self.check_escalation(call, &new, Some(&old)).await?;
-        self.admission.validate(self, &review, &new).await?;
+        self.validate_update(call, mode.admits, options, &old, &new).await?;
         if deletes(&old, &new) {
             let written = self.storage.remove(&call.kind, stored, options.dry_run).await?;
             if let (Written::Done(_), false) = (&written, options.dry_run) {
@@ -179,6 +192,57 @@ impl Core {
         }
         Ok(written)
     }
+}
+
+impl Core {
+    async fn mutate_update(
+        &self,
+        call: &Call,
+        admits: Admits,
+        options: &WriteOptions,
+        old: &Value,
+        new: &mut Value,
+    ) -> Result<(), StatusError> {
+        match admits {
+            Admits::Nothing => {}
+            Admits::Object => {
+                if self.admission.mutate(self, &updating(call, options, old), new).await? {
+                    defaults::apply(&call.kind, new);
+                }
+            }
+            Admits::Scale => {
+                let (before, mut scale) = (scale_of(old), scale_of(new));
+                if self.admission.mutate(self, &updating(call, options, &before), &mut scale).await? {
+                    let replicas = json::integer(&scale, &["spec", "replicas"]).unwrap_or(0);
+                    json::set(new, &["spec", "replicas"], replicas);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn validate_update(
+        &self,
+        call: &Call,
+        admits: Admits,
+        options: &WriteOptions,
+        old: &Value,
+        new: &Value,
+    ) -> Result<(), StatusError> {
+        match admits {
+            Admits::Nothing => Ok(()),
+            Admits::Object => self.admission.validate(self, &updating(call, options, old), new).await,
+            Admits::Scale => {
+                let (before, scale) = (scale_of(old), scale_of(new));
+                self.admission.validate(self, &updating(call, options, &before), &scale).await
+            }
+        }
+    }
+}
+
+fn updating<'a>(call: &'a Call, options: &'a WriteOptions, old: &'a Value) -> Review<'a> {
+    let (operation, dry_run) = (Operation::Update, options.dry_run);
+    Review { call, key: &call.key, operation, old: Some(old), options: Options::Write(options), dry_run }
 }
 
 /// The answer to an update that took the last finalizer away is the object of the request.

@@ -18,7 +18,7 @@ pub mod watch;
 use crate::{
     authn::User,
     authz::Attributes,
-    core::{Answer, Call, Core, Request as Asked, Verb, Warnings, missing_resource},
+    core::{Annotations, Answer, Call, Core, Request as Asked, Verb, Warnings, missing_resource},
     proxy,
     server::{ApiServer, Identity},
 };
@@ -240,6 +240,7 @@ fn call(user: Arc<User>, kind: Arc<Kind>, info: &RequestInfo, parts: &Parts) -> 
         subresource: (!info.subresource.is_empty()).then(|| info.subresource.as_str().into()),
         user_agent: media::header_text(&parts.headers, header::USER_AGENT).into(),
         warnings: Warnings::default(),
+        annotations: Annotations::default(),
     }
 }
 

@@ -14,11 +14,16 @@ const MAX_COPIED_BYTES: usize = 3 * 1024 * 1024;
 
 /// Applies the operations in order to a copy of `current`; all or nothing.
 pub(super) fn apply(current: &Value, patch: &Value) -> Result<Value, StatusError> {
-    let operations = decode(patch)?;
+    decode(patch)?;
+    apply_all(current, patch).map_err(refused)
+}
+
+/// The same with the reason of a refusal. What is no operation is refused like one that nobody knows.
+pub(super) fn apply_all(current: &Value, patch: &Value) -> Result<Value, String> {
     let mut document = current.clone();
     let mut copied = 0;
-    for operation in operations {
-        perform(&mut document, operation, &mut copied).map_err(refused)?;
+    for operation in patch.as_array().into_iter().flatten() {
+        perform(&mut document, operation, &mut copied)?;
     }
     Ok(document)
 }

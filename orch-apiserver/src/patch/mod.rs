@@ -20,6 +20,15 @@ use orch_api::{StatusError, schema::Schema};
 use orch_store::client::Patch;
 use serde_json::Value;
 
+/// Applies the operations of a JSON patch, for who has to say themselves what is wrong with it.
+///
+/// # Errors
+///
+/// The words of `evanphx/json-patch`.
+pub(crate) fn apply_json_patch(current: &Value, operations: &Value) -> Result<Value, String> {
+    json::apply_all(current, operations)
+}
+
 /// Applies a JSON, merge or strategic merge patch to `current`.
 ///
 /// # Errors

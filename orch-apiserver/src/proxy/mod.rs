@@ -1,6 +1,7 @@
 //! What the API server passes on: logs, exec, attach and port-forward to the node agent, and plain HTTP to
 //! nodes, pods and services.
 
+mod connect;
 mod forward;
 mod locate;
 mod streams;
@@ -66,6 +67,9 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
+    if info.subresource != "log" {
+        connect::admit(core, call, &info.subresource, &info.rest, query).await?;
+    }
     match (&*call.kind.plural, &*info.subresource) {
         ("pods", "log") => streams::log(core, call, query, parts).await,
         ("pods", "exec" | "attach" | "portforward") => streams::stream(core, call, info, query, parts, body).await,

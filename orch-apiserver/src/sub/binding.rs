@@ -5,7 +5,7 @@ use crate::core::{
     Answer, Call, Core,
     decode::{self, Expected},
     json, meta,
-    update::{Mode, Part},
+    update::{Admits, Mode, Part},
 };
 use orch_api::{FieldError, Gvr, Path, StatusError, decode::Parsed};
 use orch_store::client::WriteOptions;
@@ -20,10 +20,11 @@ pub(crate) async fn bind(
     body: Parsed,
     options: &WriteOptions,
 ) -> Result<Answer, StatusError> {
-    let binding = decode::typed(call, BINDING, body, options)?;
+    let mut binding = decode::typed(call, BINDING, body, options)?;
     if json::meta(&binding, "name") != &*call.key.name {
         return Err(StatusError::bad_request("name in URL does not match name in Binding object"));
     }
+    core.admit_unstored(call, &mut binding, options).await?;
     assign(core, call, &binding, options).await
 }
 
@@ -40,7 +41,7 @@ async fn assign(core: &Core, call: &Call, binding: &Value, options: &WriteOption
     check(binding)?;
     let now = meta::time(core.ambient.clock.now());
     let change = |pod: &Value| bound(call, pod, binding, &now);
-    let mode = Mode { part: Part::Checked, applied: false };
+    let mode = Mode { part: Part::Checked, applied: false, admits: Admits::Nothing };
     core.write(call, mode, options, &change).await?;
     success()
 }

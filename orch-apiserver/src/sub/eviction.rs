@@ -7,7 +7,7 @@ use crate::{
         decode::{self, Expected},
         json, meta,
         selection::LabelsOf,
-        update::{Mode, Part},
+        update::{Admits, Mode, Part},
     },
     http::input::delete_options_value,
 };
@@ -39,10 +39,11 @@ pub(crate) async fn evict(
     body: Parsed,
     options: &WriteOptions,
 ) -> Result<Answer, StatusError> {
-    let eviction = decode::typed(call, EVICTION, body, options)?;
+    let mut eviction = decode::typed(call, EVICTION, body, options)?;
     if json::meta(&eviction, "name") != &*call.key.name {
         return Err(StatusError::bad_request("name in URL does not match name in Eviction object"));
     }
+    core.admit_unstored(call, &mut eviction, options).await?;
     let mut errors = Vec::new();
     let empty = json!({});
     let asked = delete_options_value(eviction.get("deleteOptions").unwrap_or(&empty), &mut errors)?;
@@ -111,7 +112,7 @@ async fn take_from(core: &Core, call: &Call, kind: &Arc<Kind>, pod: &str, dry_ru
         if dry_run {
             return Ok(());
         }
-        let mode = Mode { part: Part::Checked, applied: false };
+        let mode = Mode { part: Part::Checked, applied: false, admits: Admits::Nothing };
         match core.write(call, mode, &WriteOptions::default(), &|_| Ok(change.clone())).await {
             Err(error) if error.is_conflict() => {}
             result => return result.map(drop),
@@ -196,7 +197,7 @@ async fn remove(core: &Core, call: &Call, options: &DeleteOptions) -> Result<(),
         let revision: Revision = disrupted(core, &call, &options).await?;
         options.revision = options.revision.map(|_| revision);
     }
-    core.delete(&call, &options).await.map(drop)
+    core.delete_admitted(&call, &options).await.map(drop)
 }
 
 async fn disrupted(core: &Core, call: &Call, options: &DeleteOptions) -> Result<Revision, StatusError> {
@@ -214,7 +215,7 @@ async fn disrupted(core: &Core, call: &Call, options: &DeleteOptions) -> Result<
         }
         Ok(pod)
     };
-    let mode = Mode { part: Part::Checked, applied: false };
+    let mode = Mode { part: Part::Checked, applied: false, admits: Admits::Nothing };
     Ok(core.write(call, mode, &WriteOptions::default(), &change).await?.revision)
 }
 

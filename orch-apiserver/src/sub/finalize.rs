@@ -28,6 +28,6 @@ pub(crate) async fn finalize(
         json::meta_mut(&mut new).insert("resourceVersion".into(), revision.into());
         Ok(new)
     };
-    let mode = Mode { part: Part::Checked, applied: false };
+    let mode = Mode { part: Part::Checked, ..Mode::default() };
     core.write(call, mode, options, &change).await.map(Answer::object)
 }

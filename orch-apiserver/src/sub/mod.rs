@@ -14,7 +14,8 @@ use orch_store::Stored;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-pub(crate) use review::review;
+pub(crate) use review::{review, user_info};
+pub(crate) use scale::scale_of;
 
 /// Performs a request on a subresource.
 pub(crate) async fn perform(

@@ -4,7 +4,7 @@
 use crate::{
     core::{
         Answer, Call, Core, decode, json,
-        update::{Mode, Part},
+        update::{Admits, Mode, Part},
     },
     patch::apply_patch,
 };
@@ -12,7 +12,7 @@ use orch_api::{FieldError, Path, StatusError, decode::Parsed, defaults};
 use orch_store::client::{Patch, WriteOptions};
 use serde_json::Value;
 
-const MODE: Mode = Mode { part: Part::Checked, applied: false };
+const MODE: Mode = Mode { part: Part::Checked, applied: false, admits: Admits::Object };
 
 /// Replaces the part.
 pub(crate) async fn update(

@@ -7,7 +7,7 @@ use crate::{
         Answer, Call, Core, Request,
         decode::{self, Expected},
         json, not_supported,
-        update::Mode,
+        update::{Admits, Mode, Part},
     },
     patch::apply_patch,
 };
@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 const DEFINITION: &str = "io.k8s.api.autoscaling.v1.Scale";
 const SCALE: Expected<'_> = Expected { api_version: "autoscaling/v1", kind: "Scale", definition: DEFINITION };
+const MODE: Mode = Mode { part: Part::Main, applied: false, admits: Admits::Scale };
 
 /// Reads or writes the scale of a workload.
 pub(crate) async fn perform(core: &Core, call: &Call, request: Request) -> Result<Answer, StatusError> {
@@ -51,7 +52,7 @@ async fn write(
     options: &WriteOptions,
     change: crate::core::update::Change<'_>,
 ) -> Result<Answer, StatusError> {
-    let stored: Arc<Stored> = core.write(call, Mode::default(), options, change).await?;
+    let stored: Arc<Stored> = core.write(call, MODE, options, change).await?;
     unstored(&scale_of(&stored.parse()?)).map(Answer::object)
 }
 
@@ -66,7 +67,7 @@ fn patched(call: &Call, scale: &Value, patch: &Patch, options: &WriteOptions) ->
 }
 
 /// The scale that a workload shows.
-fn scale_of(workload: &Value) -> Value {
+pub(crate) fn scale_of(workload: &Value) -> Value {
     let meta = |field: &str| json::at(workload, &["metadata", field]).cloned().unwrap_or_default();
     let mut scale = json!({
         "kind": "Scale",

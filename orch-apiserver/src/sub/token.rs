@@ -32,6 +32,7 @@ pub(crate) async fn issue(
     options: &WriteOptions,
 ) -> Result<Answer, StatusError> {
     let mut request = decode::typed(call, TOKEN_REQUEST, body, options)?;
+    core.admit_unstored(call, &mut request, options).await?;
     let account = core.storage.get(&call.kind, &call.key).await?;
     let seconds = json::integer(&request, &["spec", "expirationSeconds"]).unwrap_or(DEFAULT_SECONDS);
     check(call, seconds)?;

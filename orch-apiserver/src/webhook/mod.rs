@@ -12,6 +12,7 @@ mod endpoint;
 mod services;
 mod target;
 mod tls;
+mod verifier;
 
 pub use client::{WebhookClient, WebhookError};
 pub use endpoint::Endpoint;

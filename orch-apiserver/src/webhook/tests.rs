@@ -60,6 +60,10 @@ fn rig(names: &[&str], answer: fn(&str, Bytes) -> (u16, String)) -> Rig {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let serving = pki.serving(&names, now).unwrap();
     let config = crate::pki::server_config(&serving, None).unwrap();
+    Rig { ca: pki.ca_certificate().as_bytes().to_vec(), ..rig_with(config, answer) }
+}
+
+fn rig_with(config: rustls::ServerConfig, answer: fn(&str, Bytes) -> (u16, String)) -> Rig {
     let tasks = Tasks::new();
     let server = Server {
         acceptor: TlsAcceptor::from(Arc::new(config)),
@@ -68,7 +72,7 @@ fn rig(names: &[&str], answer: fn(&str, Bytes) -> (u16, String)) -> Rig {
         answer,
     };
     let server = Arc::new(server);
-    Rig { client: WebhookClient::new(server.clone(), tasks), server, ca: pki.ca_certificate().as_bytes().to_vec() }
+    Rig { client: WebhookClient::new(server.clone(), tasks), server, ca: Vec::new() }
 }
 
 impl Rig {
@@ -135,6 +139,22 @@ async fn a_certificate_for_another_name_or_by_another_authority_is_refused_in_th
 }
 
 #[tokio::test]
+async fn an_authority_may_be_its_own_server_under_its_own_name() {
+    let mut params = rcgen::CertificateParams::new(vec!["hook.ops.svc".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let serving =
+        crate::pki::Credential { certificate: certificate.clone(), key: crate::pki::Secret::new(key.serialize_pem()) };
+    let config = crate::pki::server_config(&serving, None).unwrap();
+    let mut rig = rig_with(config, echo);
+    rig.ca = certificate.into_bytes();
+    rig.ask(&rig.target("hook", "/")).await.unwrap();
+    let error = rig.ask(&rig.target("other", "/")).await.unwrap_err();
+    assert!(error.contains("x509: certificate is valid for hook.ops.svc, not other.ops.svc"), "{error}");
+}
+
+#[tokio::test]
 async fn a_service_that_does_not_exist_is_named() {
     let rig = rig(&["hook.ops.svc"], echo);
     let error = rig.ask(&rig.target("missing", "/")).await.unwrap_err();
@@ -150,6 +170,34 @@ async fn a_refused_connection_says_so() {
     let error = rig.ask(&Target { place, path: "/".into(), ca_bundle: rig.ca.clone() }).await.unwrap_err();
     let words = format!("Post \"https://127.0.0.1:{port}/?timeout=2s\": dial tcp 127.0.0.1:{port}:");
     assert_eq!(error, format!("{words} connect: connection refused"));
+}
+
+#[tokio::test]
+async fn a_webhook_on_this_machine_gets_all_requests_over_one_connection() {
+    let rig = rig(&[], echo);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (acceptor, server) = (rig.server.acceptor.clone(), rig.server.clone());
+    rig.server.tasks.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            *server.connections.lock() += 1;
+            let acceptor = acceptor.clone();
+            server.tasks.spawn(async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let service = service_fn(|request: Request<Incoming>| async move {
+                    Response::builder().body(Full::new(Bytes::from(format!("{:?}", request.version()))))
+                });
+                let _ended = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    let place = Place::Host { host: "127.0.0.1".into(), port };
+    let target = Target { place, path: "/".into(), ca_bundle: rig.ca.clone() };
+    let _kept = rig.client.endpoint(&target).unwrap();
+    assert_eq!(rig.ask(&target).await.unwrap(), "HTTP/2.0");
+    let (first, second) = tokio::join!(rig.ask(&target), rig.ask(&target));
+    assert_eq!((first.unwrap(), second.unwrap()), ("HTTP/2.0".into(), "HTTP/2.0".into()));
+    assert_eq!(*rig.server.connections.lock(), 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! TLS towards webhooks, and failures in the words of Go's `crypto/tls` and `net`, which people search for.
 
-use super::target::Target;
+use super::{target::Target, verifier::Verifier};
 use rustls::{
     CertificateError, ClientConfig, Error as TlsError, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
@@ -18,12 +18,13 @@ const SYSTEM_BUNDLES: [&str; 5] = [
 
 /// How a target's certificate is checked and what may be spoken.
 pub(super) fn client_config(target: &Target) -> Result<Arc<ClientConfig>, String> {
-    let roots = roots(&target.ca_bundle)?;
+    let (roots, bundle) = roots(&target.ca_bundle)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Verifier::new(roots, bundle, provider.clone())?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|why| why.to_string())?;
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    let mut config = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
     config.alpn_protocols = match target.may_multiplex() {
         true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         false => vec![b"http/1.1".to_vec()],
@@ -31,19 +32,22 @@ pub(super) fn client_config(target: &Target) -> Result<Arc<ClientConfig>, String
     Ok(Arc::new(config))
 }
 
-fn roots(bundle: &[u8]) -> Result<RootCertStore, String> {
+/// The authorities that are trusted, and the bundle that names them, where there is one.
+fn roots(bundle: &[u8]) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), String> {
     let mut roots = RootCertStore::empty();
     if bundle.is_empty() {
         let system = SYSTEM_BUNDLES.iter().find_map(|path| std::fs::read(path).ok()).unwrap_or_default();
         roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&system).filter_map(Result::ok));
-        return Ok(roots);
+        return Ok((roots, Vec::new()));
     }
-    let malformed = "unable to load root certificates: unable to parse bytes as PEM block";
-    for certificate in CertificateDer::pem_slice_iter(bundle) {
-        let certificate = certificate.map_err(|_| malformed.to_owned())?;
-        roots.add(certificate).map_err(|why| format!("unable to load root certificates: {why}"))?;
+    let malformed = || "unable to load root certificates: unable to parse bytes as PEM block".to_owned();
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bundle).collect();
+    let certificates = certificates.map_err(|_| malformed())?;
+    for certificate in &certificates {
+        let added = roots.add(certificate.clone());
+        added.map_err(|why| format!("unable to load root certificates: {why}"))?;
     }
-    if roots.is_empty() { Err(malformed.into()) } else { Ok(roots) }
+    if certificates.is_empty() { Err(malformed()) } else { Ok((roots, certificates)) }
 }
 
 /// Why no TLS connection came about.

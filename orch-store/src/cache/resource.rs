@@ -140,6 +140,17 @@ impl ResourceCache {
         self.state.read().ready().map_or(Revision::default(), |(current, _)| known.max(current.revision))
     }
 
+    /// A number that moves whenever an object of this resource changes: the same number, the same state. `None` while the
+    /// state is being read. Costs no more than a lock, for whoever asks at every request.
+    pub fn version(&self) -> Option<u64> {
+        self.state.read().ready().map(|(_, window)| window.end())
+    }
+
+    /// The state as the cache holds it now, and its version.
+    pub fn versioned(&self) -> Option<(Snapshot, u64)> {
+        self.begin().ok()
+    }
+
     /// What all keys begin with.
     pub fn prefix(&self) -> &str {
         &self.prefix

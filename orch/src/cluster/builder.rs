@@ -19,7 +19,7 @@ use orch_runtime::{
     scheduler::Profile,
     view::Caches,
 };
-use orch_store::{Ambient, Backend, Client, ClientExt, Informers, backend::MemoryBackend};
+use orch_store::{AdmissionHook, Ambient, Backend, Client, ClientExt, Informers, backend::MemoryBackend};
 use std::sync::Arc;
 
 /// The issuer of service account tokens, as pods see it.
@@ -36,6 +36,7 @@ pub struct Builder {
     rbac: bool,
     without_controllers: bool,
     profiles: Vec<Profile>,
+    hooks: Vec<AdmissionHook>,
     fleet: Option<FleetConfig>,
     nodes: Vec<(AgentConfig, NodeParts)>,
 }
@@ -115,6 +116,13 @@ impl Builder {
         self
     }
 
+    /// Adds an admission webhook that is a function of this process.
+    #[must_use]
+    pub fn admission_hook(mut self, hook: AdmissionHook) -> Self {
+        self.hooks.push(hook);
+        self
+    }
+
     /// Adds simulated nodes whose pods start at once and run until they are deleted.
     #[must_use]
     pub fn simulated_nodes(self, nodes: u32) -> Self {
@@ -170,6 +178,9 @@ impl Builder {
         }
         if !self.rbac {
             server = server.allow_all();
+        }
+        for hook in &self.hooks {
+            server = server.admission_hook(hook.clone());
         }
         Ok(server.build().await?)
     }
