@@ -30,7 +30,7 @@ impl Reconciler for Sites {
     type Kind = ConfigMap;
 
     async fn reconcile(&self, site: Arc<ConfigMap>, ctx: &Context) -> Result<Requeue, Error> {
-        if site.meta().labels.as_ref().is_none_or(|labels| !labels.contains_key("site")) {
+        if site.metadata.labels.as_ref().is_none_or(|labels| !labels.contains_key("site")) {
             return Ok(Requeue::OnChange);
         }
         finalizer(ctx, site, "example.com/site", async |stage| match stage {
