@@ -10,7 +10,7 @@ use orch::{
             jiff::Timestamp,
         },
     },
-    runtime::{Controller, Options, Plan, View, Watches, controller::of, view::Caches},
+    runtime::{Controller, Manager, Plan, View, Watches},
     store::ClientExt,
 };
 use std::sync::Arc;
@@ -48,9 +48,8 @@ impl Controller for Welcome {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let cluster = Cluster::builder().build().await?;
-    let caches = Caches::new(cluster.informers().clone());
-    let run = of(Welcome).run(caches, cluster.ambient().clone(), Options::default());
-    cluster.ambient().tasks.spawn_graceful(run);
+    let manager = Manager::new(&cluster.caches(), cluster.ambient()).controller(Welcome);
+    cluster.ambient().tasks.spawn_graceful(async move { drop(manager.run(std::future::pending()).await) });
 
     let key = Key::new("default", "welcome");
     let found = cluster.client().wait_for(&key, |found: Option<&ConfigMap>| found.is_some()).await?;

@@ -22,6 +22,11 @@ impl Written {
         *newest = (*newest).max(revision);
     }
 
+    /// Notes all writes of another.
+    pub fn merge(&mut self, other: &Self) {
+        other.0.iter().for_each(|(gvr, revision)| self.note(gvr, *revision));
+    }
+
     /// Whether nothing was written.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -34,14 +39,14 @@ impl Written {
 
     /// Whether the caches have seen everything.
     pub fn seen(&self, informers: &Informers) -> bool {
-        self.0.iter().all(|(gvr, revision)| informers.get(gvr).revision() >= *revision)
+        self.0.iter().all(|(gvr, revision)| informers.held(gvr).revision() >= *revision)
     }
 
     /// Resolves when the caches have seen everything, or after [`PATIENCE`].
     pub async fn wait(&self, informers: &Informers) {
         let all = async {
             for (gvr, revision) in &self.0 {
-                informers.get(gvr).caught_up(*revision).await;
+                informers.held(gvr).caught_up(*revision).await;
             }
         };
         if tokio::time::timeout(PATIENCE, all).await.is_err() {

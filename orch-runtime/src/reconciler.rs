@@ -4,12 +4,12 @@ use crate::{
     Error, Watches, engine,
     engine::{Options, Processed, Work},
     executor::Recorder,
-    gate::Written,
+    record::Recording,
     view::{Caches, View},
 };
 use async_trait::async_trait;
-use orch_api::{Key, Object};
-use orch_store::{Ambient, Client};
+use orch_api::{Gvr, Key, Object};
+use orch_store::{Ambient, Client, Revision};
 use std::{sync::Arc, time::Duration};
 
 /// When to look at an object again although nothing changes.
@@ -38,10 +38,11 @@ pub trait Reconciler: Send + Sync + 'static {
     }
 }
 
-/// What a reconciler is handed.
+/// What a reconciler is handed, anew for each reconcile.
 #[derive(Clone)]
 pub struct Context {
-    /// The API.
+    /// The API. What is written through it is remembered: the key is not worked on again before the caches have seen
+    /// it, and [`Context::fresh`] waits for it.
     pub client: Arc<dyn Client>,
     /// The shared caches.
     pub caches: Caches,
@@ -49,12 +50,45 @@ pub struct Context {
     pub ambient: Ambient,
     /// Where events are recorded.
     pub recorder: Recorder,
+    /// Which of several clusters the object is in; empty where there is one.
+    pub cluster: Arc<str>,
+    recording: Arc<Recording>,
 }
 
 impl Context {
-    /// Typed reads from the caches.
+    /// A context of its own, for tests that call a reconciler themselves.
+    pub fn new(caches: Caches, ambient: Ambient, name: &'static str) -> Self {
+        let client = caches.informers().client().clone();
+        let recorder = Recorder::new(client.clone(), &ambient, name);
+        let recording = Recording::new(client);
+        Self { client: recording.clone(), caches, ambient, recorder, cluster: Arc::from(""), recording }
+    }
+
+    /// Typed reads from the caches, as they are now.
     pub fn view(&self) -> View<'_> {
         View::live(&self.caches)
+    }
+
+    /// Typed reads from the caches once they have seen everything that this reconcile wrote: reads of one's own writes.
+    /// Only kinds that are in the caches are waited for.
+    pub async fn fresh(&self) -> View<'_> {
+        let mut written = self.recording.written();
+        written.retain(|gvr| self.caches.informers().holds(gvr));
+        written.wait(self.caches.informers()).await;
+        self.view()
+    }
+
+    /// Typed reads from the caches once that of the resource has seen the revision, such as that of a write of somebody
+    /// else.
+    pub async fn view_at_least(&self, resource: &Gvr, revision: Revision) -> View<'_> {
+        self.caches.informers().held(resource).caught_up(revision).await;
+        self.view()
+    }
+
+    /// The same for another reconcile, which has written nothing yet.
+    fn begin(&self) -> Self {
+        let recording = Recording::new(self.caches.informers().client().clone());
+        Self { client: recording.clone(), recording, ..self.clone() }
     }
 }
 
@@ -67,32 +101,40 @@ pub async fn run<R: Reconciler>(
     ambient: Ambient,
     options: Options,
 ) {
-    let ctx = Context {
-        client: caches.informers().client().clone(),
-        caches: caches.clone(),
-        recorder: Recorder::new(caches.informers().client().clone(), &ambient, name),
-        ambient: ambient.clone(),
-    };
+    run_shared(name, Arc::new(reconciler), watches, caches, ambient, options).await;
+}
+
+/// The same with a reconciler that others share, such as the loops of other clusters.
+pub async fn run_shared<R: Reconciler>(
+    name: &'static str,
+    reconciler: Arc<R>,
+    watches: Watches,
+    caches: Caches,
+    ambient: Ambient,
+    options: Options,
+) {
+    let ctx = Context { cluster: options.cluster.clone(), ..Context::new(caches.clone(), ambient.clone(), name) };
     let work = Arc::new(Adapter { reconciler, ctx });
     engine::run_erased(name, work, watches, caches, ambient, options).await;
 }
 
 struct Adapter<R> {
-    reconciler: R,
+    reconciler: Arc<R>,
     ctx: Context,
 }
 
 #[async_trait]
 impl<R: Reconciler> Work for Adapter<R> {
     async fn process(&self, key: &Key) -> Processed {
-        let result = match self.ctx.view().get::<R::Kind>(key) {
-            Some(object) => self.reconciler.reconcile(object, &self.ctx).await,
-            None => self.reconciler.gone(key, &self.ctx).await.map(|()| Requeue::OnChange),
+        let ctx = self.ctx.begin();
+        let result = match ctx.view().get::<R::Kind>(key) {
+            Some(object) => self.reconciler.reconcile(object, &ctx).await,
+            None => self.reconciler.gone(key, &ctx).await.map(|()| Requeue::OnChange),
         };
         let result = result.map(|requeue| match requeue {
             Requeue::OnChange => None,
             Requeue::After(delay) => Some(delay),
         });
-        Processed { written: Written::default(), result }
+        Processed { written: ctx.recording.written(), result }
     }
 }

@@ -3,7 +3,7 @@
 use crate::testing::Objects;
 use dashmap::DashMap;
 use orch_api::{Gvr, Key, Object};
-use orch_store::{Informers, Stored, informer::Projection};
+use orch_store::{Client, Informers, Stored, informer::Projection};
 use std::{
     any::{Any, TypeId},
     sync::Arc,
@@ -58,6 +58,12 @@ impl Caches {
     /// Caches over informers.
     pub fn new(informers: Informers) -> Self {
         Self { informers, projections: Arc::default() }
+    }
+
+    /// The same caches, whose users write through another client, as [`Informers::with_client`] says.
+    #[must_use]
+    pub fn with_client(&self, client: Arc<dyn Client>) -> Self {
+        Self { informers: self.informers.with_client(client), projections: self.projections.clone() }
     }
 
     /// The informers themselves.
@@ -133,7 +139,7 @@ impl<'a> View<'a> {
     /// One object as stored.
     pub fn stored(&self, gvr: &Gvr, key: &Key) -> Option<Arc<Stored>> {
         match self.source {
-            Source::Live(caches) => caches.informers.get(gvr).get(key),
+            Source::Live(caches) => caches.informers.held(gvr).get(key),
             Source::Fixed(objects) => objects.get(gvr, key),
         }
     }
@@ -141,7 +147,7 @@ impl<'a> View<'a> {
     /// The objects of a namespace, or of all when it is empty, as stored.
     pub fn list_stored(&self, gvr: &Gvr, namespace: &str) -> Vec<Arc<Stored>> {
         match self.source {
-            Source::Live(caches) => caches.informers.get(gvr).list(namespace),
+            Source::Live(caches) => caches.informers.held(gvr).list(namespace),
             Source::Fixed(objects) => objects.list(gvr, namespace),
         }
     }
@@ -149,7 +155,7 @@ impl<'a> View<'a> {
     /// The objects that name this UID among their owners, as stored.
     pub fn owned_stored(&self, gvr: &Gvr, uid: &str) -> Vec<Arc<Stored>> {
         match self.source {
-            Source::Live(caches) => caches.informers.get(gvr).owned_by(uid),
+            Source::Live(caches) => caches.informers.held(gvr).owned_by(uid),
             Source::Fixed(objects) => objects.owned_by(gvr, uid),
         }
     }
@@ -157,7 +163,7 @@ impl<'a> View<'a> {
     /// The objects that an index files under a value, as stored.
     pub fn by_index_stored(&self, gvr: &Gvr, index: &str, value: &str) -> Vec<Arc<Stored>> {
         match self.source {
-            Source::Live(caches) => caches.informers.get(gvr).by_index(index, value),
+            Source::Live(caches) => caches.informers.held(gvr).by_index(index, value),
             Source::Fixed(objects) => objects.by_index(gvr, index, value),
         }
     }

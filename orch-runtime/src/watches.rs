@@ -1,10 +1,12 @@
 //! [`Watches`]: which changes ask for which keys.
 
 use crate::view::View;
+use futures::{Stream, StreamExt, stream::BoxStream};
 use k8s_openapi::ClusterResourceScope;
 use orch_api::{Gvk, Gvr, Key, Object};
-use orch_store::{Stored, informer::Delta};
-use std::{any::TypeId, sync::Arc};
+use orch_store::{Informer, Informers, Stored, informer::Delta};
+use parking_lot::Mutex;
+use std::{any::TypeId, sync::Arc, time::Duration};
 
 /// The keys that a change asks for.
 pub type Mapper = Arc<dyn Fn(&Delta, &View<'_>) -> Vec<Key> + Send + Sync>;
@@ -22,6 +24,8 @@ pub struct Watches {
     pub sources: Vec<Source>,
     /// Indexes that the observer uses.
     pub indexes: Vec<(Gvr, &'static str, IndexFn)>,
+    /// Keys that come from elsewhere.
+    pub streams: Vec<External>,
     cluster_scoped: bool,
 }
 
@@ -36,6 +40,26 @@ pub struct Source {
     pub relation: Relation,
     /// Changes that matter; all of them when unset.
     pub only: Option<Predicate>,
+    /// Whether the caches need only hold the metadata of its objects.
+    pub metadata_only: bool,
+    /// How long a key waits for more changes before it is worked on.
+    pub debounce: Option<Duration>,
+}
+
+impl Source {
+    /// The informer that feeds it.
+    pub fn informer(&self, informers: &Informers) -> Informer {
+        if self.metadata_only { informers.metadata(&self.gvr) } else { informers.get(&self.gvr) }
+    }
+}
+
+/// Keys of the root kind that come from elsewhere than the API: a message bus, a cloud, a timer.
+#[derive(Clone)]
+pub struct External {
+    /// For the logs.
+    pub name: &'static str,
+    /// Taken by the loop that runs first.
+    pub(crate) keys: Arc<Mutex<Option<BoxStream<'static, Key>>>>,
 }
 
 /// How a watched resource leads to keys of the root kind.
@@ -61,6 +85,7 @@ impl Watches {
             root: K::gvk(),
             sources: Vec::new(),
             indexes: Vec::new(),
+            streams: Vec::new(),
             cluster_scoped: TypeId::of::<K::Scope>() == TypeId::of::<ClusterResourceScope>(),
         };
         watches.with::<K>(Relation::Root)
@@ -93,6 +118,34 @@ impl Watches {
         self
     }
 
+    /// Lets the caches hold only the metadata of the last named kind: for kinds that are many or large, of which the loop
+    /// reads nothing else. `View::stored` then has metadata, and typed reads have nothing else. Where somebody else in the
+    /// process needs whole objects, those are shared.
+    #[must_use]
+    pub fn metadata_only(mut self) -> Self {
+        if let Some(source) = self.sources.last_mut() {
+            source.metadata_only = true;
+        }
+        self
+    }
+
+    /// Holds keys that the last named kind asks for back for so long, so that a burst of changes is one reconcile. The
+    /// time runs from the first change, so that a kind which never rests starves nobody.
+    #[must_use]
+    pub fn debounce(mut self, delay: Duration) -> Self {
+        if let Some(source) = self.sources.last_mut() {
+            source.debounce = Some(delay);
+        }
+        self
+    }
+
+    /// Takes keys from a stream as well. A stream has one reader: the loop that runs first.
+    #[must_use]
+    pub fn stream(mut self, name: &'static str, keys: impl Stream<Item = Key> + Send + 'static) -> Self {
+        self.streams.push(External { name, keys: Arc::new(Mutex::new(Some(keys.boxed()))) });
+        self
+    }
+
     /// Adds an index to the last named kind.
     #[must_use]
     pub fn index(mut self, name: &'static str, values: IndexFn) -> Self {
@@ -121,7 +174,14 @@ impl Watches {
     }
 
     fn with<K: Object>(mut self, relation: Relation) -> Self {
-        self.sources.push(Source { gvr: K::gvr(), kind: K::gvk(), relation, only: None });
+        self.sources.push(Source {
+            gvr: K::gvr(),
+            kind: K::gvk(),
+            relation,
+            only: None,
+            metadata_only: false,
+            debounce: None,
+        });
         self
     }
 

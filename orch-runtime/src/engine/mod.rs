@@ -1,15 +1,18 @@
 //! The engine: what runs a loop. Generics end at [`Work`]; the rest is compiled once.
 
 mod feed;
+mod options;
 #[cfg(test)]
 mod tests;
 mod worker;
+
+pub use options::{MakeQueue, Options};
 
 use crate::{
     Controller, Error, Watches,
     executor::{Executor, Recorder},
     gate::Written,
-    queue::{Backoff, Queue},
+    queue::Measured,
     view::{Caches, Failure, View},
 };
 use async_trait::async_trait;
@@ -17,23 +20,6 @@ use dashmap::DashMap;
 use orch_api::Key;
 use orch_store::Ambient;
 use std::{sync::Arc, time::Duration};
-
-/// How a loop runs.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How many keys are worked on at once.
-    pub concurrency: usize,
-    /// After this long a reconcile is abandoned and tried again.
-    pub timeout: Duration,
-    /// How long a failing key waits.
-    pub backoff: Backoff,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { concurrency: 5, timeout: Duration::from_secs(60), backoff: Backoff::default() }
-    }
-}
 
 /// Works on one key: the type-erased core of every loop.
 #[async_trait]
@@ -66,7 +52,8 @@ pub async fn run<C: Controller>(controller: Arc<C>, caches: Caches, ambient: Amb
     run_erased(C::NAME, work, watches, caches, ambient, options).await;
 }
 
-/// Runs any work: waits for all caches, feeds the queue from the watches, and keeps the workers going.
+/// Runs any work: waits for all caches, and for the lead where there is one, feeds the queue from the watches, and
+/// keeps the workers going.
 pub async fn run_erased(
     name: &'static str,
     work: Arc<dyn Work>,
@@ -75,31 +62,74 @@ pub async fn run_erased(
     ambient: Ambient,
     options: Options,
 ) {
-    let queue = Arc::new(Queue::<Key>::new(options.backoff));
-    let informers = caches.informers().clone();
-    for (gvr, index, values) in &watches.indexes {
-        informers.get(gvr).index(index, *values);
+    let informers = caches.informers();
+    for source in &watches.sources {
+        let informer = source.informer(informers);
+        let indexes = watches.indexes.iter().filter(|(gvr, _, _)| *gvr == source.gvr);
+        indexes.for_each(|(_, index, values)| informer.index(index, *values));
     }
+    let label = options.label(name);
+    let queue = Measured::new(&label, options.new_queue(), &*options.meter);
+    let meters = worker::Meters::new(&label, &*options.meter);
     let watches = Arc::new(watches);
-    let feeds = feed::start(&watches, &caches, &ambient, &queue);
-    let all_synced = async {
-        for source in &watches.sources {
-            informers.get(&source.gvr).synced().await;
+    let feed = feed::Feed {
+        name,
+        watches: watches.clone(),
+        caches: caches.clone(),
+        queue: queue.clone(),
+        panics: options.meter.counter(&crate::metrics::WATCH_PANICS, &[("controller", &label)]),
+    };
+    let feeds = feed.start(&ambient);
+    let ready = async {
+        synced(name, &watches, &caches).await;
+        if let Some(lead) = &options.lead {
+            lead.acquired().await;
         }
     };
     // Who stops before that has nothing to finish; the caches may never be synced then.
-    if ambient.tasks.cancelled().run_until_cancelled(all_synced).await.is_none() {
+    if ambient.tasks.cancelled().run_until_cancelled(ready).await.is_none() {
         return feeds.stop().await;
     }
-    tracing::debug!(controller = name, "caches are synced");
-    let shared = Arc::new(worker::Shared { name, work, watches, caches, ambient: ambient.clone(), queue, options });
+    let drain = options.drain;
+    let shared =
+        Arc::new(worker::Shared { name, work, watches, caches, ambient: ambient.clone(), queue, meters, options });
     let workers = (0..shared.options.concurrency.max(1))
         .map(|_| ambient.tasks.spawn_graceful(worker::run(shared.clone())))
         .collect::<Vec<_>>();
     ambient.tasks.cancelled().cancelled().await;
     crate::queue::WorkQueue::close(&*shared.queue);
-    futures::future::join_all(workers).await;
+    finish(name, workers, drain).await;
     feeds.stop().await;
+}
+
+/// Waits for what the workers have begun, and for no longer than the drain timeout.
+async fn finish(name: &'static str, workers: Vec<tokio::task::JoinHandle<()>>, drain: Duration) {
+    let aborts: Vec<_> = workers.iter().map(tokio::task::JoinHandle::abort_handle).collect();
+    if tokio::time::timeout(drain, futures::future::join_all(workers)).await.is_err() {
+        tracing::warn!(controller = name, ?drain, "what was under way did not end in time and is abandoned");
+        aborts.iter().for_each(tokio::task::AbortHandle::abort);
+    }
+}
+
+/// After this long without all caches the missing ones are named.
+const IMPATIENCE: Duration = Duration::from_secs(30);
+
+/// Resolves when all caches of the watches have their first state.
+async fn synced(name: &'static str, watches: &Watches, caches: &Caches) {
+    let informers: Vec<_> = watches.sources.iter().map(|source| source.informer(caches.informers())).collect();
+    let all = async {
+        for informer in &informers {
+            informer.synced().await;
+        }
+    };
+    tokio::pin!(all);
+    if tokio::time::timeout(IMPATIENCE, &mut all).await.is_err() {
+        let missing: Vec<_> =
+            informers.iter().filter(|i| !i.has_synced()).map(|i| i.resource().group_resource()).collect();
+        tracing::warn!(controller = name, ?missing, "still waits for these caches");
+        all.await;
+    }
+    tracing::debug!(controller = name, "caches are synced");
 }
 
 struct Planned<C> {

@@ -143,3 +143,213 @@ async fn a_loop_ends_when_its_ambience_does() {
     let stopped = tokio::time::timeout(Duration::from_secs(60), fixture.ambient.tasks.stop()).await;
     assert!(stopped.is_ok());
 }
+
+/// What a loop of hand-made work does with a key.
+type Does = Arc<dyn Fn(Key) -> futures::future::BoxFuture<'static, Processed> + Send + Sync>;
+
+struct HandMade(Does);
+
+#[async_trait]
+impl Work for HandMade {
+    async fn process(&self, key: &Key) -> Processed {
+        (self.0)(key.clone()).await
+    }
+}
+
+/// A loop over config maps whose work is a function; what it was called with comes out of the receiver.
+struct Loop {
+    client: Arc<dyn Client>,
+    ambient: Ambient,
+    seen: tokio::sync::mpsc::UnboundedReceiver<Key>,
+    prometheus: crate::metrics::Prometheus,
+}
+
+impl Loop {
+    fn start(watches: Watches, change: impl FnOnce(&mut Options), works: std::time::Duration) -> Self {
+        let ambient = Ambient::seeded(1);
+        let client: Arc<dyn Client> = Arc::new(BareClient::new(Arc::new(MemoryBackend::new()), ambient.clone()));
+        let caches = Caches::new(Informers::new(client.clone(), ambient.clone()));
+        Self::over(client, caches, ambient, watches, change, works)
+    }
+
+    fn over(
+        client: Arc<dyn Client>,
+        caches: Caches,
+        ambient: Ambient,
+        watches: Watches,
+        change: impl FnOnce(&mut Options),
+        works: std::time::Duration,
+    ) -> Self {
+        let (sender, seen) = tokio::sync::mpsc::unbounded_channel();
+        let work: Does = Arc::new(move |key| {
+            let sender = sender.clone();
+            Box::pin(async move {
+                tokio::time::sleep(works).await;
+                sender.send(key).unwrap();
+                Processed { written: Written::default(), result: Ok(None) }
+            })
+        });
+        let prometheus = crate::metrics::Prometheus::new();
+        let mut options = Options { meter: Arc::new(prometheus.clone()), ..Options::default() };
+        change(&mut options);
+        let running = run_erased("hand-made", Arc::new(HandMade(work)), watches, caches, ambient.clone(), options);
+        ambient.tasks.spawn_graceful(running);
+        Self { client, ambient, seen, prometheus }
+    }
+
+    async fn add(&self, name: &str) -> Arc<ConfigMap> {
+        self.client.add(&source(name, "1")).await.unwrap()
+    }
+
+    async fn next(&mut self) -> String {
+        let next = tokio::time::timeout(Duration::from_secs(600), self.seen.recv()).await;
+        next.expect("in time").unwrap().name.to_string()
+    }
+
+    /// What comes within a second.
+    async fn soon(&mut self) -> Vec<String> {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        std::iter::from_fn(|| self.seen.try_recv().ok()).map(|key| key.name.to_string()).collect()
+    }
+}
+
+const AT_ONCE: Duration = Duration::ZERO;
+
+#[tokio::test(start_paused = true)]
+async fn a_mapper_that_panics_loses_its_change_and_nothing_else() {
+    let watches = Watches::root::<ConfigMap>().only(|delta| {
+        let key = delta.key().unwrap();
+        assert!(&*key.name != "bad", "no idea");
+        true
+    });
+    let mut running = Loop::start(watches, |_| {}, AT_ONCE);
+    running.add("bad").await;
+    running.add("good").await;
+    assert_eq!(running.next().await, "good");
+    let text = running.prometheus.text();
+    assert!(text.contains("controller_runtime_watch_panics_total{controller=\"hand-made\"} 1"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_index_that_panics_lacks_one_object_and_nothing_else() {
+    let values = |stored: &orch_store::Stored| -> Vec<Arc<str>> {
+        assert!(&*stored.key.name != "bad", "no idea");
+        vec!["all".into()]
+    };
+    let ambient = Ambient::seeded(1);
+    let client: Arc<dyn Client> = Arc::new(BareClient::new(Arc::new(MemoryBackend::new()), ambient.clone()));
+    let caches = Caches::new(Informers::new(client.clone(), ambient.clone()));
+    let watches = Watches::root::<ConfigMap>().index("all", values);
+    let mut running = Loop::over(client, caches.clone(), ambient, watches, |_| {}, AT_ONCE);
+    running.add("bad").await;
+    running.add("good").await;
+    running.soon().await;
+    let found = View::live(&caches).by_index::<ConfigMap>("all", "all");
+    assert_eq!(found.iter().map(|map| map.key().name.to_string()).collect::<Vec<_>>(), ["good"]);
+    assert_eq!(View::live(&caches).list::<ConfigMap>("").len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_changes_is_one_reconcile_where_it_is_debounced() {
+    let watches = Watches::root::<ConfigMap>().debounce(Duration::from_millis(500));
+    let mut running = Loop::start(watches, |_| {}, AT_ONCE);
+    let mut map = running.add("a").await;
+    for n in 0..20 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        map = running
+            .client
+            .replace(&ConfigMap { data: source("", &n.to_string()).data, ..(*map).clone() })
+            .await
+            .unwrap();
+    }
+    assert_eq!(running.soon().await, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_come_from_streams_as_well() {
+    let keys = futures::stream::iter([Key::new("default", "from-afar")]);
+    let mut running = Loop::start(Watches::root::<ConfigMap>().stream("afar", keys), |_| {}, AT_ONCE);
+    assert_eq!(running.next().await, "from-afar");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_wants_now_overtakes_what_was_there_when_the_loop_began() {
+    let ambient = Ambient::seeded(1);
+    let client: Arc<dyn Client> = Arc::new(BareClient::new(Arc::new(MemoryBackend::new()), ambient.clone()));
+    for n in 0..10 {
+        client.add(&source(&format!("old-{n}"), "1")).await.unwrap();
+    }
+    let caches = Caches::new(Informers::new(client.clone(), ambient.clone()));
+    let one = |options: &mut Options| options.concurrency = 1;
+    let mut running =
+        Loop::over(client, caches, ambient, Watches::root::<ConfigMap>(), one, Duration::from_millis(100));
+    assert_eq!(running.next().await, "old-0");
+    running.add("new").await;
+    let order: Vec<String> = running.soon().await.into_iter().take(3).collect();
+    assert!(order.contains(&"new".to_owned()), "{order:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limited_queue_hands_out_its_burst_and_then_at_its_rate() {
+    let limit = crate::queue::RateLimit { every: Duration::from_secs(10), burst: 2 };
+    let mut running = Loop::start(Watches::root::<ConfigMap>(), |options| options.limit = Some(limit), AT_ONCE);
+    for name in ["a", "b", "c", "d"] {
+        running.add(name).await;
+    }
+    assert_eq!(running.soon().await.len(), 2);
+    let began = tokio::time::Instant::now();
+    (running.next().await, running.next().await);
+    assert_eq!(began.elapsed().as_secs_f64().round() as u64, 19);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_finishes_what_runs_but_waits_no_longer_than_the_drain_timeout() {
+    for (works, ends) in [(5, 5), (3600, 30)] {
+        let mut running = Loop::start(Watches::root::<ConfigMap>(), |_| {}, Duration::from_secs(works));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        running.add("a").await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let began = tokio::time::Instant::now();
+        running.ambient.tasks.stop().await;
+        assert_eq!(began.elapsed().as_secs_f64().round() as u64, ends);
+        assert_eq!(running.seen.try_recv().is_ok(), works == 5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_loops_over_one_kind_share_one_watch_also_where_one_needs_only_metadata() {
+    let ambient = Ambient::seeded(1);
+    let client: Arc<dyn Client> = Arc::new(BareClient::new(Arc::new(MemoryBackend::new()), ambient.clone()));
+    let counted = Arc::new(Counted { inner: client.clone(), watches: AtomicUsize::new(0) });
+    let caches = Caches::new(Informers::new(counted.clone(), ambient.clone()));
+    let whole = Watches::root::<ConfigMap>();
+    let mut first = Loop::over(client.clone(), caches.clone(), ambient.clone(), whole.clone(), |_| {}, AT_ONCE);
+    let mut second = Loop::over(client.clone(), caches.clone(), ambient.clone(), whole, |_| {}, AT_ONCE);
+    let metadata = Watches::root::<ConfigMap>().metadata_only();
+    let mut third = Loop::over(client, caches, ambient, metadata, |_| {}, AT_ONCE);
+    first.add("a").await;
+    assert_eq!((first.next().await, second.next().await, third.next().await), ("a".into(), "a".into(), "a".into()));
+    assert_eq!(counted.watches.load(Ordering::SeqCst), 1);
+}
+
+/// Counts the watches that are opened.
+struct Counted {
+    inner: Arc<dyn Client>,
+    watches: AtomicUsize,
+}
+
+#[async_trait]
+impl orch_store::client::Around for Counted {
+    fn inner(&self) -> &dyn Client {
+        &*self.inner
+    }
+
+    async fn begin_watch(
+        &self,
+        resource: &orch_api::Gvr,
+        options: &orch_store::client::WatchOptions,
+    ) -> orch_store::client::Result<orch_store::client::WatchStream> {
+        self.watches.fetch_add(1, Ordering::SeqCst);
+        self.inner.watch(resource, options).await
+    }
+}

@@ -4,13 +4,23 @@ use super::{Options, Processed, Work};
 use crate::{
     Error, Watches,
     gate::Written,
-    queue::{Queue, WorkQueue},
+    metrics::{self, Counter, Gauge, Histogram, Meter},
+    queue::{Measured, WorkQueue},
     view::Caches,
 };
 use futures::FutureExt;
 use orch_api::Key;
 use orch_store::Ambient;
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::Instant;
 
 pub(super) struct Shared {
     pub(super) name: &'static str,
@@ -18,14 +28,89 @@ pub(super) struct Shared {
     pub(super) watches: Arc<Watches>,
     pub(super) caches: Caches,
     pub(super) ambient: Ambient,
-    pub(super) queue: Arc<Queue<Key>>,
+    pub(super) queue: Arc<Measured<Key>>,
+    pub(super) meters: Meters,
     pub(super) options: Options,
+}
+
+/// The instruments of one loop.
+pub(super) struct Meters {
+    busy: AtomicUsize,
+    active: Gauge,
+    max: Gauge,
+    time: Histogram,
+    succeeded: Counter,
+    requeued: Counter,
+    failed: Counter,
+    errors: Counter,
+    terminal: Counter,
+    panics: Counter,
+    timeouts: Counter,
+}
+
+impl Meters {
+    pub(super) fn new(controller: &str, meter: &dyn Meter) -> Self {
+        let labels = [("controller", controller)];
+        let result =
+            |result| meter.counter(&metrics::RECONCILES_TOTAL, &[("controller", controller), ("result", result)]);
+        Self {
+            busy: AtomicUsize::new(0),
+            active: meter.gauge(&metrics::WORKERS_ACTIVE, &labels),
+            max: meter.gauge(&metrics::WORKERS_MAX, &labels),
+            time: meter.histogram(&metrics::RECONCILE_TIME, &labels),
+            succeeded: result("success"),
+            requeued: result("requeue_after"),
+            failed: result("error"),
+            errors: meter.counter(&metrics::RECONCILE_ERRORS, &labels),
+            terminal: meter.counter(&metrics::RECONCILE_TERMINAL, &labels),
+            panics: meter.counter(&metrics::RECONCILE_PANICS, &labels),
+            timeouts: meter.counter(&metrics::RECONCILE_TIMEOUTS, &labels),
+        }
+    }
+
+    fn count(&self, result: &Result<Option<Duration>, Error>) {
+        match result {
+            Ok(None) => (self.succeeded)(1),
+            Ok(Some(_)) | Err(Error::RequeueAfter(_)) => (self.requeued)(1),
+            Err(error) => {
+                (self.failed)(1);
+                (self.errors)(1);
+                match error {
+                    Error::Terminal(_) => (self.terminal)(1),
+                    Error::Panic(_) => (self.panics)(1),
+                    Error::Timeout(_) => (self.timeouts)(1),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// A busy worker, until dropped.
+struct Busy<'a>(&'a Meters);
+
+impl<'a> Busy<'a> {
+    fn new(meters: &'a Meters) -> Self {
+        (meters.active)((meters.busy.fetch_add(1, Ordering::Relaxed) + 1) as f64);
+        Self(meters)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        (self.0.active)((self.0.busy.fetch_sub(1, Ordering::Relaxed) - 1) as f64);
+    }
 }
 
 /// Works until the queue is closed.
 pub(super) async fn run(shared: Arc<Shared>) {
+    (shared.meters.max)(shared.options.concurrency.max(1) as f64);
     while let Some(key) = shared.queue.next().await {
+        let (busy, began) = (Busy::new(&shared.meters), Instant::now());
         let processed = process(&shared, &key).await;
+        (shared.meters.time)(began.elapsed().as_secs_f64());
+        shared.meters.count(&processed.result);
+        drop(busy);
         settle(&shared, &key, processed.result);
         release(&shared, key, processed.written);
     }
@@ -40,7 +125,7 @@ async fn process(shared: &Shared, key: &Key) -> Processed {
     }
 }
 
-fn settle(shared: &Shared, key: &Key, result: Result<Option<std::time::Duration>, Error>) {
+fn settle(shared: &Shared, key: &Key, result: Result<Option<Duration>, Error>) {
     let controller = shared.name;
     match result {
         Ok(requeue) => {
@@ -82,7 +167,8 @@ fn failed(error: Error) -> Processed {
     Processed { written: Written::default(), result: Err(error) }
 }
 
-fn words(panic: &(dyn Any + Send)) -> String {
+/// What a panic said.
+pub(super) fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without words".to_owned())
 }

@@ -1,6 +1,6 @@
 //! [`Core`]: the decisions of the queue, with time as a parameter.
 
-use super::{Backoff, Priority};
+use super::{Backoff, Priority, RateLimit, limit::Bucket};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     hash::Hash,
@@ -27,6 +27,7 @@ pub struct Core<K> {
     /// Failures in a row, and before when the key must not be handed out.
     failures: HashMap<K, (u32, Instant)>,
     backoff: Backoff,
+    bucket: Option<Bucket>,
     closed: bool,
 }
 
@@ -56,8 +57,16 @@ impl<K: Clone + Eq + Hash + Ord> Core<K> {
             again: HashMap::new(),
             failures: HashMap::new(),
             backoff,
+            bucket: None,
             closed: false,
         }
+    }
+
+    /// The same, with a limit to what it hands out.
+    #[must_use]
+    pub fn with_limit(mut self, limit: Option<RateLimit>) -> Self {
+        self.bucket = limit.map(Bucket::new);
+        self
     }
 
     /// Makes the key ready, or delayed while it backs off.
@@ -136,7 +145,11 @@ impl<K: Clone + Eq + Hash + Ord> Core<K> {
             return None;
         }
         self.ripen(now);
+        if self.bucket.is_some_and(|bucket| bucket.next(now).is_some()) {
+            return None;
+        }
         let (_, key) = self.ready.pop_first()?;
+        self.bucket.iter_mut().for_each(|bucket| bucket.take(now));
         self.waiting.remove(&key);
         self.processing.insert(key.clone());
         Some(key)
@@ -160,6 +173,12 @@ impl<K: Clone + Eq + Hash + Ord> Core<K> {
     /// When the next delayed key becomes ready.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.delayed.first().map(|(at, _)| *at)
+    }
+
+    /// When it is worth to ask again after nothing was handed out.
+    pub fn next_chance(&self, now: Instant) -> Option<Instant> {
+        let limited = self.bucket.filter(|_| !self.ready.is_empty()).and_then(|bucket| bucket.next(now));
+        self.next_deadline().into_iter().chain(limited).min()
     }
 
     /// Hands out nothing more.

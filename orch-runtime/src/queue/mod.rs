@@ -4,10 +4,12 @@
 
 mod backoff;
 mod core;
+mod limit;
+mod measured;
 #[cfg(test)]
 mod tests;
 
-pub use self::{backoff::Backoff, core::Core};
+pub use self::{backoff::Backoff, core::Core, limit::RateLimit, measured::Measured};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -76,6 +78,12 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         Self { core: Mutex::new(Core::new(backoff)), changed: Notify::new() }
     }
 
+    /// The same, with a limit to what it hands out; for a queue that is empty still.
+    #[must_use]
+    pub fn with_limit(self, limit: Option<RateLimit>) -> Self {
+        Self { core: Mutex::new(self.core.into_inner().with_limit(limit)), changed: self.changed }
+    }
+
     fn change<R>(&self, f: impl FnOnce(&mut Core<K>, Instant) -> R) -> R {
         let result = f(&mut self.core.lock(), Instant::now());
         self.changed.notify_one();
@@ -112,7 +120,7 @@ impl<K: Clone + Eq + Hash + Ord + Send + Sync> WorkQueue<K> for Queue<K> {
                     }
                     return Some(key);
                 }
-                (core.next_deadline(), core.is_closed())
+                (core.next_chance(now), core.is_closed())
             };
             if closed {
                 self.changed.notify_one();

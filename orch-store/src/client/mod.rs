@@ -1,8 +1,10 @@
 //! [`Client`]: how everything but the API server itself speaks to an API server, in process or over HTTP.
 
+mod around;
 mod ext;
 mod options;
 
+pub use around::{Around, Change, Write};
 pub use ext::{ClientExt, Events, TypedEvent, encode};
 pub use options::{
     DeleteOptions, FieldValidation, ListOptions, Page, Patch, Propagation, ReadAt, WatchEvent, WatchOptions,

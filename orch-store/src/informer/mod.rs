@@ -73,6 +73,18 @@ impl Informers {
         Self { client, ambient, scope: Arc::default(), started: Arc::default() }
     }
 
+    /// The same informers, whose users write through another client: one that is fenced or watched. It must lead to the
+    /// same server.
+    #[must_use]
+    pub fn with_client(&self, client: Arc<dyn Client>) -> Self {
+        Self { client, ..self.clone() }
+    }
+
+    /// Whether all that was asked for until now has its first state.
+    pub fn all_synced(&self) -> bool {
+        self.started.lock().values().all(|started| started.informer.has_synced())
+    }
+
     /// Informers of their own over the same client that follow only a part of each resource. What is
     /// outside of the scope does not exist for them.
     #[must_use]
@@ -102,6 +114,22 @@ impl Informers {
     pub fn metadata(&self, resource: &Gvr) -> Informer {
         let whole = self.started.lock().get(&(resource.clone(), Depth::Whole)).map(|s| s.informer.clone());
         whole.unwrap_or_else(|| self.start(resource, Depth::Metadata))
+    }
+
+    /// The informer that is here already, of whole objects or of metadata; that of whole objects where none is.
+    pub fn held(&self, resource: &Gvr) -> Informer {
+        let held = {
+            let started = self.started.lock();
+            let at = |depth| started.get(&(resource.clone(), depth)).map(|s| s.informer.clone());
+            at(Depth::Whole).or_else(|| at(Depth::Metadata))
+        };
+        held.unwrap_or_else(|| self.get(resource))
+    }
+
+    /// Whether the resource is followed, in whole or by its metadata.
+    pub fn holds(&self, resource: &Gvr) -> bool {
+        let started = self.started.lock();
+        [Depth::Whole, Depth::Metadata].into_iter().any(|depth| started.contains_key(&(resource.clone(), depth)))
     }
 
     /// Stops following a resource that is no longer served. Handles keep the last state.

@@ -5,6 +5,7 @@ use orch_api::Key;
 use std::{
     any::{Any, TypeId},
     collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 use tokio::sync::mpsc;
@@ -46,12 +47,24 @@ pub(super) struct Slot {
     pub(super) compute: Arc<dyn Fn(&Stored) -> Erased + Send + Sync>,
 }
 
+/// What stands in place of a value whose function panicked: it is of no type that anybody asks for.
+struct Panicked;
+
+impl Slot {
+    fn of(&self, object: &Stored) -> Erased {
+        catch_unwind(AssertUnwindSafe(|| (self.compute)(object))).unwrap_or_else(|_| {
+            tracing::error!(key = %object.key, "a projection panicked; it does not have this object");
+            Arc::new(Panicked)
+        })
+    }
+}
+
 /// The values of an object in each slot, in the order of the slots.
 pub(super) type Projected = Box<[Erased]>;
 
 /// Computes what the slots want of an object, outside of any lock.
 pub(super) fn project(slots: &[Slot], object: &Stored) -> Projected {
-    slots.iter().map(|slot| (slot.compute)(object)).collect()
+    slots.iter().map(|slot| slot.of(object)).collect()
 }
 
 /// The objects, and what is derived from them.
@@ -137,8 +150,8 @@ impl State {
 
     fn reindex(&mut self, old: Option<&Stored>, new: Option<&Stored>) {
         update(&mut self.owners, owners, old, new);
-        for NamedIndex { values, index, .. } in &mut self.indexes {
-            update(index, *values, old, new);
+        for NamedIndex { name, values, index } in &mut self.indexes {
+            update(index, |object| guarded(name, *values, object), old, new);
         }
     }
 
@@ -161,7 +174,7 @@ impl State {
         }
         let mut index = Index::new();
         for Entry { object, .. } in self.objects.values() {
-            update(&mut index, values, None, Some(object));
+            update(&mut index, |object| guarded(name, values, object), None, Some(object));
         }
         self.indexes.push(NamedIndex { name, values, index });
     }
@@ -172,7 +185,7 @@ impl State {
             return position;
         }
         for entry in self.objects.values_mut() {
-            let value = (slot.compute)(&entry.object);
+            let value = slot.of(&entry.object);
             entry.projected = entry.projected.iter().cloned().chain([value]).collect();
         }
         self.slots = self.slots.iter().cloned().chain([slot]).collect();
@@ -230,9 +243,17 @@ fn find<'a>(index: &'a Index, value: &'a str) -> impl Iterator<Item = &'a Key> {
     index.range(start..).take_while(move |(found, _)| **found == *value).map(|(_, key)| key)
 }
 
-fn update(index: &mut Index, values: fn(&Stored) -> Vec<Arc<str>>, old: Option<&Stored>, new: Option<&Stored>) {
-    let before = old.map(values).unwrap_or_default();
-    let after = new.map(values).unwrap_or_default();
+/// The values of an object; none where the function panics, so that one bad index harms nobody else.
+fn guarded(name: &str, values: fn(&Stored) -> Vec<Arc<str>>, object: &Stored) -> Vec<Arc<str>> {
+    catch_unwind(AssertUnwindSafe(|| values(object))).unwrap_or_else(|_| {
+        tracing::error!(index = name, key = %object.key, "an index panicked; it does not have this object");
+        Vec::new()
+    })
+}
+
+fn update(index: &mut Index, values: impl Fn(&Stored) -> Vec<Arc<str>>, old: Option<&Stored>, new: Option<&Stored>) {
+    let before = old.map(&values).unwrap_or_default();
+    let after = new.map(&values).unwrap_or_default();
     if before == after {
         return;
     }

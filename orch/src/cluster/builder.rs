@@ -19,7 +19,7 @@ use orch_runtime::{
     scheduler::Profile,
     view::Caches,
 };
-use orch_store::{AdmissionHook, Ambient, Backend, Client, ClientExt, Informers, backend::MemoryBackend};
+use orch_store::{AdmissionHook, Ambient, Backend, Client, ClientExt, Informers, Tasks, backend::MemoryBackend};
 use std::sync::Arc;
 
 /// The issuer of service account tokens, as pods see it.
@@ -147,14 +147,16 @@ impl Builder {
     /// pods, unless there are no controllers.
     pub async fn build(mut self) -> Result<Cluster, Error> {
         let ambient = self.ambient.clone().unwrap_or_else(Ambient::system);
-        let dialer = Dialer::new(ambient.tasks.clone());
+        // What the loops stand on outlives them: a write under way at the end is finished, which takes a watch cache.
+        let ground = Ambient { tasks: Tasks::new(), ..ambient.clone() };
+        let dialer = Dialer::new(ground.tasks.clone());
         let pki = match &self.pki {
             Some(pki) => pki.clone(),
             None => Arc::new(Pki::in_memory(ambient.clock.now())?),
         };
-        let server = self.server(&ambient, &pki, dialer.clone()).await?;
+        let server = self.server(&ground, &pki, dialer.clone()).await?;
         let client: Arc<dyn Client> = Arc::new(server.client());
-        let informers = Informers::new(client.clone(), ambient.clone());
+        let informers = Informers::new(client.clone(), ground.clone());
         let caches = Caches::new(informers.clone());
         if !self.without_controllers {
             control(std::mem::take(&mut self.profiles), &caches, &pki, &ambient);
@@ -162,7 +164,7 @@ impl Builder {
         }
         let agents = start_nodes(self.fleet, self.nodes, &informers, &ambient).await?;
         agents.iter().for_each(|agent| dialer.add(agent));
-        Ok(Cluster { server, client, caches, agents, ambient })
+        Ok(Cluster { server, client, caches, agents, ambient, ground: ground.tasks })
     }
 
     async fn server(&self, ambient: &Ambient, pki: &Pki, dialer: Dialer) -> Result<ApiServer, Error> {

@@ -11,7 +11,7 @@ pub use dialer::Dialer;
 use orch_apiserver::{ApiServer, pki::PkiError};
 use orch_node::Agent;
 use orch_runtime::{node::container::RuntimeError, view::Caches};
-use orch_store::{Ambient, Client, Informers, backend::BackendError};
+use orch_store::{Ambient, Client, Informers, Tasks, backend::BackendError};
 use std::sync::Arc;
 
 /// A running cluster: API server, controllers, scheduler and nodes in this process. Stop it with
@@ -22,6 +22,8 @@ pub struct Cluster {
     caches: Caches,
     agents: Vec<Agent>,
     ambient: Ambient,
+    /// The tasks of the API server and the caches, which end after all others.
+    ground: Tasks,
 }
 
 /// Why a cluster could not be started.
@@ -94,11 +96,13 @@ impl Cluster {
             agent.stop().await;
         }
         self.ambient.tasks.stop().await;
+        self.ground.stop().await;
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.ambient.tasks.cancel();
+        self.ground.cancel();
     }
 }

@@ -2,3 +2,5 @@
 #![allow(clippy::unwrap_used)] // A test that fails may panic.
 
 mod cluster;
+mod kube_rs;
+mod operator;
