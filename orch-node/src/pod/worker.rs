@@ -25,6 +25,7 @@ use orch_runtime::node::container::{ContainerState, RuntimeError, Sandbox};
 use orch_store::{
     Revision, Stored,
     client::{DeleteOptions, WriteOptions},
+    watched as watch,
 };
 use parking_lot::Mutex;
 use std::{
@@ -32,7 +33,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Pods.
@@ -216,6 +217,7 @@ impl Worker {
             let Some(wake_at) = self.step() else { return };
             let wait = wake_at.map(|at| until(self.node.ambient.clock.now(), at));
             tokio::select! {
+                biased;
                 () = self.shared.wake.notified() => {}
                 Some(done) = self.ops.next(), if !self.ops.is_empty() => self.apply(done),
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
