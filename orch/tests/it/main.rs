@@ -2,3 +2,4 @@
 #![allow(clippy::unwrap_used)] // A test that fails may panic.
 
 mod cluster;
+mod sim;

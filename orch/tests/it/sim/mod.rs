@@ -1,0 +1,3 @@
+//! The simulator, and what it says of our own controllers.
+
+mod determinism;
