@@ -58,7 +58,11 @@ pub struct Clock(Source);
 enum Source {
     System,
     /// `ahead`, in milliseconds, is by how much the clock was set forward since; clones share it.
-    Virtual { start: Timestamp, origin: Instant, ahead: Arc<AtomicI64> },
+    Virtual {
+        start: Timestamp,
+        origin: Instant,
+        ahead: Arc<AtomicI64>,
+    },
 }
 
 impl Clock {

@@ -129,10 +129,9 @@ impl FaultPlan {
                 Fault::Lag { who: who(), at_ms: 3_000, for_ms: 4_000 },
                 Fault::Cut { who: who(), at_ms: 9_000, expire: true },
             ],
-            "server" => vec![
-                Fault::ServerRestart { at_ms: 2_000, for_ms: 1_500 },
-                Fault::Disk { at_ms: 8_000, for_ms: 2_000 },
-            ],
+            "server" => {
+                vec![Fault::ServerRestart { at_ms: 2_000, for_ms: 1_500 }, Fault::Disk { at_ms: 8_000, for_ms: 2_000 }]
+            }
             "clock" => vec![
                 Fault::ClockJump { at_ms: 2_000, by_ms: 90_000 },
                 Fault::ClockJump { at_ms: 10_000, by_ms: -60_000 },

@@ -13,9 +13,26 @@ pub struct Normal {
 
 /// Fields that say when or how often, and not what.
 const DROPPED: &[&str] = &[
-    "uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "observedGeneration", "nodeName",
-    "podIP", "podIPs", "hostIP", "hostIPs", "containerID", "imageID", "restartCount", "lastState", "clusterIP",
-    "clusterIPs", "addresses", "images", "pod-template-generation",
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "managedFields",
+    "generation",
+    "observedGeneration",
+    "nodeName",
+    "podIP",
+    "podIPs",
+    "hostIP",
+    "hostIPs",
+    "containerID",
+    "imageID",
+    "restartCount",
+    "lastState",
+    "clusterIP",
+    "clusterIPs",
+    "addresses",
+    "images",
+    "pod-template-generation",
 ];
 
 impl Normal {
@@ -38,7 +55,8 @@ impl Normal {
             let mut value = seen.value.clone();
             value.as_object_mut().map(|object| object.remove("apiVersion"));
             if let Some(annotations) = value.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
-                annotations.retain(|name, _| !name.starts_with("deployment.kubernetes.io/") && !name.contains("last-change"));
+                annotations
+                    .retain(|name, _| !name.starts_with("deployment.kubernetes.io/") && !name.contains("last-change"));
                 if annotations.is_empty() {
                     value["metadata"].as_object_mut().map(|meta| meta.remove("annotations"));
                 }
@@ -46,7 +64,9 @@ impl Normal {
             if let Some(status) = value.get_mut("status").and_then(Value::as_object_mut) {
                 status.remove("collisionCount");
                 for condition in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
-                    condition.as_object_mut().map(|condition| condition.retain(|name, _| name == "type" || name == "status"));
+                    condition
+                        .as_object_mut()
+                        .map(|condition| condition.retain(|name, _| name == "type" || name == "status"));
                 }
             }
             Some(value)
@@ -54,7 +74,8 @@ impl Normal {
     }
 
     fn with(state: &State, form: impl Fn(&Seen) -> Option<Value>) -> Self {
-        let names: BTreeMap<&str, String> = state.all().filter_map(|seen| Some((&*seen.name, stand_in(seen)?))).collect();
+        let names: BTreeMap<&str, String> =
+            state.all().filter_map(|seen| Some((&*seen.name, stand_in(seen)?))).collect();
         let mut lines: Vec<String> = state
             .all()
             .filter(|seen| is_of_interest(seen))
@@ -119,8 +140,17 @@ fn is_of_interest(seen: &Seen) -> bool {
     let system = matches!(&*seen.namespace, "kube-system" | "kube-public" | "kube-node-lease");
     let own = matches!(
         &*seen.kind,
-        "Lease" | "Event" | "Node" | "PriorityClass" | "ClusterRole" | "ClusterRoleBinding" | "Namespace" | "ServiceCIDR"
-            | "IPAddress" | "FlowSchema" | "PriorityLevelConfiguration"
+        "Lease"
+            | "Event"
+            | "Node"
+            | "PriorityClass"
+            | "ClusterRole"
+            | "ClusterRoleBinding"
+            | "Namespace"
+            | "ServiceCIDR"
+            | "IPAddress"
+            | "FlowSchema"
+            | "PriorityLevelConfiguration"
     ) && !matches!((&*seen.kind, seen.is_deleting()), ("Namespace", true));
     !system && !own && seen.name != "kube-root-ca.crt" && seen.name != "kubernetes"
 }
@@ -135,7 +165,8 @@ fn normal(field: &str, value: &Value, names: &BTreeMap<&str, String>) -> Value {
     match value {
         Value::Object(map) => {
             let kept = map.iter().filter(|(name, _)| !DROPPED.contains(&name.as_str()));
-            let kept: Map<String, Value> = kept.map(|(name, value)| (name.clone(), normal(name, value, names))).collect();
+            let kept: Map<String, Value> =
+                kept.map(|(name, value)| (name.clone(), normal(name, value, names))).collect();
             Value::Object(kept)
         }
         Value::Array(list) => {

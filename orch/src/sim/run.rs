@@ -196,12 +196,7 @@ impl Sim {
         oracles.extend(self.oracles.iter().map(|make| make()));
         let observer = Observer::new(oracles);
         let host = Host::new(ambient, injector, observer);
-        let world = World {
-            client: host.client(USER),
-            host,
-            plan: self.plan.clone(),
-            patience: self.patience,
-        };
+        let world = World { client: host.client(USER), host, plan: self.plan.clone(), patience: self.patience };
         let mut failures = Vec::new();
         let fail = |kind: &str, words: String| Failure { kind: kind.into(), words };
         match self.start(&world).await {
@@ -280,9 +275,10 @@ impl Sim {
         let (history, violations, tally) = world.host.observer.take();
         failures.splice(0..0, violations.into_iter().map(Failure::from));
         let injector = &world.host.injector;
-        let traffic = world.names().into_iter().map(|name| {
-            (name.to_string(), injector.count(&name, super::fault::Class::Write), injector.events(&name))
-        });
+        let traffic = world
+            .names()
+            .into_iter()
+            .map(|name| (name.to_string(), injector.count(&name, super::fault::Class::Write), injector.events(&name)));
         Outcome {
             seed: self.seed,
             history,

@@ -22,7 +22,8 @@ impl Oracle for Budgets {
         let budgets = judge.state.of_kind("PodDisruptionBudget").filter(|b| b.namespace == pod.namespace);
         for budget in budgets.filter(|budget| selects(budget, pod)) {
             let Some(least) = budget.at("/spec/minAvailable").as_i64() else { continue };
-            let all = judge.state.of_kind("Pod").filter(|other| other.namespace == pod.namespace && selects(budget, other));
+            let all =
+                judge.state.of_kind("Pod").filter(|other| other.namespace == pod.namespace && selects(budget, other));
             let healthy = all.filter(|other| other.has_condition("Ready") && !other.is_over()).count() as i64;
             if healthy < least {
                 return Err(format!("{pod} was evicted: {healthy} healthy Pods are left, {budget} asks for {least}"));

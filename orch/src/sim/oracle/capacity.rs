@@ -37,7 +37,8 @@ impl Oracle for Capacity {
         };
         let node = pod.text("/spec/nodeName");
         let Some(found) = judge.state.of_kind("Node").find(|known| known.name == node) else { return Ok(()) };
-        let on_it = || judge.state.on_node(node).filter(|pod| !matches!(pod.text("/status/phase"), "Succeeded" | "Failed"));
+        let on_it =
+            || judge.state.on_node(node).filter(|pod| !matches!(pod.text("/status/phase"), "Succeeded" | "Failed"));
         for resource in ["cpu", "memory"] {
             let has = milli(found.at(&format!("/status/allocatable/{resource}")));
             let asked: i128 = on_it().map(|pod| requested(pod, resource)).sum();

@@ -14,7 +14,8 @@ impl Oracle for Finalizers {
 
     fn judge(&mut self, write: &Write, _: &Judge<'_>) -> Result<(), String> {
         let Some(old) = &write.old else { return Ok(()) };
-        let of = |seen: &crate::sim::state::Seen| seen.at("/metadata/finalizers").as_array().cloned().unwrap_or_default();
+        let of =
+            |seen: &crate::sim::state::Seen| seen.at("/metadata/finalizers").as_array().cloned().unwrap_or_default();
         let before = of(old);
         if write.verb == Verb::Delete && before.len() > 1 {
             // The write that removes the last finalizer removes the object with it; more than one cannot go so.
@@ -23,7 +24,9 @@ impl Oracle for Finalizers {
         if let Some(new) = &write.new {
             let added = of(new).into_iter().find(|finalizer| !before.contains(finalizer));
             // The server itself adds what the kind of a deletion asks for, in the write that begins it.
-            if old.is_deleting() && let Some(added) = added {
+            if old.is_deleting()
+                && let Some(added) = added
+            {
                 return Err(format!("{new} is being deleted, and {added} was added to its finalizers"));
             }
         }

@@ -22,9 +22,10 @@ impl Oracle for OnePerIdentity {
         // A Job may replace an index whose Pod is being deleted, and so may a DaemonSet.
         let lenient = matches!(kind, "Job" | "DaemonSet");
         let knew = |other: &Seen| judge.knew_of(write, &other.uid);
-        let twin = same.filter(|other| !(lenient && other.is_deleting())).filter(|other| knew(other)).find(|other| {
-            self::identity(other).as_ref() == Some(&identity)
-        });
+        let twin = same
+            .filter(|other| !(lenient && other.is_deleting()))
+            .filter(|other| knew(other))
+            .find(|other| self::identity(other).as_ref() == Some(&identity));
         twin.map_or(Ok(()), |twin| Err(format!("{pod} is {identity} of its {kind}, and so is {twin}")))
     }
 }

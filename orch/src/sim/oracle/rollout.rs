@@ -25,8 +25,10 @@ impl Oracle for Rollout {
         if *write.who == *"user" || write.verb == Verb::Delete {
             return Ok(());
         }
-        let bounds: Vec<Bounds> = judge.believed(write, owner).iter().filter_map(|deployment| bounds(deployment)).collect();
-        let (Some(most), Some(least)) = (bounds.iter().map(|b| b.most).max(), bounds.iter().map(|b| b.least).min()) else {
+        let bounds: Vec<Bounds> =
+            judge.believed(write, owner).iter().filter_map(|deployment| bounds(deployment)).collect();
+        let (Some(most), Some(least)) = (bounds.iter().map(|b| b.most).max(), bounds.iter().map(|b| b.least).min())
+        else {
             return Ok(());
         };
         let before = write.old.as_ref().map_or(0, |old| old.number("/spec/replicas"));
@@ -34,14 +36,22 @@ impl Oracle for Rollout {
         if after > before {
             let total: i64 = judge.state.owned_by(owner).map(|set| set.number("/spec/replicas")).sum();
             if total > most {
-                return Err(format!("{set} was scaled from {before} to {after}: {total} Pods are wanted, {most} allowed"));
+                return Err(format!(
+                    "{set} was scaled from {before} to {after}: {total} Pods are wanted, {most} allowed"
+                ));
             }
         }
         if after < before {
-            let kept: i64 = judge.state.owned_by(owner).map(|other| available(write, judge, other, other.number("/spec/replicas"))).sum();
+            let kept: i64 = judge
+                .state
+                .owned_by(owner)
+                .map(|other| available(write, judge, other, other.number("/spec/replicas")))
+                .sum();
             let had = kept - available(write, judge, set, after) + available(write, judge, set, before);
             if kept < had && kept < least {
-                return Err(format!("{set} was scaled from {before} to {after}: {kept} Pods stay available, {least} must"));
+                return Err(format!(
+                    "{set} was scaled from {before} to {after}: {kept} Pods stay available, {least} must"
+                ));
             }
         }
         Ok(())
@@ -60,7 +70,8 @@ fn bounds(deployment: &Seen) -> Option<Bounds> {
     if deployment.text("/spec/strategy/type") == "Recreate" || deployment.is_deleting() {
         return Some(Bounds { most: replicas, least: 0 }).filter(|_| !deployment.is_deleting());
     }
-    let part = |name: &str, up: bool| part(deployment.at(&format!("/spec/strategy/rollingUpdate/{name}")), replicas, up);
+    let part =
+        |name: &str, up: bool| part(deployment.at(&format!("/spec/strategy/rollingUpdate/{name}")), replicas, up);
     let (surge, unavailable) = (part("maxSurge", true), part("maxUnavailable", false));
     // Both rounded to nothing would never move: one may be missing then (`ResolveFenceposts`).
     let unavailable = if surge == 0 && unavailable == 0 { 1 } else { unavailable };
