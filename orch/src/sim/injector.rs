@@ -21,6 +21,8 @@ pub struct Injector {
     spent: Mutex<BTreeSet<usize>>,
     /// One source of chance for each fault and each victim, so that faults do not shift each other.
     chances: Mutex<BTreeMap<(usize, Arc<str>), Chance>>,
+    /// How long every request takes at least. Without it two loops that fight each other would stop virtual time.
+    latency: Duration,
 }
 
 /// What is planned, and since when its times count.
@@ -65,7 +67,13 @@ pub struct Death {
 impl Injector {
     /// A plan that has not begun.
     pub fn new(plan: FaultPlan, ambient: &Ambient) -> Arc<Self> {
+        Self::with_latency(plan, ambient, Duration::ZERO)
+    }
+
+    /// The same, where every request takes some time whatever happens.
+    pub fn with_latency(plan: FaultPlan, ambient: &Ambient, latency: Duration) -> Arc<Self> {
         Arc::new(Self {
+            latency,
             ambient: ambient.child("faults"),
             schedule: watched::Sender::new(Schedule { begun: None, faults: plan.faults }),
             counts: Mutex::default(),
@@ -118,7 +126,7 @@ impl Injector {
 
     /// Decides about a request.
     pub(super) fn decide(&self, who: &Arc<str>, class: Class, gvr: &Gvr, key: &Key) -> Decision {
-        let mut decision = Decision { before: Duration::ZERO, verdict: Verdict::Go, after: Duration::ZERO };
+        let mut decision = Decision { before: self.latency, verdict: Verdict::Go, after: Duration::ZERO };
         let schedule = self.schedule.borrow().clone();
         let Some(begun) = schedule.begun else { return decision };
         let now = elapsed_ms(begun);
@@ -137,10 +145,11 @@ impl Injector {
                     decision.verdict = Verdict::Refuse(unreachable());
                 }
                 _ if !matches!(decision.verdict, Verdict::Go) => {}
-                Fault::Flaky { at_ms, for_ms, percent, how, .. } if within(now, *at_ms, *for_ms) => {
-                    if self.chance(place, who).below(100) < u64::from(*percent) {
-                        decision.verdict = failing(*how, class, gvr, key);
-                    }
+                Fault::Flaky { at_ms, for_ms, percent, how, .. }
+                    if within(now, *at_ms, *for_ms)
+                        && self.chance(place, who).below(100) < u64::from(*percent) =>
+                {
+                    decision.verdict = failing(*how, class, gvr, key);
                 }
                 Fault::Nth { class: of, nth: at, how, .. } if *of == class && *at == nth && self.spend(place) => {
                     decision.verdict = failing(*how, class, gvr, key);

@@ -11,8 +11,12 @@
 //! The same seed gives the same history, byte for byte. `docs/simulator.md` is the guide.
 
 mod backend;
+mod case;
 mod client;
 mod desired;
+mod edits;
+mod enumerate;
+pub mod explore;
 pub mod fault;
 mod gateway;
 mod history;
@@ -23,14 +27,19 @@ mod normal;
 mod observer;
 pub mod oracle;
 mod run;
+pub mod scenario;
+mod shrink;
 pub mod state;
 mod timeline;
 mod watch;
 mod world;
 
 pub use backend::FaultyBackend;
+pub use case::{Case, Change, Check, Edit, Failed};
 pub use client::{FaultyClient, Life};
 pub use desired::unmet;
+pub use enumerate::{Enumerated, enumerate};
+pub use explore::{Explored, explore};
 pub use fault::{Fault, FaultPlan};
 pub use history::History;
 pub use host::{MakeLoop, SCHEDULER, Start};
@@ -39,5 +48,7 @@ pub use knowledge::Knowledge;
 pub use normal::Normal;
 pub use observer::Tally;
 pub use oracle::{Judge, Oracle, Violation};
-pub use run::{Failure, Outcome, Sim};
+pub use run::{Failure, Outcome, Sim, loops};
+pub use scenario::Scenario;
+pub use shrink::shrink;
 pub use world::{Patience, Restless, World};

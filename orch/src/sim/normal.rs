@@ -64,9 +64,9 @@ impl Normal {
             if let Some(status) = value.get_mut("status").and_then(Value::as_object_mut) {
                 status.remove("collisionCount");
                 for condition in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
-                    condition
-                        .as_object_mut()
-                        .map(|condition| condition.retain(|name, _| name == "type" || name == "status"));
+                    if let Some(condition) = condition.as_object_mut() {
+                        condition.retain(|name, _| name == "type" || name == "status");
+                    }
                 }
             }
             Some(value)

@@ -33,6 +33,9 @@ pub(super) struct Observer {
     origin: Instant,
     /// Told at every write that somebody may wait for.
     pub(super) wrote: Notify,
+    /// Told once when there are more writes than any cluster that works would make.
+    pub(super) ran_away: Notify,
+    limit: u64,
 }
 
 struct Inner {
@@ -45,12 +48,14 @@ struct Inner {
     log: BTreeMap<Revision, Vec<Arc<str>>>,
     tally: Tally,
     counting: bool,
+    /// Writes that somebody may wait for.
+    writes: u64,
     last: Option<(Instant, String)>,
     revision: Option<Revision>,
 }
 
 impl Observer {
-    pub(super) fn new(oracles: Vec<Box<dyn Oracle>>) -> Arc<Self> {
+    pub(super) fn new(oracles: Vec<Box<dyn Oracle>>, limit: u64) -> Arc<Self> {
         let inner = Inner {
             state: State::default(),
             history: History::default(),
@@ -60,10 +65,11 @@ impl Observer {
             log: BTreeMap::new(),
             tally: Tally::new(),
             counting: false,
+            writes: 0,
             last: None,
             revision: None,
         };
-        Arc::new(Self { inner: Mutex::new(inner), origin: Instant::now(), wrote: Notify::new() })
+        Arc::new(Self { inner: Mutex::new(inner), origin: Instant::now(), wrote: Notify::new(), ran_away: Notify::new(), limit })
     }
 
     /// The virtual time since the start.
@@ -150,7 +156,11 @@ impl Observer {
             let write = Write { revision, at, who: who.clone(), subresource: subresource.clone(), verb, old, new };
             inner.take(&write);
             if !write.is_noise() {
+                inner.writes += 1;
                 self.wrote.notify_one();
+                if inner.writes == self.limit {
+                    self.ran_away.notify_one();
+                }
             }
         }
     }

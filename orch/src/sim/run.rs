@@ -31,7 +31,11 @@ pub struct Sim {
     oracles: Vec<Arc<dyn Fn() -> Box<dyn Oracle> + Send + Sync>>,
     patience: Patience,
     expects_desired: bool,
+    writes: u64,
 }
+
+/// How long every request takes in virtual time.
+const LATENCY: Duration = Duration::from_millis(1);
 
 /// What came of a simulation.
 #[derive(Clone, Debug)]
@@ -93,6 +97,7 @@ impl Sim {
             oracles: Vec::new(),
             patience: Patience::default(),
             expects_desired: true,
+            writes: 4_000,
         }
     }
 
@@ -143,6 +148,13 @@ impl Sim {
         self
     }
 
+    /// Without this built-in loop.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.loops.retain(|(known, _)| known != name);
+        self
+    }
+
     /// Anything that speaks to the API server: it gets a client that meets the faults, and ends with its tasks.
     #[must_use]
     pub fn process(mut self, name: &str, start: Start) -> Self {
@@ -161,6 +173,13 @@ impl Sim {
     #[must_use]
     pub fn patience(mut self, patience: Patience) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// More writes than this are taken for a loop without end: 4,000 unless said otherwise.
+    #[must_use]
+    pub fn most_writes(mut self, writes: u64) -> Self {
+        self.writes = writes;
         self
     }
 
@@ -191,29 +210,43 @@ impl Sim {
         Fut: Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>>,
     {
         let ambient = Ambient::seeded(self.seed);
-        let injector = Injector::new(self.plan.clone(), &ambient);
+        let injector = Injector::with_latency(self.plan.clone(), &ambient, LATENCY);
         let mut oracles = oracle::all(&self.described());
         oracles.extend(self.oracles.iter().map(|make| make()));
-        let observer = Observer::new(oracles);
+        let observer = Observer::new(oracles, self.writes);
         let host = Host::new(ambient, injector, observer);
         let world = World { client: host.client(USER), host, plan: self.plan.clone(), patience: self.patience };
-        let mut failures = Vec::new();
-        let fail = |kind: &str, words: String| Failure { kind: kind.into(), words };
-        match self.start(&world).await {
-            Err(error) => failures.push(fail("start", error)),
-            Ok(()) => {
-                world.begin();
-                if let Err(error) = scenario(world.clone()).await {
-                    failures.push(fail("scenario", error.to_string()));
-                }
-                let ends = world.plan.faults.iter().map(super::fault::Fault::ends_ms).max().unwrap_or(0);
-                tokio::time::sleep(Duration::from_millis(ends.saturating_sub(world.now_ms()))).await;
-                world.host.observer.note("all faults end");
-                world.host.injector.end();
-                failures.extend(self.ending(&world).await);
+        let failures = tokio::select! {
+            biased;
+            () = world.host.observer.ran_away.notified() => {
+                let last = world.host.observer.last().map(|(_, write)| write).unwrap_or_default();
+                vec![fail("rest", format!("more than {} writes; the last one is\n  {last}", self.writes))]
             }
-        }
+            failures = self.act(&world, scenario) => failures,
+        };
         self.outcome(&world, failures)
+    }
+
+    /// Start, scenario, end.
+    async fn act<F, Fut>(&self, world: &World, scenario: F) -> Vec<Failure>
+    where
+        F: FnOnce(World) -> Fut,
+        Fut: Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>>,
+    {
+        if let Err(error) = self.start(world).await {
+            return vec![fail("start", error)];
+        }
+        world.begin();
+        let mut failures = Vec::new();
+        if let Err(error) = scenario(world.clone()).await {
+            failures.push(fail("scenario", error.to_string()));
+        }
+        let ends = world.plan.faults.iter().map(super::fault::Fault::ends_ms).max().unwrap_or(0);
+        tokio::time::sleep(Duration::from_millis(ends.saturating_sub(world.now_ms()))).await;
+        world.host.observer.note("all faults end");
+        world.host.injector.end();
+        failures.extend(self.ending(world).await);
+        failures
     }
 
     async fn start(&self, world: &World) -> Result<(), String> {
@@ -256,7 +289,6 @@ impl Sim {
 
     /// The eventually stable state: reached, and then not one more write.
     async fn ending(&self, world: &World) -> Vec<Failure> {
-        let fail = |kind: &str, words: String| Failure { kind: kind.into(), words };
         if let Err(restless) = world.settle().await {
             return vec![fail("rest", restless.to_string())];
         }
@@ -357,6 +389,10 @@ impl fmt::Display for Outcome {
     }
 }
 
+fn fail(kind: &str, words: String) -> Failure {
+    Failure { kind: kind.into(), words }
+}
+
 /// What the user put there.
 fn wanted(state: &super::state::State) -> Vec<serde_json::Value> {
     let by_user = state.all().filter(|seen| {
@@ -376,6 +412,11 @@ fn wanted(state: &super::state::State) -> Vec<serde_json::Value> {
             value
         })
         .collect()
+}
+
+/// The names of the built-in loops.
+pub fn loops() -> Vec<String> {
+    descriptions().into_iter().map(|each| each.name.to_owned()).collect()
 }
 
 /// What the built-in loops say of themselves.

@@ -37,6 +37,14 @@ pub struct Patience {
     pub rest: Duration,
 }
 
+impl Patience {
+    /// For hundreds of runs: as long as the longest timer of a cluster in which nothing is left broken.
+    pub fn short() -> Self {
+        let seconds = Duration::from_secs;
+        Self { quiet: seconds(330), limit: seconds(2400), rest: seconds(300) }
+    }
+}
+
 impl Default for Patience {
     fn default() -> Self {
         // Taints are tolerated for 300 s, and containers that crash are started again within 300 s.
