@@ -524,9 +524,14 @@ async fn delete(node: &Node, pod: &Pod) -> Result<(), orch_api::StatusError> {
     let options =
         DeleteOptions { uid: Some(pod.uid().into()), grace_period_seconds: Some(0), ..DeleteOptions::default() };
     match node.client.delete(&PODS, &pod.key(), &options).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
-        Err(error) => Err(error),
+        Err(error) if error.is_not_found() => Ok(()),
+        // Either the name belongs to another pod by now, or somebody else wrote at the same time.
+        Err(error) if error.is_conflict() => match node.client.get(&PODS, &pod.key(), None).await {
+            Ok(found) if *found.meta.uid == *pod.uid() => Err(error),
+            Err(unknown) if !unknown.is_not_found() => Err(unknown),
+            _ => Ok(()),
+        },
+        other => other.map(drop),
     }
 }
 

@@ -19,9 +19,12 @@ impl History {
         &self.lines
     }
 
-    /// The last lines, for a report.
-    pub fn tail(&self, count: usize) -> &[String] {
-        self.lines.get(self.lines.len().saturating_sub(count)..).unwrap_or_default()
+    /// The last lines, for a report: without the heartbeats of nodes.
+    pub fn tail(&self, count: usize) -> Vec<String> {
+        let beats = |line: &str| line.contains(" Lease ") || line.contains("].lastHeartbeatTime=");
+        let mut last: Vec<String> = self.lines.iter().rev().filter(|line| !beats(line)).take(count).cloned().collect();
+        last.reverse();
+        last
     }
 
     /// The first line in which two histories differ, with what each says there.

@@ -124,7 +124,7 @@ impl Scenario {
 
     /// A failed case as a report.
     pub fn failed(&self, case: &Case, outcome: &Outcome, failures: Vec<Failure>) -> Failed {
-        Failed { case: case.clone(), failures, tail: outcome.history.tail(25).to_vec() }
+        Failed { case: case.clone(), failures, tail: outcome.history.tail(25) }
     }
 }
 

@@ -24,7 +24,7 @@ use std::{sync::Arc, time::Duration};
 /// A controller of ours whose plans are spoilt before they are performed.
 struct Mutant<C> {
     inner: C,
-    spoil: fn(&mut Plan, Timestamp),
+    spoil: fn(&mut Plan),
 }
 
 impl<C: Controller> Controller for Mutant<C> {
@@ -43,7 +43,7 @@ impl<C: Controller> Controller for Mutant<C> {
 
     fn plan(&self, world: &Self::World, now: Timestamp) -> Plan {
         let mut plan = self.inner.plan(world, now);
-        (self.spoil)(&mut plan, now);
+        (self.spoil)(&mut plan);
         plan
     }
 }
@@ -53,7 +53,7 @@ fn base(seed: u64) -> Sim {
 }
 
 /// A cluster with a spoilt Deployment controller.
-fn spoilt_deployment(spoil: fn(&mut Plan, Timestamp)) -> impl Fn(u64) -> Sim {
+fn spoilt_deployment(spoil: fn(&mut Plan)) -> impl Fn(u64) -> Sim {
     move |seed| base(seed).controller("deployment", move |_| of(Mutant { inner: DeploymentController, spoil }))
 }
 
@@ -93,26 +93,20 @@ pub(super) fn all() -> Vec<Planted> {
             bug: "one Pod too many while rolling out: maxSurge forgotten at a step",
             by: By::Hand("none"),
             seen_by: "rollout",
-            scenario: scenario(rollout()).on(spoilt_deployment(|plan, _| scale(plan, |before, after| after + i64::from(after > before) * 2))),
+            scenario: scenario(rollout()).on(spoilt_deployment(|plan| scale(plan, |before, after| after + i64::from(after > before) * 2))),
         },
         Planted {
             bug: "maxUnavailable rounded up: the old ReplicaSet shrinks by one too many",
             by: By::Hand("none"),
             seen_by: "rollout",
-            scenario: scenario(rollout()).on(spoilt_deployment(|plan, _| scale(plan, |before, after| after - i64::from(after < before && after > 0)))),
+            scenario: scenario(rollout()).on(spoilt_deployment(|plan| scale(plan, |before, after| after - i64::from(after < before && after > 0)))),
         },
         Planted {
-            bug: "a status that flaps",
+            bug: "a status that tells when it was checked, and so is never the same",
             by: By::Hand("none"),
             seen_by: "rest",
-            scenario: scenario(rollout()).on(spoilt_deployment(|plan, now| {
-                plan.requeue_after = Some(Duration::from_secs(20));
-                for action in &mut plan.actions {
-                    if let Action::Update { subresource: Some("status"), body, .. } = action {
-                        body["metadata"]["annotations"]["seen"] = json!(now.to_string());
-                    }
-                }
-            })),
+            scenario: scenario(vec![Change::given(config_map("clock", json!({})))])
+                .on(|seed| base(seed).controller("teller", |_| of(Teller))),
         },
         Planted {
             bug: "the list of what it owns is not asked whose it is: Pods of others are deleted",
@@ -338,6 +332,31 @@ controller!(
         }
     }
 );
+
+/// Tells the time in a status, since it is there.
+struct Teller;
+
+impl Controller for Teller {
+    const NAME: &'static str = "teller";
+    const ABOUT: &'static str = "Has a bug.";
+    type World = Arc<ConfigMap>;
+
+    fn watches(&self) -> Watches {
+        Watches::root::<ConfigMap>()
+    }
+
+    fn observe(&self, key: &Key, view: &View<'_>) -> Option<Self::World> {
+        view.get::<ConfigMap>(key).filter(|_| &*key.name == "clock")
+    }
+
+    fn plan(&self, found: &Self::World, now: Timestamp) -> Plan {
+        let mut plan = Plan { requeue_after: Some(Duration::from_secs(20)), ..Plan::default() };
+        let mut told = ConfigMap::clone(found);
+        told.data.get_or_insert_default().insert("checked".into(), now.to_string());
+        plan.update(&**found, &told);
+        plan
+    }
+}
 
 /// Wants the flag to have a colour.
 fn colour(found: &ConfigMap, colour: &str, plan: &mut Plan) {
