@@ -7,13 +7,13 @@ use orch_api::{Gvr, Key};
 use orch_store::{
     Ambient, Client, Stored, Tasks,
     client::{ListOptions, WatchEvent, WatchOptions},
+    watched as watch,
 };
 use std::{
     collections::BTreeMap,
     sync::{Arc, Weak},
     time::Duration,
 };
-use tokio::sync::watch;
 
 /// One change of a followed collection.
 #[derive(Clone, Debug)]

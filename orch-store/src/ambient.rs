@@ -5,7 +5,13 @@
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -51,7 +57,12 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     System,
-    Virtual { start: Timestamp, origin: Instant },
+    /// `ahead`, in milliseconds, is by how much the clock was set forward since; clones share it.
+    Virtual {
+        start: Timestamp,
+        origin: Instant,
+        ahead: Arc<AtomicI64>,
+    },
 }
 
 impl Clock {
@@ -62,7 +73,16 @@ impl Clock {
 
     /// A clock that shows `start` now and advances with tokio's (perhaps paused) time.
     pub fn starting_at(start: Timestamp) -> Self {
-        Self(Source::Virtual { start, origin: Instant::now() })
+        Self(Source::Virtual { start, origin: Instant::now(), ahead: Arc::default() })
+    }
+
+    /// Sets a virtual clock forward, or back by a negative amount, for everybody who shares it. Timers do not move:
+    /// they run on monotonic time. The machine's clock is not ours to set, so nothing happens to that.
+    pub fn jump(&self, by: SignedDuration) {
+        if let Source::Virtual { ahead, .. } = &self.0 {
+            let by = i64::try_from(by.as_millis()).unwrap_or(0);
+            ahead.fetch_add(by, Ordering::Relaxed);
+        }
     }
 
     /// The current time.
@@ -70,8 +90,9 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System => Timestamp::now(),
-            Source::Virtual { start, origin } => {
+            Source::Virtual { start, origin, ahead } => {
                 let elapsed = SignedDuration::try_from(origin.elapsed()).unwrap_or(SignedDuration::MAX);
+                let elapsed = elapsed.saturating_add(SignedDuration::from_millis(ahead.load(Ordering::Relaxed)));
                 start.saturating_add(elapsed).unwrap_or(Timestamp::MAX)
             }
         }

@@ -20,6 +20,7 @@ pub mod review;
 pub mod stored;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod watched;
 
 pub use ambient::{Ambient, Chance, Clock, Tasks};
 pub use backend::{Backend, Revision};

@@ -25,6 +25,8 @@ pub mod bench;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod cluster;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 pub use cluster::{Builder, Cluster, Error};
 

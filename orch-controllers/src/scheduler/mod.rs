@@ -75,6 +75,7 @@ async fn wait(feeds: &mut Feeds, binder: &mut Binder, state: &mut State, ambient
         }
     };
     tokio::select! {
+        biased;
         delta = feeds.pods.recv() => match delta {
             Some(delta) => pod_changed(state, &delta, ambient),
             None => return false,

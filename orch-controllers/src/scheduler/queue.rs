@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use orch_runtime::scheduler::{PodInfo, Queued};
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -26,7 +26,8 @@ pub type Order = Arc<dyn Fn(&Queued, &Queued) -> Ordering + Send + Sync>;
 /// The pods that wait to be scheduled.
 pub struct Queue {
     order: Order,
-    pods: HashMap<Arc<str>, Entry>,
+    /// By UID. The order reaches decisions, so it is one that repeats.
+    pods: BTreeMap<Arc<str>, Entry>,
     active: BTreeMap<Rank, Arc<str>>,
     /// Ends of back-offs and of long waits.
     deadlines: BTreeSet<(Timestamp, Arc<str>)>,
@@ -48,7 +49,7 @@ enum Place {
 impl Queue {
     /// An empty queue whose active pods are popped in the given order.
     pub fn new(order: Order) -> Self {
-        Self { order, pods: HashMap::new(), active: BTreeMap::new(), deadlines: BTreeSet::new(), arrivals: 0 }
+        Self { order, pods: BTreeMap::new(), active: BTreeMap::new(), deadlines: BTreeSet::new(), arrivals: 0 }
     }
 
     /// Adds a new pod.

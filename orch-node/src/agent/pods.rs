@@ -11,11 +11,7 @@ use orch_api::Key;
 use orch_runtime::node::container::{ContainerState, Sandbox};
 use orch_store::Informers;
 use parking_lot::Mutex;
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// Where the pods of a node come from.
@@ -33,7 +29,7 @@ pub struct SharedPods(Arc<Mutex<Routes>>);
 
 #[derive(Default)]
 struct Routes {
-    by_node: HashMap<Arc<str>, Route>,
+    by_node: BTreeMap<Arc<str>, Route>,
     /// Whether the first list has been handed out. Before that, a pod that is not known may still come.
     synced: bool,
 }
@@ -122,7 +118,7 @@ impl SharedPods {
 /// Hands every change of the node's pods to their workers. What the runtime runs for pods that the API server
 /// no longer knows is removed once the first list has been seen.
 pub(super) async fn follow_pods(node: Arc<Node>, pods: Pods, feed: PodFeed, adopted: Vec<Sandbox>) {
-    let mut manager = Manager { node: node.clone(), pods, keys: BTreeMap::new(), adopted: HashMap::new() };
+    let mut manager = Manager { node: node.clone(), pods, keys: BTreeMap::new(), adopted: BTreeMap::new() };
     for sandbox in adopted {
         manager.adopted.entry(sandbox.uid.as_str().into()).or_default().push(sandbox);
     }
@@ -145,7 +141,7 @@ struct Manager {
     node: Arc<Node>,
     pods: Pods,
     keys: BTreeMap<Key, Arc<str>>,
-    adopted: HashMap<Arc<str>, Vec<Sandbox>>,
+    adopted: BTreeMap<Arc<str>, Vec<Sandbox>>,
 }
 
 impl Manager {
@@ -184,7 +180,7 @@ impl Manager {
 
     /// `HandlePodCleanups`: nobody asks for these pods any more.
     fn remove_orphans(&mut self) {
-        for (uid, sandboxes) in self.adopted.drain() {
+        for (uid, sandboxes) in std::mem::take(&mut self.adopted) {
             let node = self.node.clone();
             self.node.ambient.tasks.spawn(async move { remove_orphan(&node, &uid, sandboxes).await });
         }

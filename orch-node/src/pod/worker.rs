@@ -25,6 +25,7 @@ use orch_runtime::node::container::{ContainerState, RuntimeError, Sandbox};
 use orch_store::{
     Revision, Stored,
     client::{DeleteOptions, WriteOptions},
+    watched as watch,
 };
 use parking_lot::Mutex;
 use std::{
@@ -32,7 +33,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Pods.
@@ -216,6 +217,7 @@ impl Worker {
             let Some(wake_at) = self.step() else { return };
             let wait = wake_at.map(|at| until(self.node.ambient.clock.now(), at));
             tokio::select! {
+                biased;
                 () = self.shared.wake.notified() => {}
                 Some(done) = self.ops.next(), if !self.ops.is_empty() => self.apply(done),
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
@@ -522,9 +524,14 @@ async fn delete(node: &Node, pod: &Pod) -> Result<(), orch_api::StatusError> {
     let options =
         DeleteOptions { uid: Some(pod.uid().into()), grace_period_seconds: Some(0), ..DeleteOptions::default() };
     match node.client.delete(&PODS, &pod.key(), &options).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
-        Err(error) => Err(error),
+        Err(error) if error.is_not_found() => Ok(()),
+        // Either the name belongs to another pod by now, or somebody else wrote at the same time.
+        Err(error) if error.is_conflict() => match node.client.get(&PODS, &pod.key(), None).await {
+            Ok(found) if *found.meta.uid == *pod.uid() => Err(error),
+            Err(unknown) if !unknown.is_not_found() => Err(unknown),
+            _ => Ok(()),
+        },
+        other => other.map(drop),
     }
 }
 

@@ -8,7 +8,7 @@ mod state;
 mod tests;
 
 pub use fleet::{FleetConfig, start_fleet};
-pub use rules::{ContainerRules, Rules};
+pub use rules::{ContainerRules, Rules, Trouble};
 
 use crate::probe::{Check, Prober};
 use async_trait::async_trait;
@@ -47,6 +47,32 @@ impl SimulatedRuntime {
         self.state.lock().exit(container, exit_code, self.ambient.clock.now())
     }
 
+    /// Changes what is wrong with the node.
+    pub fn trouble(&self, change: impl FnOnce(&mut Trouble)) {
+        change(&mut self.state.lock().trouble);
+    }
+
+    /// The containers that run, in the order of their ids.
+    pub fn running(&self) -> Vec<String> {
+        self.state.lock().running()
+    }
+
+    /// Kills every sandbox, as the power cut of a node would.
+    pub fn lose_everything(&self) {
+        let now = self.ambient.clock.now();
+        let mut state = self.state.lock();
+        let all: Vec<String> = state.sandboxes.keys().cloned().collect();
+        all.iter().for_each(|sandbox| state.stop_sandbox(sandbox, now));
+    }
+
+    /// How long something takes this time.
+    fn takes(&self, time: Duration) -> Duration {
+        if self.rules.jitter <= 0.0 || time.is_zero() {
+            return time;
+        }
+        time.mul_f64(1.0 + self.rules.jitter * self.ambient.chance.fraction())
+    }
+
     /// Kills a sandbox under its pod, as a crashed node would.
     pub fn lose_sandbox(&self, sandbox: &str) {
         let now = self.ambient.clock.now();
@@ -78,7 +104,7 @@ impl ContainerRuntime for SimulatedRuntime {
     }
 
     async fn run_sandbox(&self, config: SandboxConfig) -> Result<String, RuntimeError> {
-        tokio::time::sleep(self.rules.sandbox_time).await;
+        tokio::time::sleep(self.takes(self.rules.sandbox_time)).await;
         Ok(self.state.lock().run_sandbox(config, self.ambient.clock.now()))
     }
 
@@ -107,7 +133,7 @@ impl ContainerRuntime for SimulatedRuntime {
         if self.state.lock().container(container)?.state != ContainerState::Created {
             return Ok(());
         }
-        tokio::time::sleep(rules.start_time).await;
+        tokio::time::sleep(self.takes(rules.start_time)).await;
         self.state.lock().start(container, self.ambient.clock.now())?;
         if let Some(after) = rules.run_time {
             let timed = Timed { after, exit_code: rules.exit_code, reason: rules.exit_reason.clone() };
@@ -118,7 +144,7 @@ impl ContainerRuntime for SimulatedRuntime {
 
     async fn stop_container(&self, container: &str, grace: Duration) -> Result<(), RuntimeError> {
         let Ok(rules) = self.state.lock().rules(container) else { return Ok(()) };
-        tokio::time::sleep(rules.stop_time.min(grace)).await;
+        tokio::time::sleep(self.takes(rules.stop_time).min(grace)).await;
         let code = if rules.stop_time > grace { 137 } else { rules.stop_exit_code };
         self.state.lock().exit(container, code, self.ambient.clock.now());
         Ok(())
@@ -233,7 +259,10 @@ impl ContainerRuntime for SimulatedRuntime {
             let why = "invalid reference format".to_owned();
             return Err(RuntimeError::InvalidImageName { reference: reference.to_owned(), why });
         }
-        tokio::time::sleep(self.rules.pull_time).await;
+        tokio::time::sleep(self.takes(self.rules.pull_time)).await;
+        if let Some(why) = self.state.lock().trouble.pulls.clone() {
+            return Err(RuntimeError::Pull { reference: reference.to_owned(), why });
+        }
         if let Some((_, why)) = self.rules.missing_images.iter().find(|(image, _)| reference.contains(image.as_str())) {
             return Err(RuntimeError::Pull { reference: reference.to_owned(), why: why.clone() });
         }

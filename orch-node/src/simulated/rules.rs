@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, time::Duration};
 /// | `simulated.orch.dev/stop` | containers take so many seconds to stop |
 /// | `simulated.orch.dev/ready-after` | probes fail until so many seconds after the start |
 /// | `simulated.orch.dev/unhealthy-after` | probes fail from so many seconds after the start |
+/// | `simulated.orch.dev/flip-every` | probes succeed for so many seconds, then fail for as long, and so on |
 /// | `simulated.orch.dev/start-error` | containers cannot be started; the value is the message |
 ///
 /// With `.CONTAINER` behind the name an annotation is about one container. Seconds may have a fraction.
@@ -20,6 +21,8 @@ use std::{collections::BTreeMap, time::Duration};
 pub struct Rules {
     /// Pulling an image for the first time.
     pub pull_time: Duration,
+    /// Times vary by up to this part of themselves (0.5: up to half as long again), drawn from the node's chance.
+    pub jitter: f64,
     /// Images that no registry has (part of the name) and why.
     pub missing_images: Vec<(String, String)>,
     /// Making a sandbox.
@@ -47,6 +50,8 @@ pub struct ContainerRules {
     pub ready_after: Duration,
     /// Probes fail from then on, counted from the start.
     pub unhealthy_after: Option<Duration>,
+    /// Probes succeed for so long, then fail for as long, and so on.
+    pub flip_every: Option<Duration>,
     /// Why it cannot be started.
     pub start_error: Option<String>,
 }
@@ -56,6 +61,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             pull_time: Duration::from_millis(500),
+            jitter: 0.0,
             missing_images: Vec::new(),
             sandbox_time: Duration::from_millis(50),
             containers: ContainerRules::default(),
@@ -68,6 +74,7 @@ impl Rules {
     pub fn instant() -> Self {
         Self {
             pull_time: Duration::ZERO,
+            jitter: 0.0,
             missing_images: Vec::new(),
             sandbox_time: Duration::ZERO,
             containers: ContainerRules {
@@ -97,6 +104,7 @@ impl Rules {
             stop_time: seconds("stop").unwrap_or(base.stop_time),
             ready_after: seconds("ready-after").unwrap_or(base.ready_after),
             unhealthy_after: seconds("unhealthy-after").or(base.unhealthy_after),
+            flip_every: seconds("flip-every").or(base.flip_every),
             start_error: text("start-error").or(base.start_error),
             ..base
         }
@@ -114,9 +122,21 @@ impl Default for ContainerRules {
             stop_exit_code: 143,
             ready_after: Duration::ZERO,
             unhealthy_after: None,
+            flip_every: None,
             start_error: None,
         }
     }
+}
+
+/// What is wrong with a node for a while, as faults want it. Nothing is, to begin with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// Why no image can be pulled.
+    pub pulls: Option<String>,
+    /// Whether all probes fail.
+    pub probes: bool,
+    /// Why no container can be started.
+    pub starts: Option<String>,
 }
 
 /// What a command prints and returns: `echo`, `true`, `false` and `exit N` (also behind `sh -c` and the

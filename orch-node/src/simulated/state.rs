@@ -1,6 +1,6 @@
 //! What the simulated runtime remembers.
 
-use super::rules::{ContainerRules, Rules};
+use super::rules::{ContainerRules, Rules, Trouble};
 use jiff::Timestamp;
 use orch_runtime::node::container::{
     Container, ContainerConfig, ContainerState, Image, RuntimeError, RuntimeEvent, Sandbox, SandboxConfig,
@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 pub(super) struct State {
     pub(super) sandboxes: BTreeMap<String, Sandbox>,
     pub(super) images: BTreeMap<String, Image>,
+    pub(super) trouble: Trouble,
     /// Container id to its sandbox and rules.
     index: BTreeMap<String, (String, ContainerRules)>,
     addresses: BTreeMap<IpAddr, String>,
@@ -37,6 +38,7 @@ impl State {
         Self {
             sandboxes: BTreeMap::new(),
             images: BTreeMap::new(),
+            trouble: Trouble::default(),
             index: BTreeMap::new(),
             addresses: BTreeMap::new(),
             logs: BTreeMap::new(),
@@ -148,11 +150,12 @@ impl State {
 
     pub(super) fn start(&mut self, id: &str, now: Timestamp) -> Result<(), RuntimeError> {
         let rules = self.rules(id)?;
+        let why = self.trouble.starts.clone();
         let container = self.container_mut(id)?;
         if container.state != ContainerState::Created {
             return Ok(());
         }
-        let result = match rules.start_error {
+        let result = match rules.start_error.or(why) {
             Some(why) => {
                 container.state = exited(now, now, 128, "ContainerCannotRun");
                 Err(RuntimeError::Start(why))
@@ -185,6 +188,15 @@ impl State {
         }
     }
 
+    /// The containers that run, in the order of their ids.
+    pub(super) fn running(&self) -> Vec<String> {
+        let all = self.sandboxes.values().flat_map(|s| &s.containers);
+        let running = all.filter(|c| matches!(c.state, ContainerState::Running { .. }));
+        let mut ids: Vec<String> = running.map(|c| c.id.clone()).collect();
+        ids.sort();
+        ids
+    }
+
     pub(super) fn rules(&self, id: &str) -> Result<ContainerRules, RuntimeError> {
         self.index.get(id).map(|(_, rules)| rules.clone()).ok_or_else(|| not_found(id))
     }
@@ -201,7 +213,12 @@ impl State {
             return Err("connect: connection refused".into());
         };
         let age = Duration::try_from(now.duration_since(started_at)).unwrap_or_default();
-        if age < rules.ready_after || rules.unhealthy_after.is_some_and(|end| age >= end) {
+        let flipped = rules
+            .flip_every
+            .filter(|period| !period.is_zero())
+            .is_some_and(|period| (age.as_millis() / period.as_millis().max(1)) % 2 == 1);
+        let ended = rules.unhealthy_after.is_some_and(|end| age >= end);
+        if age < rules.ready_after || ended || flipped || self.trouble.probes {
             return Err("connect: connection refused".into());
         }
         Ok(())

@@ -128,6 +128,7 @@ impl<K: Clone + Eq + Hash + Ord + Send + Sync> WorkQueue<K> for Queue<K> {
             }
             match deadline {
                 Some(at) => tokio::select! {
+                    biased;
                     () = tokio::time::sleep_until(at) => {}
                     () = self.changed.notified() => {}
                 },

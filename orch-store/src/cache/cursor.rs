@@ -9,10 +9,11 @@ use crate::{
     Revision, Stored,
     backend::BackendError,
     client::{ReadAt, WatchEvent},
+    watched as watch,
 };
 use orch_api::Key;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 /// How many events are taken from the window, or objects from the initial state, at a time.
 const CHUNK: usize = 256;

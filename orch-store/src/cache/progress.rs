@@ -1,8 +1,7 @@
 //! [`Progress`]: how far the feed is, and how to wait for it.
 
-use crate::{Revision, backend::BackendError};
+use crate::{Revision, backend::BackendError, watched as watch};
 use std::{sync::Arc, time::Duration};
-use tokio::sync::watch;
 
 /// How far the caches are. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -13,11 +13,11 @@ use crate::{
     backend::{BackendError, Range},
     client::ReadAt,
     stored::Fields,
+    watched as watch,
 };
 use orch_api::Key;
 use parking_lot::RwLock;
 use std::sync::{Arc, OnceLock};
-use tokio::sync::watch;
 
 /// How the selectable fields of an object are read.
 pub type FieldsOf = Arc<dyn Fn(&Stored) -> Fields + Send + Sync>;

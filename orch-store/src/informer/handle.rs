@@ -4,11 +4,11 @@ use super::{
     Delta, Projection,
     state::{Change, Erased, Projected, Slot, State, project},
 };
-use crate::{Revision, Stored};
+use crate::{Revision, Stored, watched as watch};
 use orch_api::{Gvr, Key};
 use parking_lot::RwLock;
 use std::{any::TypeId, fmt, sync::Arc};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// The cache of one resource and the feed of its changes. Cheap to clone.
 #[derive(Clone)]

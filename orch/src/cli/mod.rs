@@ -8,6 +8,8 @@ mod data_dir;
 mod down;
 mod image;
 mod machine;
+#[cfg(feature = "sim")]
+mod sim;
 mod up;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
@@ -40,6 +42,9 @@ enum Command {
     Image(image::Image),
     /// Measure what a cluster costs on this machine, beside budgets and beside Kubernetes.
     Bench(bench::Bench),
+    /// Look for mistakes of the controllers in a simulated cluster.
+    #[cfg(feature = "sim")]
+    Sim(sim::Sim),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -73,6 +78,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Down(down) => down.run(),
         Command::Image(image) => image.run(),
         Command::Bench(bench) => bench.run(),
+        #[cfg(feature = "sim")]
+        Command::Sim(sim) => sim.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "orch", &mut std::io::stdout());
             Ok(())

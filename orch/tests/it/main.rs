@@ -4,3 +4,4 @@
 mod cluster;
 mod kube_rs;
 mod operator;
+mod sim;

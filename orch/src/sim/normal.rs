@@ -1,0 +1,204 @@
+//! [`Normal`]: a state without what may differ between two runs that both went well: generated names, UIDs, times,
+//! revisions, addresses, which node a Pod is on.
+
+use super::state::{Seen, State};
+use serde_json::{Map, Value};
+use std::{collections::BTreeMap, fmt};
+
+/// A state, comparable. One line per object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Normal {
+    lines: Vec<String>,
+}
+
+/// Fields that say when or how often, and not what.
+const DROPPED: &[&str] = &[
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "managedFields",
+    "generation",
+    "observedGeneration",
+    "nodeName",
+    "podIP",
+    "podIPs",
+    "hostIP",
+    "hostIPs",
+    "containerID",
+    "imageID",
+    "restartCount",
+    "lastState",
+    "clusterIP",
+    "clusterIPs",
+    "addresses",
+    "images",
+    "pod-template-generation",
+];
+
+impl Normal {
+    /// The normal form of everything but Nodes, Leases, Events and what the cluster itself begins with.
+    pub fn of(state: &State) -> Self {
+        Self::with(state, |seen| {
+            let mut value = seen.value.clone();
+            value.as_object_mut().map(|object| object.remove("apiVersion"));
+            Some(value)
+        })
+    }
+
+    /// What must be the same on all ways to one desired state, however many detours they took: no history
+    /// (ReplicaSets without Pods, revisions), no words of conditions.
+    pub fn reached(state: &State) -> Self {
+        Self::with(state, |seen| {
+            if seen.kind == "ControllerRevision" || (seen.kind == "ReplicaSet" && seen.number("/spec/replicas") == 0) {
+                return None;
+            }
+            let mut value = seen.value.clone();
+            value.as_object_mut().map(|object| object.remove("apiVersion"));
+            if let Some(annotations) = value.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+                annotations
+                    .retain(|name, _| !name.starts_with("deployment.kubernetes.io/") && !name.contains("last-change"));
+                if annotations.is_empty() {
+                    value["metadata"].as_object_mut().map(|meta| meta.remove("annotations"));
+                }
+            }
+            if let Some(status) = value.get_mut("status").and_then(Value::as_object_mut) {
+                status.remove("collisionCount");
+                for condition in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
+                    if let Some(condition) = condition.as_object_mut() {
+                        condition.retain(|name, _| name == "type" || name == "status");
+                    }
+                }
+            }
+            Some(value)
+        })
+    }
+
+    fn with(state: &State, form: impl Fn(&Seen) -> Option<Value>) -> Self {
+        let names: BTreeMap<&str, String> =
+            state.all().filter_map(|seen| Some((&*seen.name, stand_in(seen)?))).collect();
+        let mut lines: Vec<String> = state
+            .all()
+            .filter(|seen| is_of_interest(seen))
+            .filter_map(|seen| {
+                let value = normal("", &form(seen)?, &names);
+                let name = names.get(&*seen.name).cloned().unwrap_or_else(|| seen.name.clone());
+                Some(format!("{} {}/{name} {value}", seen.kind, seen.namespace))
+            })
+            .collect();
+        lines.sort();
+        Self { lines }
+    }
+
+    /// What one has and the other has not, in a few lines each; `None` when they are the same.
+    pub fn differs(&self, other: &Self) -> Option<String> {
+        if self == other {
+            return None;
+        }
+        let mut words = String::new();
+        let mut left = other.lines.clone();
+        for line in &self.lines {
+            match left.iter().position(|known| known == line) {
+                Some(at) => drop(left.remove(at)),
+                None => words += &explain("here only", line, &other.lines),
+            }
+        }
+        for line in left {
+            words += &explain("there only", &line, &self.lines);
+        }
+        Some(words)
+    }
+
+    /// The lines.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+}
+
+impl fmt::Display for Normal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+/// A line, or where there is one of the same name how it differs from that.
+fn explain(what: &str, line: &str, others: &[String]) -> String {
+    let parts = |line: &str| {
+        let mut parts = line.splitn(3, ' ');
+        let name = format!("{} {}", parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let value: Value = parts.next().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        (name, value)
+    };
+    let (name, value) = parts(line);
+    let twin = others.iter().map(|other| parts(other)).find(|(other, _)| *other == name);
+    match twin {
+        Some((_, twin)) => format!("  {what}: {name}: {}\n", orch_runtime::plan::changes(&twin, &value).join(" ")),
+        None => format!("  {what}: {name}\n"),
+    }
+}
+
+fn is_of_interest(seen: &Seen) -> bool {
+    let system = matches!(&*seen.namespace, "kube-system" | "kube-public" | "kube-node-lease");
+    let own = matches!(
+        &*seen.kind,
+        "Lease"
+            | "Event"
+            | "Node"
+            | "PriorityClass"
+            | "ClusterRole"
+            | "ClusterRoleBinding"
+            | "Namespace"
+            | "ServiceCIDR"
+            | "IPAddress"
+            | "FlowSchema"
+            | "PriorityLevelConfiguration"
+    ) && !matches!((&*seen.kind, seen.is_deleting()), ("Namespace", true));
+    !system && !own && seen.name != "kube-root-ca.crt" && seen.name != "kubernetes"
+}
+
+/// What stands for a generated name.
+fn stand_in(seen: &Seen) -> Option<String> {
+    let prefix = seen.text("/metadata/generateName");
+    (!prefix.is_empty()).then(|| format!("{prefix}*"))
+}
+
+fn normal(field: &str, value: &Value, names: &BTreeMap<&str, String>) -> Value {
+    match value {
+        Value::Object(map) => {
+            let kept = map.iter().filter(|(name, _)| !DROPPED.contains(&name.as_str()));
+            let kept: Map<String, Value> =
+                kept.map(|(name, value)| (name.clone(), normal(name, value, names))).collect();
+            Value::Object(kept)
+        }
+        Value::Array(list) => {
+            let mut list: Vec<Value> = list.iter().map(|item| normal(field, item, names)).collect();
+            if matches!(field, "endpoints" | "conditions") {
+                list.sort_by_key(ToString::to_string);
+            }
+            Value::Array(list)
+        }
+        Value::String(text) => Value::String(words(text, names)),
+        other => other.clone(),
+    }
+}
+
+/// A text with stand-ins for generated names and times.
+fn words(text: &str, names: &BTreeMap<&str, String>) -> String {
+    if let Some(stand_in) = names.get(text) {
+        return stand_in.clone();
+    }
+    if text.parse::<jiff::Timestamp>().is_ok() {
+        return "T".into();
+    }
+    // Admission draws the name of the volume with the token.
+    if text.starts_with("kube-api-access-") {
+        return "kube-api-access-*".into();
+    }
+    if !text.contains(' ') {
+        return text.to_owned();
+    }
+    let words = text.split(' ').map(|word| {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        names.get(bare).map_or_else(|| word.to_owned(), |stand_in| word.replace(bare, stand_in))
+    });
+    words.collect::<Vec<_>>().join(" ")
+}

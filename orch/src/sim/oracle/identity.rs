@@ -1,0 +1,50 @@
+//! Pods that are somebody: at most one of each.
+
+use super::{Judge, Oracle};
+use crate::sim::state::{Seen, Verb, Write};
+
+/// An owner has at most one Pod per identity at a time: an ordinal, a completion index, a node of a DaemonSet. One that
+/// is being deleted still is who it is.
+pub struct OnePerIdentity;
+
+impl Oracle for OnePerIdentity {
+    fn name(&self) -> &'static str {
+        "identity"
+    }
+
+    fn judge(&mut self, write: &Write, judge: &Judge<'_>) -> Result<(), String> {
+        let Some(pod) = write.new.as_ref().filter(|new| write.verb == Verb::Create && new.kind == "Pod") else {
+            return Ok(());
+        };
+        let (Some((owner, kind)), Some(identity)) = (pod.controller(), identity(pod)) else { return Ok(()) };
+        let ended = |other: &Seen| matches!(other.text("/status/phase"), "Succeeded" | "Failed");
+        let same = judge.state.owned_by(owner).filter(|other| other.uid != pod.uid && !ended(other));
+        // A Job may replace an index whose Pod is being deleted, and so may a DaemonSet.
+        let lenient = matches!(kind, "Job" | "DaemonSet");
+        let knew = |other: &Seen| judge.knew_of(write, &other.uid);
+        let twin = same
+            .filter(|other| !(lenient && other.is_deleting()))
+            .filter(|other| knew(other))
+            .find(|other| self::identity(other).as_ref() == Some(&identity));
+        twin.map_or(Ok(()), |twin| Err(format!("{pod} is {identity} of its {kind}, and so is {twin}")))
+    }
+}
+
+/// Who a Pod is for its owner; `None` for one among equals.
+fn identity(pod: &Seen) -> Option<String> {
+    let (_, kind) = pod.controller()?;
+    match kind {
+        "StatefulSet" => Some(pod.name.clone()),
+        "Job" => {
+            let index = pod.text("/metadata/annotations/batch.kubernetes.io~1job-completion-index");
+            (!index.is_empty()).then(|| index.to_owned())
+        }
+        "DaemonSet" => {
+            let terms = pod.at(
+                "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchFields/0/values/0",
+            );
+            terms.as_str().map(|node| format!("the one on {node}"))
+        }
+        _ => None,
+    }
+}

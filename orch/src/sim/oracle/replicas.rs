@@ -1,0 +1,53 @@
+//! A ReplicaSet's Pods: no more than it wants, no fewer.
+
+use super::{GRACE, Judge, Oracle};
+use crate::sim::state::{Seen, Verb, Write};
+/// Nobody creates a Pod for a ReplicaSet that, as far as its controller knows, has enough of them, nor deletes one
+/// where there are not too many.
+pub struct NoExcess;
+
+impl Oracle for NoExcess {
+    fn name(&self) -> &'static str {
+        "replicas"
+    }
+
+    fn judge(&mut self, write: &Write, judge: &Judge<'_>) -> Result<(), String> {
+        let Some(pod) = write.object().filter(|object| object.kind == "Pod") else { return Ok(()) };
+        let Some((owner, "ReplicaSet")) = pod.controller() else { return Ok(()) };
+        if !write.who.contains("replicaset") {
+            return Ok(());
+        }
+        let sets = judge.believed(write, owner);
+        let wanted = sets.iter().map(|set| set.number("/spec/replicas"));
+        let (most, least) = (wanted.clone().max(), wanted.min());
+        if write.verb == Verb::Create {
+            let known = judge.state.owned_by(owner).filter(|other| !other.is_over() && knows(write, judge, other));
+            let count = known.count() as i64;
+            return match most {
+                Some(most) if count > most => {
+                    Err(format!("{pod} was created: its ReplicaSet wanted {most} Pods and has {count}"))
+                }
+                _ => Ok(()),
+            };
+        }
+        if write.dooms() && !write.old.as_ref().is_some_and(|old| old.is_over()) {
+            let left = judge.state.owned_by(owner).filter(|other| !other.is_over() && knows(write, judge, other));
+            let count = left.count() as i64;
+            // What it does not know yet is not counted, so only an owner that is known in full is judged.
+            let all = judge.state.owned_by(owner).filter(|other| !other.is_over()).count() as i64;
+            return match least {
+                Some(least) if all == count && count < least => {
+                    Err(format!("{pod} was deleted: its ReplicaSet wants {least} Pods and is left with {count}"))
+                }
+                _ => Ok(()),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// Whether the writer must count a Pod: its caches have it, or it made it itself and was told so, or makes it now.
+fn knows(write: &Write, judge: &Judge<'_>, pod: &Seen) -> bool {
+    let told = judge.knowledge.of(&write.who, &pod.uid, write.at.saturating_sub(GRACE)).is_some();
+    told || judge.knowledge.made(&write.who, &pod.uid) || write.object().is_some_and(|made| made.uid == pod.uid)
+}

@@ -1,0 +1,107 @@
+//! Bugs as controllers really have them, planted one at a time: the simulator finds each of them.
+
+use super::bugs;
+use orch::sim::{Check, Failed, FaultPlan, Scenario, enumerate, explore};
+use std::time::{Duration, Instant};
+
+/// A bug and the way it is found.
+pub(super) struct Planted {
+    pub(super) bug: &'static str,
+    pub(super) by: By,
+    /// The kind of failure that gives it away.
+    pub(super) seen_by: &'static str,
+    pub(super) scenario: Scenario,
+}
+
+/// Which of the three ways.
+#[derive(Clone, Copy)]
+pub(super) enum By {
+    /// The scenario as it is, with a preset of faults.
+    Hand(&'static str),
+    /// All perturbations of a process.
+    Enumerating(&'static str),
+    /// Random changes and faults.
+    Exploring,
+}
+
+struct Found {
+    runs: usize,
+    elapsed: Duration,
+    failed: Option<Failed>,
+}
+
+impl Planted {
+    fn find(&self) -> Found {
+        match self.by {
+            By::Hand(preset) => {
+                let case = self.scenario.case(1, Check::Alone, FaultPlan::preset(preset).unwrap());
+                let (outcome, failures) = self.scenario.judge(&case);
+                let failed = (!failures.is_empty()).then(|| self.scenario.failed(&case, &outcome, failures));
+                Found { runs: 1, elapsed: outcome.elapsed, failed }
+            }
+            By::Enumerating(who) => {
+                let mut done = enumerate(&self.scenario, who, 1, usize::MAX);
+                Found { runs: done.runs, elapsed: done.elapsed, failed: done.failed.pop() }
+            }
+            By::Exploring => {
+                let mut found = Found { runs: 0, elapsed: Duration::ZERO, failed: None };
+                for seed in 1..=40 {
+                    let done = explore(&self.scenario, seed);
+                    found.runs += done.runs;
+                    found.elapsed += done.elapsed;
+                    if done.failed.is_some() {
+                        return Found { failed: done.failed, ..found };
+                    }
+                }
+                found
+            }
+        }
+    }
+
+    fn row(&self) -> (String, Vec<String>) {
+        let begun = Instant::now();
+        let found = self.find();
+        let failed = found.failed.unwrap_or_else(|| panic!("{}: not found in {} runs", self.bug, found.runs));
+        let kinds: Vec<String> = failed.failures.iter().map(|failure| failure.kind.clone()).collect();
+        let by = match self.by {
+            By::Hand(preset) => format!("by hand (`{preset}`)"),
+            By::Enumerating(_) => "enumerated".into(),
+            By::Exploring => "explored, shrunk".into(),
+        };
+        let row = format!(
+            "| {} | {by} | {} | {} | {:.1} min | {:.1} s |",
+            self.bug,
+            self.seen_by,
+            found.runs,
+            found.elapsed.as_secs_f64() / 60.0,
+            begun.elapsed().as_secs_f64()
+        );
+        (row, kinds)
+    }
+}
+
+/// Where the table is.
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/simulator.md");
+const BEGIN: &str = "<!-- planted bugs: made by `UPDATE_EXPECT=1 cargo test -p orch planted` -->\n";
+const END: &str = "<!-- end -->";
+
+#[test]
+fn every_planted_bug_is_found() {
+    let mut rows = String::new();
+    for planted in bugs::all() {
+        let (row, kinds) = planted.row();
+        assert!(kinds.iter().any(|kind| kind == planted.seen_by), "{}: seen by {kinds:?}\n{row}", planted.bug);
+        rows += &format!("{row}\n");
+    }
+    let document = std::fs::read_to_string(DOCUMENT).unwrap();
+    let (before, rest) = document.split_once(BEGIN).unwrap();
+    let (table, after) = rest.split_once(END).unwrap();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        let head = "| bug | found | by the oracle | runs | virtual time | real time |\n| --- | --- | --- | --- | --- | --- |\n";
+        std::fs::write(DOCUMENT, format!("{before}{BEGIN}{head}{rows}{END}{after}")).unwrap();
+        return;
+    }
+    for planted in bugs::all() {
+        assert!(table.contains(planted.bug), "docs/simulator.md does not tell of: {}", planted.bug);
+    }
+}
