@@ -110,7 +110,10 @@ impl Progress {
     fn say(&mut self) {
         self.said = now();
         let (runs, virtual_minutes) = (self.runs, self.elapsed.as_secs() / 60);
-        println!("{runs} runs, {virtual_minutes} virtual minutes in {:.0} s, nothing wrong", self.begun.elapsed().as_secs_f64());
+        println!(
+            "{runs} runs, {virtual_minutes} virtual minutes in {:.0} s, nothing wrong",
+            self.begun.elapsed().as_secs_f64()
+        );
     }
 }
 

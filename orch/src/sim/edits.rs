@@ -14,8 +14,21 @@ use std::sync::Arc;
 
 /// Fields that would ask for what a simulated cluster has not, or that decide who is meant.
 const LEFT_ALONE: &[&str] = &[
-    "selector", "template", "nodeName", "nodeSelector", "schedulerName", "runtimeClassName", "clusterIP", "clusterIPs", "type",
-    "externalName", "ipFamilyPolicy", "ipFamilies", "volumeClaimTemplates", "serviceName", "progressDeadlineSeconds",
+    "selector",
+    "template",
+    "nodeName",
+    "nodeSelector",
+    "schedulerName",
+    "runtimeClassName",
+    "clusterIP",
+    "clusterIPs",
+    "type",
+    "externalName",
+    "ipFamilyPolicy",
+    "ipFamilies",
+    "volumeClaimTemplates",
+    "serviceName",
+    "progressDeadlineSeconds",
 ];
 
 /// Random changes over a time. The scenario's objects are there from the beginning.
@@ -37,6 +50,10 @@ pub(super) fn changes(scenario: &Scenario, chance: &Chance, lasts_ms: u64) -> Ve
             }
         };
         changes.push(Change { at_ms, edit });
+    }
+    if kind == super::scenario::DEPLOYMENT {
+        // What a paused Deployment has depends on when it was paused: no end to compare.
+        changes.push(Change::patch(lasts_ms, kind, key, json!({"spec": {"paused": false}})));
     }
     if chance.below(10) == 0 {
         let at_ms = chance.below(lasts_ms);
@@ -66,11 +83,15 @@ fn by_kind(kind: &str, chance: &Chance) -> Value {
         }
         (super::scenario::DEPLOYMENT, 1) => json!({"spec": {"strategy": {"type": "Recreate", "rollingUpdate": null}}}),
         (super::scenario::DEPLOYMENT, 2) => json!({"spec": {"paused": chance.below(3) == 0}}),
-        (_, 3) if workload => json!({"spec": {"template": {"metadata": {"labels": {"tier": format!("t{}", chance.below(3))}}}}}),
+        (_, 3) if workload => {
+            json!({"spec": {"template": {"metadata": {"labels": {"tier": format!("t{}", chance.below(3))}}}}})
+        }
         (_, 4) if workload => json!({"metadata": {"labels": {"note": format!("n{}", chance.below(3))}}}),
         (_, 5 | 6) if workload => image(),
         (_, _) if workload => replicas(),
-        ("v1 Service", 0..=3) => json!({"spec": {"ports": [{"name": "http", "port": 80, "targetPort": 8000 + chance.below(4)}]}}),
+        ("v1 Service", 0..=3) => {
+            json!({"spec": {"ports": [{"name": "http", "port": 80, "targetPort": 8000 + chance.below(4)}]}})
+        }
         ("v1 Service", _) => json!({"spec": {"publishNotReadyAddresses": chance.below(2) == 0}}),
         _ => json!({"metadata": {"labels": {"note": format!("n{}", chance.below(3))}}}),
     }
@@ -105,7 +126,9 @@ fn value(schema: &Arc<Schema>, chance: &Chance, depth: u8) -> Option<Value> {
         }
         Shape::Scalar(Scalar::Boolean) => Some(json!(small() % 2 == 0)),
         Shape::Scalar(Scalar::Int32 | Scalar::Int64) => Some(json!(small())),
-        Shape::Scalar(Scalar::IntOrString) => Some(if small() < 3 { json!(small()) } else { json!(format!("{}%", small() * 20)) }),
+        Shape::Scalar(Scalar::IntOrString) => {
+            Some(if small() < 3 { json!(small()) } else { json!(format!("{}%", small() * 20)) })
+        }
         _ => None,
     }
 }

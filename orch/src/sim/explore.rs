@@ -63,25 +63,50 @@ fn fault(scenario: &Scenario, chance: &Chance) -> Fault {
     let who = || match chance.below(4) {
         0 => EVERYBODY.to_owned(),
         1 => super::SCHEDULER.to_owned(),
-        _ => scenario.controllers.get(chance.below(scenario.controllers.len() as u64) as usize).cloned().unwrap_or_default(),
+        _ => scenario
+            .controllers
+            .get(chance.below(scenario.controllers.len() as u64) as usize)
+            .cloned()
+            .unwrap_or_default(),
     };
     let one = || match chance.below(4) {
         0 => super::SCHEDULER.to_owned(),
         1 => node(chance),
-        _ => scenario.controllers.get(chance.below(scenario.controllers.len() as u64) as usize).cloned().unwrap_or_default(),
+        _ => scenario
+            .controllers
+            .get(chance.below(scenario.controllers.len() as u64) as usize)
+            .cloned()
+            .unwrap_or_default(),
     };
     let at_ms = chance.below(LASTS_MS);
     let for_ms = 500 + chance.below(12_000);
     match chance.below(17) {
         0 => Fault::Slow { who: who(), at_ms, for_ms, up_to_ms: 20 + chance.below(400) },
         1..=3 => {
-            let how = [Failing::Unavailable, Failing::Internal, Failing::Conflict, Failing::Throttled, Failing::Lost, Failing::Twice];
+            let how = [
+                Failing::Unavailable,
+                Failing::Internal,
+                Failing::Conflict,
+                Failing::Throttled,
+                Failing::Lost,
+                Failing::Twice,
+            ];
             let how = how[chance.below(how.len() as u64) as usize];
             Fault::Flaky { who: who(), at_ms, for_ms, percent: 5 + chance.below(40) as u8, how }
         }
-        4 => Fault::Crash { who: one(), write: 1 + chance.below(20), after: chance.below(2) == 0, down_ms: chance.below(3_000) },
+        4 => Fault::Crash {
+            who: one(),
+            write: 1 + chance.below(20),
+            after: chance.below(2) == 0,
+            down_ms: chance.below(3_000),
+        },
         5 => Fault::CrashAt { who: one(), at_ms, down_ms: chance.below(8_000) },
-        6 => Fault::Stale { who: one(), write: 1 + chance.below(20), back: 1 + chance.below(30), for_ms: chance.below(5_000) },
+        6 => Fault::Stale {
+            who: one(),
+            write: 1 + chance.below(20),
+            back: 1 + chance.below(30),
+            for_ms: chance.below(5_000),
+        },
         7 => Fault::Miss { who: one(), event: 1 + chance.below(60), for_ms: chance.below(5_000) },
         8 => Fault::Lag { who: who(), at_ms, for_ms: chance.below(6_000) },
         9 => Fault::Cut { who: who(), at_ms, expire: chance.below(2) == 0 },

@@ -146,8 +146,7 @@ impl Injector {
                 }
                 _ if !matches!(decision.verdict, Verdict::Go) => {}
                 Fault::Flaky { at_ms, for_ms, percent, how, .. }
-                    if within(now, *at_ms, *for_ms)
-                        && self.chance(place, who).below(100) < u64::from(*percent) =>
+                    if within(now, *at_ms, *for_ms) && self.chance(place, who).below(100) < u64::from(*percent) =>
                 {
                     decision.verdict = failing(*how, class, gvr, key);
                 }

@@ -69,7 +69,13 @@ impl Observer {
             last: None,
             revision: None,
         };
-        Arc::new(Self { inner: Mutex::new(inner), origin: Instant::now(), wrote: Notify::new(), ran_away: Notify::new(), limit })
+        Arc::new(Self {
+            inner: Mutex::new(inner),
+            origin: Instant::now(),
+            wrote: Notify::new(),
+            ran_away: Notify::new(),
+            limit,
+        })
     }
 
     /// The virtual time since the start.

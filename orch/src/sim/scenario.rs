@@ -158,33 +158,53 @@ pub fn all() -> Vec<Scenario> {
                 Change::patch(5_000, REPLICA_SET, &web, json!({"spec": {"replicas": 1}})),
             ])
             .about_object("v1 Service", web.clone()),
-        Scenario::new("namespace", "A Namespace with something in it is deleted.", &["namespace", "serviceaccount", "root-ca-certificate-publisher"])
-            .with([
-                Change::given(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})),
-                Change::at(1_000, Edit::Put { object: config_map("shop", "menu") }),
-                Change::delete(4_000, "v1 Namespace", &Key::cluster("shop"), None),
-            ]),
+        Scenario::new(
+            "namespace",
+            "A Namespace with something in it is deleted.",
+            &["namespace", "serviceaccount", "root-ca-certificate-publisher"],
+        )
+        .with([
+            Change::given(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})),
+            Change::at(1_000, Edit::Put { object: config_map("shop", "menu") }),
+            Change::delete(4_000, "v1 Namespace", &Key::cluster("shop"), None),
+        ]),
         Scenario::new("collect", "A Deployment is deleted, in the foreground.", &["garbage-collector-controller"])
-            .with([
-                Change::given(deployment(2, "app:1")),
-                Change::delete(5_000, DEPLOYMENT, &web, Some("Foreground")),
-            ]),
-        Scenario::new("orphans", "A Deployment is deleted and leaves its ReplicaSet behind.", &["garbage-collector-controller", "replicaset"])
-            .with([
-                Change::given(deployment(2, "app:1")),
-                Change::delete(5_000, DEPLOYMENT, &web, Some("Orphan")),
-            ]),
-        Scenario::new("account", "A token account is deleted and comes back.", &["serviceaccount", "root-ca-certificate-publisher"])
-            .with([
-                Change::delete(1_000, "v1 ServiceAccount", &Key::new("default", "default"), None),
-                Change::patch(2_000, "v1 ConfigMap", &Key::new("default", "kube-root-ca.crt"), json!({"data": {"ca.crt": "x"}})),
-            ]),
-        Scenario::new("taint", "A node gets a taint that its Pods do not tolerate.", &["taint-eviction-controller", "node-lifecycle"])
-            .with([
-                Change::given(replica_set(2)),
-                Change::patch(5_000, "v1 Node", &Key::cluster("node-0"), json!({"spec": {"taints": [
-                    {"key": "broken", "value": "yes", "effect": "NoExecute"}]}})),
-            ]),
+            .with([Change::given(deployment(2, "app:1")), Change::delete(5_000, DEPLOYMENT, &web, Some("Foreground"))]),
+        Scenario::new(
+            "orphans",
+            "A Deployment is deleted and leaves its ReplicaSet behind.",
+            &["garbage-collector-controller", "replicaset"],
+        )
+        .with([Change::given(deployment(2, "app:1")), Change::delete(5_000, DEPLOYMENT, &web, Some("Orphan"))]),
+        Scenario::new(
+            "account",
+            "A token account is deleted and comes back.",
+            &["serviceaccount", "root-ca-certificate-publisher"],
+        )
+        .with([
+            Change::delete(1_000, "v1 ServiceAccount", &Key::new("default", "default"), None),
+            Change::patch(
+                2_000,
+                "v1 ConfigMap",
+                &Key::new("default", "kube-root-ca.crt"),
+                json!({"data": {"ca.crt": "x"}}),
+            ),
+        ]),
+        Scenario::new(
+            "taint",
+            "A node gets a taint that its Pods do not tolerate.",
+            &["taint-eviction-controller", "node-lifecycle"],
+        )
+        .with([
+            Change::given(replica_set(2)),
+            Change::patch(
+                5_000,
+                "v1 Node",
+                &Key::cluster("node-0"),
+                json!({"spec": {"taints": [
+                    {"key": "broken", "value": "yes", "effect": "NoExecute"}]}}),
+            ),
+        ]),
     ]
 }
 

@@ -60,6 +60,8 @@ pub struct Restless {
     pub writes: Vec<String>,
 }
 
+impl std::error::Error for Restless {}
+
 impl fmt::Display for Restless {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "somebody still writes:")?;

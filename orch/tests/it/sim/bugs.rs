@@ -57,7 +57,10 @@ fn spoilt_deployment(spoil: fn(&mut Plan)) -> impl Fn(u64) -> Sim {
     move |seed| base(seed).controller("deployment", move |_| of(Mutant { inner: DeploymentController, spoil }))
 }
 
-fn with_process(name: &'static str, start: fn(Arc<dyn Client>, Ambient) -> BoxFuture<'static, ()>) -> impl Fn(u64) -> Sim {
+fn with_process(
+    name: &'static str,
+    start: fn(Arc<dyn Client>, Ambient) -> BoxFuture<'static, ()>,
+) -> impl Fn(u64) -> Sim {
     move |seed| {
         let start: Start = Arc::new(start);
         base(seed).without(name).process(name, start)
@@ -86,20 +89,25 @@ const CONFIG_MAP: &str = "v1 ConfigMap";
 
 /// Every planted bug.
 pub(super) fn all() -> Vec<Planted> {
-    let scenario = |changes: Vec<Change>| Scenario::new("planted", "A bug that was planted.", &["deployment", "replicaset"]).with(changes);
+    let scenario = |changes: Vec<Change>| {
+        Scenario::new("planted", "A bug that was planted.", &["deployment", "replicaset"]).with(changes)
+    };
     let ended = |changes: Vec<Change>, object: &str| scenario(changes).about_object(CONFIG_MAP, key(object));
     vec![
         Planted {
             bug: "one Pod too many while rolling out: maxSurge forgotten at a step",
             by: By::Hand("none"),
             seen_by: "rollout",
-            scenario: scenario(rollout()).on(spoilt_deployment(|plan| scale(plan, |before, after| after + i64::from(after > before) * 2))),
+            scenario: scenario(rollout())
+                .on(spoilt_deployment(|plan| scale(plan, |before, after| after + i64::from(after > before) * 2))),
         },
         Planted {
             bug: "maxUnavailable rounded up: the old ReplicaSet shrinks by one too many",
             by: By::Hand("none"),
             seen_by: "rollout",
-            scenario: scenario(rollout()).on(spoilt_deployment(|plan| scale(plan, |before, after| after - i64::from(after < before && after > 0)))),
+            scenario: scenario(rollout()).on(spoilt_deployment(|plan| {
+                scale(plan, |before, after| after - i64::from(after < before && after > 0))
+            })),
         },
         Planted {
             bug: "a status that tells when it was checked, and so is never the same",
@@ -112,12 +120,15 @@ pub(super) fn all() -> Vec<Planted> {
             bug: "the list of what it owns is not asked whose it is: Pods of others are deleted",
             by: By::Hand("none"),
             seen_by: "only its own",
-            scenario: scenario(vec![Change::given(scenario::replica_set(1)), Change::at(3_000, Edit::Put { object: others_pod() })])
-                .on(|seed| base(seed).without("garbage-collector-controller").controller("replicaset", |_| of(BySelector))),
+            scenario: scenario(vec![
+                Change::given(scenario::replica_set(1)),
+                Change::at(3_000, Edit::Put { object: others_pod() }),
+            ])
+            .on(|seed| base(seed).without("garbage-collector-controller").controller("replicaset", |_| of(BySelector))),
         },
         Planted {
             bug: "decides from a cache that has not seen what it wrote itself",
-            by: By::Hand("watches"),
+            by: By::Hand("slow"),
             seen_by: "replicas",
             scenario: scenario(vec![
                 Change::given(scenario::replica_set(1)),
@@ -148,8 +159,11 @@ pub(super) fn all() -> Vec<Planted> {
             bug: "a finalizer that nobody takes off again",
             by: By::Hand("none"),
             seen_by: "desired state",
-            scenario: scenario(vec![Change::given(config_map("guarded", json!({}))), Change::delete(3_000, CONFIG_MAP, &key("guarded"), None)])
-                .on(|seed| base(seed).controller("guard", |_| of(Guard))),
+            scenario: scenario(vec![
+                Change::given(config_map("guarded", json!({}))),
+                Change::delete(3_000, CONFIG_MAP, &key("guarded"), None),
+            ])
+            .on(|seed| base(seed).controller("guard", |_| of(Guard))),
         },
         Planted {
             bug: "two controllers that want different things",
@@ -162,7 +176,8 @@ pub(super) fn all() -> Vec<Planted> {
             bug: "dies between two writes, and takes the first for both",
             by: By::Enumerating("twofold"),
             seen_by: "end state",
-            scenario: scenario(vec![Change::given(config_map("order", json!({})))]).on(|seed| base(seed).controller("twofold", |_| of(Twofold))),
+            scenario: scenario(vec![Change::given(config_map("order", json!({})))])
+                .on(|seed| base(seed).controller("twofold", |_| of(Twofold))),
         },
         Planted {
             bug: "acts on the event and not on the state",
@@ -185,7 +200,10 @@ pub(super) fn all() -> Vec<Planted> {
                 ],
                 "shared",
             )
-            .on(|seed| with_process("stamper", |client, ambient| Box::pin(stamper(client, ambient)))(seed).oracle(|| Box::new(UsersWord))),
+            .on(|seed| {
+                with_process("stamper", |client, ambient| Box::pin(stamper(client, ambient)))(seed)
+                    .oracle(|| Box::new(UsersWord))
+            }),
         },
         Planted {
             bug: "creates again what it has created, since the answer was lost",
@@ -219,7 +237,9 @@ fn others_pod() -> Value {
 /// The Pods of a set, by its selector alone.
 fn selected(set: &ReplicaSet, view: &View<'_>) -> Vec<Arc<Pod>> {
     let app = set.spec.selector.match_labels.clone().unwrap_or_default();
-    let has = |pod: &Pod| app.iter().all(|(name, value)| pod.metadata.labels.as_ref().and_then(|l| l.get(name)) == Some(value));
+    let has = |pod: &Pod| {
+        app.iter().all(|(name, value)| pod.metadata.labels.as_ref().and_then(|l| l.get(name)) == Some(value))
+    };
     view.list::<Pod>("default").into_iter().filter(|pod| has(pod)).collect()
 }
 
@@ -311,8 +331,11 @@ controller!(
             let mut child = ConfigMap::default();
             child.metadata.name = Some("child".into());
             child.metadata.namespace = Some("default".into());
-            child.metadata.owner_references = Some(vec![serde_json::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap",
-                "name": "parent", "uid": parent.metadata.uid, "controller": true})).unwrap()]);
+            child.metadata.owner_references = Some(vec![
+                serde_json::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap",
+                "name": "parent", "uid": parent.metadata.uid, "controller": true}))
+                .unwrap(),
+            ]);
             plan.create(&child);
         }
     }
@@ -367,11 +390,27 @@ fn colour(found: &ConfigMap, colour: &str, plan: &mut Plan) {
     }
 }
 
-controller!(Red, "red", Arc<ConfigMap>, Watches::root::<ConfigMap>(),
-    |key, view| view.get::<ConfigMap>(key).filter(|_| &*key.name == "flag"), |found, plan| { colour(found, "red", &mut plan); });
+controller!(
+    Red,
+    "red",
+    Arc<ConfigMap>,
+    Watches::root::<ConfigMap>(),
+    |key, view| view.get::<ConfigMap>(key).filter(|_| &*key.name == "flag"),
+    |found, plan| {
+        colour(found, "red", &mut plan);
+    }
+);
 
-controller!(Blue, "blue", Arc<ConfigMap>, Watches::root::<ConfigMap>(),
-    |key, view| view.get::<ConfigMap>(key).filter(|_| &*key.name == "flag"), |found, plan| { colour(found, "blue", &mut plan); });
+controller!(
+    Blue,
+    "blue",
+    Arc<ConfigMap>,
+    Watches::root::<ConfigMap>(),
+    |key, view| view.get::<ConfigMap>(key).filter(|_| &*key.name == "flag"),
+    |found, plan| {
+        colour(found, "blue", &mut plan);
+    }
+);
 
 controller!(
     Twofold,
@@ -393,13 +432,13 @@ controller!(
     }
 );
 
-/// Every second, what the cache lacks is created.
+/// Ten times a second, what the cache lacks is created.
 async fn hasty(client: Arc<dyn Client>, ambient: Ambient) {
     let informers = Informers::new(client.clone(), ambient.clone());
     let (sets, pods) = (informers.of::<ReplicaSet>(), informers.of::<Pod>());
     let work = async {
         loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             for set in sets.list("default").iter().filter_map(|set| set.decode::<ReplicaSet>().ok()) {
                 let wanted = set.spec.replicas.unwrap_or(1) as usize;
                 let has = pods.owned_by(set.metadata.uid.as_deref().unwrap_or_default()).len();
@@ -426,7 +465,10 @@ async fn counter(client: Arc<dyn Client>, ambient: Ambient) {
                 let _ = match event {
                     TypedEvent::Added(found) => {
                         let body = config_map(&name(&found), json!({}));
-                        client.create(&ConfigMap::gvr(), &key(&name(&found)), None, body, &WriteOptions::default()).await.map(drop)
+                        client
+                            .create(&ConfigMap::gvr(), &key(&name(&found)), None, body, &WriteOptions::default())
+                            .await
+                            .map(drop)
                     }
                     TypedEvent::Deleted(found) => {
                         client.remove_with::<ConfigMap>(&key(&name(&found)), &DeleteOptions::default()).await.map(drop)

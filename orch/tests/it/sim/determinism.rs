@@ -30,11 +30,22 @@ fn the_same_seed_gives_the_same_history() {
     }
 }
 
+/// Prints the fingerprint of one run: what the test below compares between two processes.
 #[test]
-#[ignore = "prints a history for people"]
-fn print_a_history() {
-    let begun = std::time::Instant::now();
-    let outcome = rollout(7, "lossy");
-    println!("{}\n{outcome}{:#?}\n{:?}", outcome.history, outcome.tally, begun.elapsed());
-    println!("{}", outcome.normal);
+fn a_run_has_a_fingerprint() {
+    println!("fingerprint {:016x}", rollout(9, "contended").history.fingerprint());
+}
+
+#[test]
+fn two_processes_give_the_same_history() {
+    let run = || {
+        let mut this = std::process::Command::new(std::env::current_exe().unwrap());
+        let output =
+            this.args(["sim::determinism::a_run_has_a_fingerprint", "--exact", "--nocapture"]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.split("fingerprint ").nth(1).map(|rest| rest[..16].to_owned())
+    };
+    let (one, two) = (run(), run());
+    assert!(one.is_some(), "no fingerprint");
+    assert_eq!(one, two);
 }

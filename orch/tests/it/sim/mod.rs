@@ -2,5 +2,7 @@
 
 mod bugs;
 mod determinism;
+mod found;
 mod ours;
 mod planted;
+mod speed;
