@@ -70,7 +70,7 @@ impl Core {
         }
         strategy::prepare_create(&call.kind, &mut object);
         let mut held = self.services.begin_create(call, &mut object)?;
-        let errors = validation::create(&call.kind, &object);
+        let errors = validation::create(&call.kind, &object, self.setting);
         if !errors.is_empty() {
             return Err(invalid(call, &key, &errors));
         }
