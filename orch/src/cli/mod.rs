@@ -8,6 +8,8 @@ mod data_dir;
 mod down;
 mod image;
 mod machine;
+mod networks;
+mod publish;
 #[cfg(feature = "sim")]
 mod sim;
 mod up;
