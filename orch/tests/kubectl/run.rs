@@ -40,7 +40,7 @@ pub(crate) struct Kubectl {
 
 /// What a command did.
 pub(crate) struct Ran {
-    line: String,
+    pub(crate) line: String,
     pub(crate) output: Output,
 }
 

@@ -147,7 +147,7 @@ fn a_client_that_vanishes_takes_its_command_along() {
         thread::scope(|scope| {
             for (websocket, flood) in [(true, false), (false, false), (true, true), (false, true)] {
                 let fifo = dir.path().join(format!("{websocket}{flood}"));
-                scope.spawn(move || vanish(kubectl.speaking(websocket), &fifo, flood));
+                scope.spawn(move || vanish(k.speaking(websocket), &fifo, flood));
             }
         });
     });
