@@ -142,6 +142,14 @@ impl Managed {
         }
     }
 
+    /// Takes changed and removed fields from their owners; who owns nothing any more is forgotten.
+    pub(super) fn release(&mut self, changed: &Set, removed: &Set) {
+        for entry in &mut self.0 {
+            entry.set = std::mem::take(&mut entry.set).difference(changed).difference(removed);
+        }
+        self.0.retain(|entry| !entry.set.is_empty());
+    }
+
     /// The entry of the same manager.
     pub(super) fn find(&self, entry: &Entry) -> Option<&Entry> {
         self.0.iter().find(|e| e.is_same_manager(entry))

@@ -223,20 +223,20 @@ fn merge_and_own(
     };
     drop_nulls(&mut merged);
     let comparison = compare(writer.schema, live, &merged).without(&writer.ignored());
-    let changed = comparison.modified.union(&comparison.added);
+    let changed = comparison.modified.union(comparison.added);
     let mut conflicts = Vec::new();
     for entry in managed.0.iter_mut().filter(|e| !e.is_same_manager(&mine)) {
         let fields = entry.set.intersection(&changed);
         if !fields.is_empty() {
             conflicts.push(Conflict { owner: entry.clone(), fields });
         }
-        entry.set = entry.set.difference(&changed).difference(&comparison.removed);
+        entry.set = std::mem::take(&mut entry.set).difference(&changed).difference(&comparison.removed);
     }
     if !force && !conflicts.is_empty() {
         return Err(conflicts);
     }
     for entry in managed.0.iter_mut().filter(|e| e.is_same_manager(&mine)) {
-        entry.set = entry.set.difference(stripped());
+        entry.set = std::mem::take(&mut entry.set).difference(stripped());
     }
     managed.0.retain(|entry| !entry.set.is_empty());
     Ok((merged, managed))
@@ -247,11 +247,11 @@ fn prune(schema: &Schema, merged: &Value, managed: &Managed, last: &Set) -> Valu
     let named = |set: &Set| with_named_parents(schema, set);
     let last = named(last);
     let pruned = remove(schema, merged, &last);
-    let owned = managed.0.iter().fold(Set::default(), |all, entry| all.union(&entry.set));
+    let owned = managed.0.iter().fold(Set::default(), |all, entry| all.union(entry.set.clone()));
     let all = named(&field_set(schema, merged));
     // What others own, or the manager applies again, comes back.
-    let kept = named(&field_set(schema, &pruned)).union(&named(&owned));
-    let pruned = remove(schema, merged, &all.difference(&kept));
+    let kept = named(&field_set(schema, &pruned)).union(named(&owned));
+    let pruned = remove(schema, merged, &all.clone().difference(&kept));
     // What nobody owns but the manager did not apply last time comes back too.
     let gone = all.difference(&named(&field_set(schema, &pruned))).intersection(&last);
     remove(schema, merged, &gone)

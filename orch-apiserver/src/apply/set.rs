@@ -75,41 +75,50 @@ impl Set {
 
     /// The paths of either.
     #[must_use]
-    pub fn union(&self, other: &Self) -> Self {
-        self.zip(other, |left, right| match (left, right) {
-            (Some(l), Some(r)) => {
-                Some(Node { step: l.step.clone(), member: l.member || r.member, below: l.below.union(&r.below) })
-            }
-            (one, other) => one.or(other).cloned(),
-        })
+    pub fn union(self, other: Self) -> Self {
+        if self.is_empty() {
+            return other;
+        }
+        let (mut left, mut right) = (self.0.into_iter().peekable(), other.0.into_iter().peekable());
+        let mut out = Vec::with_capacity(left.len().max(right.len()));
+        loop {
+            let order = match (left.peek(), right.peek()) {
+                (Some(l), Some(r)) => l.step.cmp(&r.step),
+                (Some(_), None) => Ordering::Less,
+                (None, _) => Ordering::Greater,
+            };
+            let l = if order == Ordering::Greater { None } else { left.next() };
+            let r = if order == Ordering::Less { None } else { right.next() };
+            out.push(match (l, r) {
+                (Some(l), Some(r)) => {
+                    Node { step: l.step, member: l.member || r.member, below: l.below.union(r.below) }
+                }
+                (Some(node), None) | (None, Some(node)) => node,
+                (None, None) => return Self(out),
+            });
+        }
     }
 
     /// The paths of both.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        self.zip(other, |left, right| {
-            let (l, r) = (left?, right?);
+        let pairs = self.0.iter().filter_map(|l| Some((l, other.at(&l.step)?)));
+        let both = pairs.filter_map(|(l, r)| {
             Node::new(l.step.clone(), l.member && r.member, l.below.intersection(&r.below))
-        })
+        });
+        Self(both.collect())
     }
 
     /// The paths that are not in `other`. What lies below a path of `other` stays.
     #[must_use]
-    pub fn difference(&self, other: &Self) -> Self {
-        self.zip(other, |left, right| match (left?, right) {
-            (l, Some(r)) => Node::new(l.step.clone(), l.member && !r.member, l.below.difference(&r.below)),
-            (l, None) => Some(l.clone()),
-        })
+    pub fn difference(self, other: &Self) -> Self {
+        self.less(other, |l, r| Node::new(l.step, l.member && !r.member, l.below.difference(&r.below)))
     }
 
     /// The paths that are neither in `other` nor below a path of `other`.
     #[must_use]
-    pub fn without(&self, other: &Self) -> Self {
-        self.zip(other, |left, right| match (left?, right) {
-            (_, Some(r)) if r.member => None,
-            (l, Some(r)) => Node::new(l.step.clone(), l.member, l.below.without(&r.below)),
-            (l, None) => Some(l.clone()),
-        })
+    pub fn without(self, other: &Self) -> Self {
+        self.less(other, |l, r| if r.member { None } else { Node::new(l.step, l.member, l.below.without(&r.below)) })
     }
 
     /// Sorts nodes that were pushed in any order, each step at most once.
@@ -124,20 +133,20 @@ impl Set {
         self.0.binary_search_by(|node| node.step.cmp(step))
     }
 
-    fn zip(&self, other: &Self, mut join: impl FnMut(Option<&Node>, Option<&Node>) -> Option<Node>) -> Self {
-        let (mut left, mut right) = (self.0.iter().peekable(), other.0.iter().peekable());
-        let mut out = Vec::with_capacity(self.0.len());
-        loop {
-            let order = match (left.peek(), right.peek()) {
-                (Some(l), Some(r)) => l.step.cmp(&r.step),
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (None, None) => return Self(out),
-            };
-            let l = if order == Ordering::Greater { None } else { left.next() };
-            let r = if order == Ordering::Less { None } else { right.next() };
-            out.extend(join(l, r));
+    /// The nodes without a counterpart in `other`, and what `rest` leaves of those that have one.
+    fn less(self, other: &Self, mut rest: impl FnMut(Node, &Node) -> Option<Node>) -> Self {
+        if other.is_empty() {
+            return self;
         }
+        let mut right = other.0.iter().peekable();
+        let left = self.0.into_iter().filter_map(|node| {
+            while right.next_if(|r| r.step < node.step).is_some() {}
+            match right.next_if(|r| r.step == node.step) {
+                Some(counterpart) => rest(node, counterpart),
+                None => Some(node),
+            }
+        });
+        Self(left.collect())
     }
 
     fn visit(&self, prefix: &mut String, out: &mut Vec<String>) {

@@ -2,7 +2,7 @@
 
 use super::{
     Writer,
-    compare::{Comparison, compare},
+    compare::compare,
     managed::{Entry, Managed, Operation},
     set::Set,
 };
@@ -33,8 +33,9 @@ pub fn track_update(writer: &Writer<'_>, old: Option<&Value>, new: &mut Value) {
         return;
     }
     let mut managed = Managed::parse(&entries).unwrap_or_default();
-    take_over(&mut managed, &comparison);
-    own(writer, &mut managed, &comparison);
+    let changed = comparison.modified.union(comparison.added);
+    managed.release(&changed, &comparison.removed);
+    own(writer, &mut managed, changed);
     cap(&mut managed);
     managed.write(new);
 }
@@ -91,24 +92,15 @@ fn server_set() -> &'static Set {
     })
 }
 
-/// Takes changed and removed fields from their owners.
-pub(super) fn take_over(managed: &mut Managed, comparison: &Comparison) {
-    let changed = comparison.modified.union(&comparison.added);
-    for entry in &mut managed.0 {
-        entry.set = entry.set.difference(&changed).difference(&comparison.removed);
-    }
-    managed.0.retain(|entry| !entry.set.is_empty());
-}
-
 /// Gives the writer what it changed.
-fn own(writer: &Writer<'_>, managed: &mut Managed, comparison: &Comparison) {
-    let set = comparison.modified.union(&comparison.added).difference(stripped());
+fn own(writer: &Writer<'_>, managed: &mut Managed, changed: Set) {
+    let set = changed.difference(stripped());
     if set.is_empty() {
         return;
     }
     let mut entry = writer.entry(Operation::Update, set);
     if let Some(known) = managed.find(&entry) {
-        entry.set = entry.set.union(&known.set);
+        entry.set = entry.set.union(known.set.clone());
     }
     entry.time = Some(writer.now);
     managed.put(entry);
@@ -140,7 +132,7 @@ fn cap(managed: &mut Managed) {
         if known.is_none() {
             managed.0.retain(|e| !e.is_same_manager(&first));
         }
-        bucket.set = entry.set.union(&known.unwrap_or(first.set));
+        bucket.set = entry.set.clone().union(known.unwrap_or(first.set));
         managed.0.retain(|e| !e.is_same_manager(&entry));
         managed.put(bucket);
         count -= 1;

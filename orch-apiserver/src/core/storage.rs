@@ -64,9 +64,10 @@ impl Storage {
         }
     }
 
-    /// Every object of a kind in a namespace, or in all when it is empty, as the cache knows them.
+    /// Every object of a kind in a namespace, or in all when it is empty, as the cache knows them: with everything
+    /// that this server has acknowledged, without waiting for what others are about to write.
     pub async fn all(&self, kind: &Kind, namespace: &str) -> Result<Vec<Arc<Stored>>, StatusError> {
-        let snapshot = self.resource(kind).snapshot(ReadAt::Latest).await.map_err(|e| refuse(&e))?;
+        let snapshot = self.resource(kind).snapshot(ReadAt::Any).await.map_err(|e| refuse(&e))?;
         Ok(snapshot.iter((!namespace.is_empty()).then_some(namespace), None).cloned().collect())
     }
 

@@ -11,7 +11,7 @@ use futures::{StreamExt, future::try_join_all};
 use orch_api::{Gvr, Key};
 use orch_store::{
     Client, ClientExt, Tasks,
-    client::{WatchEvent, WatchOptions, WriteOptions},
+    client::{Patch, WatchEvent, WatchOptions, WriteOptions},
 };
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
@@ -20,6 +20,8 @@ use tokio::time::Instant;
 const CREATES: usize = 20_000;
 const STORED: usize = 10_000;
 const SCHEDULED: usize = 5_000;
+/// Clusters that live in one process at the same time, each as a test would have it.
+const CLUSTERS: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 const CONFIG_MAPS: Gvr = Gvr::of("", "v1", "configmaps");
@@ -46,6 +48,26 @@ pub(super) async fn start(show: &mut dyn FnMut(Row)) -> Result<()> {
             .budget(20.0)
             .kubernetes(504.0),
     );
+    Ok(())
+}
+
+/// Many clusters at once, as a large test suite has them.
+pub(super) async fn many(show: &mut dyn FnMut(Row)) -> Result<()> {
+    let (first, _) = serving().await?;
+    let before = Process::this().resident()?;
+    let began = Instant::now();
+    let clusters = try_join_all((0..CLUSTERS).map(|_| serving())).await?;
+    let took = began.elapsed();
+    let memory = Process::this().resident()?.saturating_sub(before) as f64 / CLUSTERS as f64;
+    let began = Instant::now();
+    futures::future::join_all(clusters.into_iter().map(|(cluster, _)| cluster.stop())).await;
+    let stopped = milliseconds(began.elapsed());
+    first.stop().await;
+    let each = took.as_secs_f64() * 1e3 / CLUSTERS as f64;
+    let row = Row::new(format!("in process: start of each of {CLUSTERS} clusters"), each, Unit::Milliseconds);
+    show(row.budget(20.0).detail(format!("all of them: {}; stopped in {stopped}", milliseconds(took))));
+    let row = Row::new(format!("in process: memory of each of {CLUSTERS} clusters"), memory / 1e6, Unit::Megabytes);
+    show(row.budget(20.0).detail("beside what the first one needs"));
     Ok(())
 }
 
@@ -166,6 +188,7 @@ pub(super) async fn schedule(nodes: usize, show: &mut dyn FnMut(Row)) -> Result<
     let account = serde_json::json!({"metadata": {"name": "default"}});
     create(&*client, &Gvr::of("", "v1", "serviceaccounts"), "default", account).await?;
     create_many(&cluster, &NODES, 1, nodes, &objects::node).await?;
+    admit_pods(&*client).await?;
     create_many(&cluster, &PODS, 1, SCHEDULED, &|name| objects::pod(name, "default-scheduler")).await?;
     let options = WatchOptions { fields: "spec.nodeName!=".into(), ..Default::default() };
     let mut bound = client.watch(&PODS, &options).await?;
@@ -188,6 +211,15 @@ pub(super) async fn schedule(nodes: usize, show: &mut dyn FnMut(Row)) -> Result<
     let row = Row::new(name, SCHEDULED as f64 / took.as_secs_f64(), Unit::PerSecond);
     let row = row.detail(format!("from the scheduler's start to the last binding: {}", milliseconds(took)));
     show(if nodes >= 5_000 { row.budget(8_000.0) } else { row.kubernetes(292.0) });
+    Ok(())
+}
+
+/// Lifts the taint that admission puts on every new node; no controller is here to do it.
+async fn admit_pods(client: &dyn Client) -> Result<()> {
+    for node in client.list(&NODES, &Default::default()).await?.items {
+        let untainted = Patch::Merge(serde_json::json!({"spec": {"taints": null}}));
+        client.patch(&NODES, &node.key, None, untainted, &WriteOptions::default()).await?;
+    }
     Ok(())
 }
 

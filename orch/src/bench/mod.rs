@@ -30,8 +30,9 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// The groups of figures, in the order in which they are taken; `--only` names them.
-pub const GROUPS: [&str; 10] = [
+pub const GROUPS: [&str; 11] = [
     "start",
+    "many",
     "create-local",
     "watch-local",
     "schedule-local",
@@ -69,6 +70,9 @@ pub async fn run(kubeconfig: Option<&Path>, only: &[String], show: &mut dyn FnMu
 async fn in_process(wanted: &dyn Fn(&str) -> bool, show: &mut dyn FnMut(Row)) -> Result<()> {
     if wanted("start") {
         local::start(show).await?;
+    }
+    if wanted("many") {
+        local::many(show).await?;
     }
     if wanted("create-local") {
         local::creates(show).await?;
