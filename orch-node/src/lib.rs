@@ -4,7 +4,8 @@
 //! Agent ── watches pods of its node ──► pod::worker (one per pod)
 //!   │                                      │  Observed ──► plan ──► PodActions
 //!   ├─ lease, Node object                  ├─ ContainerRuntime: simulated | process | oci
-//!   └─ server: logs, exec, attach          └─ volume, env, probe, status
+//!   └─ server: logs, exec, attach,         └─ volume, env, probe, status
+//!              port-forward (WebSocket, spdy)
 //! ```
 //!
 //! **Fail-static**: stopping or killing the agent never stops a container; the next agent adopts what runs.

@@ -7,6 +7,7 @@ mod delete;
 mod hook_server;
 mod identity;
 mod kube_client;
+mod openapi;
 mod policies;
 mod protobuf;
 mod proxied;

@@ -45,6 +45,11 @@ async fn answer(tasks: Tasks, mut request: Request<Incoming>) -> Result<Response
     let upgrade = hyper::upgrade::on(&mut request);
     tasks.spawn(async move {
         let mut stream = TokioIo::new(upgrade.await.unwrap());
+        if uri.contains("deaf") {
+            // Reads nothing, says its last word and goes.
+            stream.write_all(b"the last word").await.unwrap();
+            return;
+        }
         stream.write_all(uri.as_bytes()).await.unwrap();
         stream.write_all(b"\n").await.unwrap();
         let mut word = [0; 5];
@@ -122,6 +127,29 @@ async fn exec_switches_protocols_and_passes_bytes_both_ways() {
     let mut all = String::new();
     stream.read_to_string(&mut all).await.unwrap();
     assert_eq!(all, "/exec/default/two/a?output=1&command=echo&command=a%20b\nhello");
+    tasks.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_command_says_last_arrives_though_it_did_not_read_its_input() {
+    let server = server().await;
+    let io = TokioIo::new(server.api.connect());
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+    let tasks = Tasks::new();
+    tasks.spawn(async move { drop(connection.with_upgrades().await) });
+    let request = Request::get(format!("{PODS}/two/exec?container=a&command=deaf&stdin=true"))
+        .header("host", "orch")
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .body(Empty::<bytes::Bytes>::new())
+        .unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    let (mut reader, mut writer) = tokio::io::split(TokioIo::new(hyper::upgrade::on(response).await.unwrap()));
+    let flood = async { while writer.write_all(&[0; 4096]).await.is_ok() {} };
+    let mut all = String::new();
+    let (_, read) = tokio::join!(flood, reader.read_to_string(&mut all));
+    read.unwrap();
+    assert_eq!(all, "the last word");
     tasks.stop().await;
 }
 

@@ -1,6 +1,13 @@
 //! The agent's HTTP API, as kubelet serves it (`pkg/kubelet/server/server.go`): `/containerLogs`, `/exec`,
 //! `/attach`, `/portForward`, `/pods`, `/healthz`. It runs over any byte stream; who may connect is decided
 //! by whoever accepts the streams.
+//!
+//! ```text
+//!            ┌ channels (WebSocket) ┐
+//! upgrade ───┤                      ├── streams ──► session ──► ContainerRuntime::{exec, attach}
+//!            └ crate::spdy ─────────┘          └──► forward ──► ContainerRuntime::port_forward
+//!                 ▲ tunnel (SPDY inside a WebSocket)
+//! ```
 
 mod channels;
 mod forward;

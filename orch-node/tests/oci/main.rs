@@ -59,7 +59,6 @@ fn all() -> Vec<Test> {
         exec::a_terminal_has_a_size_and_echoes,
         exec::a_dropped_session_kills_its_command,
         exec::a_port_on_the_pods_own_loopback_is_reached,
-        laws::the_laws_of_container_runtimes_hold,
         adoption::a_new_agent_adopts_what_runs_and_learns_what_ended,
         adoption::when_the_shim_is_killed_its_containers_are_ended,
         images::an_archive_made_by_skopeo_is_loaded_and_run,

@@ -4,15 +4,22 @@ use crate::{
     cluster::processes,
     run::{Kubectl, Ran, with_each},
 };
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Config,
+    api::AttachParams,
+    config::{KubeConfigOptions, Kubeconfig},
+};
 use nix::{sys::stat::Mode, unistd::mkfifo};
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Read as _, Write as _},
     net::{Shutdown, TcpStream},
     path::Path,
     process::{Child, Stdio},
     thread,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Whether kubectl is to use WebSocket.
 const BOTH: [bool; 2] = [true, false];
@@ -163,6 +170,34 @@ fn vanish(kubectl: Kubectl, fifo: &Path, flood: bool) {
     client.kill().unwrap();
     client.wait().unwrap();
     assert_eq!(running.read(&mut [0; 1]).unwrap(), 0, "the command has ended");
+}
+
+#[test]
+fn kube_rs_speaks_over_https() {
+    with_each(processes, "stream-kube-rs", |k| {
+        web(k, "sleep 1000");
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio.block_on(speak_kube_rs(k));
+    });
+}
+
+async fn speak_kube_rs(k: &Kubectl) {
+    let file = Kubeconfig::read_from(&k.kubeconfig).unwrap();
+    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
+    let pods: Api<Pod> = Api::namespaced(kube::Client::try_from(config).unwrap(), &k.namespace);
+    let params = AttachParams::default().stdin(true).stderr(false);
+    let mut session = pods.exec("web", ["cat"], &params).await.unwrap();
+    let (mut stdin, mut stdout) = (session.stdin().unwrap(), session.stdout().unwrap());
+    let status = session.take_status().unwrap();
+    stdin.write_all(b"typed").await.unwrap();
+    stdin.shutdown().await.unwrap();
+    drop(stdin);
+    let mut out = String::new();
+    stdout.read_to_string(&mut out).await.unwrap();
+    assert_eq!((out.as_str(), status.await.unwrap().status.as_deref()), ("typed", Some("Success")));
+    let mut forwarder = pods.portforward("web", &[9]).await.unwrap();
+    let error = forwarder.take_error(9).unwrap().await.unwrap();
+    assert!(error.contains("connection refused"), "{error}");
 }
 
 fn end(mut child: Child) {
