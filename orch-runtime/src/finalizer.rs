@@ -114,7 +114,7 @@ mod tests {
             Stage::Cleanup(_) => panic!("it lives"),
         };
         finalizer(&ctx, map, "a/b", stage).await.unwrap_err();
-        check(&*ctx.client.read::<ConfigMap>(&Key::new("default", "a")).await.unwrap(), &["other/one", "a/b"]);
+        check(&ctx.client.read::<ConfigMap>(&Key::new("default", "a")).await.unwrap(), &["other/one", "a/b"]);
     }
 
     #[tokio::test]
@@ -123,9 +123,9 @@ mod tests {
         let fails = async |_| Err(Error::Retry("the bucket is not empty".into()));
         finalizer(&ctx, map.clone(), "a/b", fails).await.unwrap_err();
         let key = Key::new("default", "a");
-        check(&*ctx.client.read::<ConfigMap>(&key).await.unwrap(), &["a/b", "other/one"]);
+        check(&ctx.client.read::<ConfigMap>(&key).await.unwrap(), &["a/b", "other/one"]);
         finalizer(&ctx, map, "a/b", async |_| Ok(Requeue::OnChange)).await.unwrap();
-        check(&*ctx.client.read::<ConfigMap>(&key).await.unwrap(), &["other/one"]);
+        check(&ctx.client.read::<ConfigMap>(&key).await.unwrap(), &["other/one"]);
     }
 
     #[tokio::test]

@@ -4,10 +4,12 @@ use crate::{
     Error, Watches, engine,
     engine::{Options, Processed, Work},
     executor::Recorder,
+    gate::Written,
     record::Recording,
     view::{Caches, View},
 };
 use async_trait::async_trait;
+use dashmap::DashMap;
 use orch_api::{Gvr, Key, Object};
 use orch_store::{Ambient, Client, Revision};
 use std::{sync::Arc, time::Duration};
@@ -114,19 +116,50 @@ pub async fn run_shared<R: Reconciler>(
     options: Options,
 ) {
     let ctx = Context { cluster: options.cluster.clone(), ..Context::new(caches.clone(), ambient.clone(), name) };
-    let work = Arc::new(Adapter { reconciler, ctx });
+    let work = Arc::new(Adapter { reconciler, ctx, cut_off: DashMap::new() });
     engine::run_erased(name, work, watches, caches, ambient, options).await;
 }
 
 struct Adapter<R> {
     reconciler: Arc<R>,
     ctx: Context,
+    /// What reconciles wrote that timed out or panicked: the gate does not know of it.
+    cut_off: DashMap<Key, Written>,
+}
+
+/// Keeps what a reconcile wrote, should it not come to its end.
+struct Guard<'a> {
+    recording: &'a Recording,
+    kept: &'a DashMap<Key, Written>,
+    key: &'a Key,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        let written = self.recording.written();
+        if !written.is_empty() {
+            self.kept.insert(self.key.clone(), written);
+        }
+    }
+}
+
+impl<R> Adapter<R> {
+    /// Waits until the caches have seen what the last reconcile of the key wrote, if that was cut off.
+    async fn caught_up(&self, key: &Key) {
+        let Some(mut written) = self.cut_off.get(key).map(|written| written.clone()) else { return };
+        let informers = self.ctx.caches.informers();
+        written.retain(|gvr| informers.holds(gvr));
+        written.wait(informers).await;
+        self.cut_off.remove(key);
+    }
 }
 
 #[async_trait]
 impl<R: Reconciler> Work for Adapter<R> {
     async fn process(&self, key: &Key) -> Processed {
+        self.caught_up(key).await;
         let ctx = self.ctx.begin();
+        let guard = Guard { recording: &ctx.recording, kept: &self.cut_off, key };
         let result = match ctx.view().get::<R::Kind>(key) {
             Some(object) => self.reconciler.reconcile(object, &ctx).await,
             None => self.reconciler.gone(key, &ctx).await.map(|()| Requeue::OnChange),
@@ -135,6 +168,7 @@ impl<R: Reconciler> Work for Adapter<R> {
             Requeue::OnChange => None,
             Requeue::After(delay) => Some(delay),
         });
+        std::mem::forget(guard); // It came to its end: the gate takes over. The guard owns nothing.
         Processed { written: ctx.recording.written(), result }
     }
 }

@@ -298,7 +298,8 @@ async fn a_limited_queue_hands_out_its_burst_and_then_at_its_rate() {
     }
     assert_eq!(running.soon().await.len(), 2);
     let began = tokio::time::Instant::now();
-    (running.next().await, running.next().await);
+    running.next().await;
+    running.next().await;
     assert_eq!(began.elapsed().as_secs_f64().round() as u64, 19);
 }
 

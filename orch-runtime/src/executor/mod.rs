@@ -5,7 +5,7 @@ mod recorder;
 mod slow_start;
 
 pub use correlate::{Correlator, Record};
-pub use recorder::Recorder;
+pub use recorder::{Recorder, Reporter, Style};
 pub use slow_start::{BURST, slow_start};
 
 use crate::{

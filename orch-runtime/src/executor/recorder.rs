@@ -4,8 +4,8 @@ use super::correlate::{Correlator, Record};
 use crate::plan::Notice;
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::core::v1::{Event, EventSource},
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+    api::core::v1::{Event, EventSeries, EventSource},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time},
 };
 use orch_api::{Key, Object};
 use orch_store::{
@@ -19,6 +19,26 @@ use tokio::sync::mpsc;
 /// Events that wait to be written; more are dropped.
 const BACKLOG: usize = 1000;
 
+/// Who records events, and how.
+#[derive(Clone, Debug)]
+pub struct Reporter {
+    /// The component, such as `kubelet`.
+    pub component: &'static str,
+    /// The machine or instance; may be empty.
+    pub host: String,
+    /// How repetitions are written.
+    pub style: Style,
+}
+
+/// How repetitions of an event are written on the first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// By `count` and `lastTimestamp`, as core/v1 has it and most components write it.
+    Counted,
+    /// By `series`, as events.k8s.io/v1 has it and the scheduler writes it.
+    Series,
+}
+
 /// Records events on behalf of one component. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Recorder {
@@ -28,6 +48,11 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder whose events are written by a task of the ambience.
     pub fn new(client: Arc<dyn Client>, ambient: &Ambient, component: &'static str) -> Self {
+        Self::of(client, ambient, Reporter { component, host: String::new(), style: Style::Counted })
+    }
+
+    /// The same for a reporter of any kind.
+    pub fn of(client: Arc<dyn Client>, ambient: &Ambient, reporter: Reporter) -> Self {
         let (queue, mut notices) = mpsc::channel(BACKLOG);
         let clock = ambient.clock.clone();
         ambient.tasks.spawn(async move {
@@ -35,7 +60,7 @@ impl Recorder {
             while let Some(notice) = notices.recv().await {
                 let now = clock.now();
                 let record = correlator.correlate(&notice, now);
-                if let Err(error) = write(&*client, component, &notice, record, now).await {
+                if let Err(error) = write(&*client, &reporter, &notice, record, now).await {
                     tracing::debug!(%error, reason = notice.reason, "an event was not written");
                 }
             }
@@ -53,7 +78,7 @@ impl Recorder {
 
 async fn write(
     client: &dyn Client,
-    component: &'static str,
+    reporter: &Reporter,
     notice: &Notice,
     record: Record,
     now: Timestamp,
@@ -61,15 +86,18 @@ async fn write(
     match record {
         Record::Drop => Ok(()),
         Record::New { key, message } => {
-            client.add(&event(component, notice, key, message, 1, now, now)).await.map(drop)
+            client.add(&event(reporter, notice, key, message, 1, (now, now))).await.map(drop)
         }
         Record::Again { key, message, count, first } => {
-            let patch = json!({ "count": count, "lastTimestamp": Time(now), "message": message });
+            let patch = match reporter.style {
+                Style::Counted => json!({ "count": count, "lastTimestamp": Time(now), "message": message }),
+                Style::Series => json!({ "series": series(count, now), "message": message }),
+            };
             let patched = client.patch(&Event::gvr(), &key, None, Patch::Merge(patch), &WriteOptions::default()).await;
             match patched {
                 // The event has expired: say it anew.
                 Err(error) if error.is_not_found() => {
-                    client.add(&event(component, notice, key, message, count, first, now)).await.map(drop)
+                    client.add(&event(reporter, notice, key, message, count, (first, now))).await.map(drop)
                 }
                 other => other.map(drop),
             }
@@ -77,16 +105,20 @@ async fn write(
     }
 }
 
+fn series(count: i32, now: Timestamp) -> EventSeries {
+    EventSeries { count: Some(count), last_observed_time: Some(MicroTime(now)) }
+}
+
 fn event(
-    component: &'static str,
+    reporter: &Reporter,
     notice: &Notice,
     key: Key,
     message: String,
     count: i32,
-    first: Timestamp,
-    last: Timestamp,
+    (first, last): (Timestamp, Timestamp),
 ) -> Event {
-    Event {
+    let component = reporter.component.to_owned();
+    let event = Event {
         metadata: ObjectMeta {
             name: Some(key.name.to_string()),
             namespace: Some(key.namespace.to_string()),
@@ -96,12 +128,68 @@ fn event(
         reason: Some(notice.reason.clone()),
         message: Some(message),
         type_: Some(notice.kind.as_str().into()),
-        count: Some(count),
-        first_timestamp: Some(Time(first)),
-        last_timestamp: Some(Time(last)),
-        source: Some(EventSource { component: Some(component.into()), host: None }),
-        reporting_component: Some(component.into()),
-        reporting_instance: Some(String::new()),
+        reporting_component: Some(component.clone()),
+        reporting_instance: Some(reporter.host.clone()),
         ..Event::default()
+    };
+    match reporter.style {
+        Style::Counted => Event {
+            count: Some(count),
+            first_timestamp: Some(Time(first)),
+            last_timestamp: Some(Time(last)),
+            source: Some(EventSource {
+                component: Some(component),
+                host: Some(reporter.host.clone()).filter(|host| !host.is_empty()),
+            }),
+            ..event
+        },
+        // The new API requires an action and an instance.
+        Style::Series => Event {
+            event_time: Some(MicroTime(first)),
+            action: Some(notice.reason.clone()),
+            reporting_instance: Some(if reporter.host.is_empty() { component } else { reporter.host.clone() }),
+            series: (count > 1).then(|| series(count, last)),
+            ..event
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::EventKind;
+    use k8s_openapi::api::core::v1::ObjectReference;
+    use orch_store::{Informers, backend::MemoryBackend, testing::BareClient};
+
+    async fn recorded(style: Style) -> Arc<Event> {
+        let ambient = Ambient::seeded(1);
+        let client: Arc<dyn Client> = Arc::new(BareClient::new(Arc::new(MemoryBackend::new()), ambient.clone()));
+        let reporter = Reporter { component: "kubelet", host: "node-1".into(), style };
+        let recorder = Recorder::of(client.clone(), &ambient, reporter);
+        let events = Informers::new(client, ambient).of::<Event>();
+        for _ in 0..3 {
+            let regarding = ObjectReference { name: Some("web".into()), ..ObjectReference::default() };
+            let kind = EventKind::Warning;
+            recorder.record(Notice { regarding, kind, reason: "BackOff".into(), message: "again".into() });
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let all = events.list("");
+        assert_eq!(all.len(), 1);
+        all[0].decode().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn repetitions_are_counted_on_the_first_event() {
+        let event = recorded(Style::Counted).await;
+        assert_eq!((event.count, &event.series), (Some(3), &None));
+        assert_eq!(event.source.as_ref().and_then(|s| s.host.as_deref()), Some("node-1"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn repetitions_are_a_series_in_the_new_api() {
+        let event = recorded(Style::Series).await;
+        assert_eq!(event.count, None);
+        assert_eq!(event.series.as_ref().and_then(|s| s.count), Some(3));
+        assert_eq!((event.action.as_deref(), event.event_time.is_some()), (Some("BackOff"), true));
     }
 }

@@ -198,3 +198,43 @@ async fn a_queue_of_ones_own_is_used() {
     world.signed("a").await;
     assert_eq!(*made.lock(), 1);
 }
+
+/// Writes under a generated name and is cut off, the first time.
+struct CutOff {
+    tries: Arc<Mutex<Vec<usize>>>,
+}
+
+#[async_trait]
+impl Reconciler for CutOff {
+    type Kind = ConfigMap;
+
+    async fn reconcile(&self, map: Arc<ConfigMap>, ctx: &Context) -> Result<Requeue, Error> {
+        if &*map.key().name != "root" {
+            return Ok(Requeue::OnChange);
+        }
+        let found = ctx.view().list::<ConfigMap>("").len();
+        self.tries.lock().push(found);
+        if found == 1 {
+            let mut child = ConfigMap::default();
+            (child.metadata.name, child.metadata.namespace) = (Some("child".into()), Some("default".into()));
+            ctx.client.add(&child).await?;
+            std::future::pending::<()>().await;
+        }
+        Ok(Requeue::OnChange)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reconcile_that_timed_out_after_a_write_is_tried_again_only_when_the_caches_have_it() {
+    let world = World::new();
+    let tries = Arc::new(Mutex::new(Vec::new()));
+    let manager = Manager::new(&world.caches, &world.ambient).reconciler(
+        "cut-off",
+        Watches::root::<ConfigMap>(),
+        CutOff { tries: tries.clone() },
+    );
+    let _running = world.run(manager);
+    world.add("root").await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(*tries.lock(), [1, 2]);
+}

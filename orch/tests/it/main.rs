@@ -1,5 +1,5 @@
 //! The whole cluster in process, under a paused clock.
-#![allow(clippy::unwrap_used)] // A test that fails may panic.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A test that fails may panic.
 
 mod cluster;
 mod kube_rs;
