@@ -39,7 +39,7 @@ impl Controller for Copier {
         match copy {
             _ if map.is_deleting() => {}
             Some(copy) if copy.data == data => {}
-            Some(copy) => plan.update(&**copy, &Secret { data, ..Secret::clone(copy) }),
+            Some(copy) => drop(plan.update(&**copy, &Secret { data, ..Secret::clone(copy) })),
             None => {
                 let mut copy = Secret { data, ..Secret::default() };
                 copy.metadata.name = map.metadata.name.clone();

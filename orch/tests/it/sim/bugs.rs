@@ -114,7 +114,7 @@ pub(super) fn all() -> Vec<Planted> {
             by: By::Hand("none"),
             seen_by: "rest",
             scenario: scenario(vec![Change::given(config_map("clock", json!({})))])
-                .on(|seed| base(seed).controller("teller", |_| of(Teller))),
+                .on(|seed| base(seed).most_writes(400).controller("teller", |_| of(Teller))),
         },
         Planted {
             bug: "the list of what it owns is not asked whose it is: Pods of others are deleted",

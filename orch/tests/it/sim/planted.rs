@@ -1,5 +1,7 @@
 //! Bugs as controllers really have them, planted one at a time: the simulator finds each of them.
 
+#![allow(clippy::disallowed_methods)] // The table tells how long it took in real time.
+
 use super::bugs;
 use orch::sim::{Check, Failed, FaultPlan, Scenario, enumerate, explore};
 use std::time::{Duration, Instant};

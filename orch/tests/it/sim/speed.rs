@@ -1,5 +1,7 @@
 //! How fast virtual time is.
 
+#![allow(clippy::disallowed_methods)] // Real time is what is measured.
+
 use super::determinism::deployment;
 use orch::sim::{Patience, Sim};
 use std::time::{Duration, Instant};
