@@ -18,6 +18,8 @@ pub struct Metrics {
     requests: Family<Request, Counter>,
     durations: Family<Path, Histogram, fn() -> Histogram>,
     watches: Family<Path, Gauge>,
+    webhooks: Family<Webhook, Histogram, fn() -> Histogram>,
+    webhooks_failed_open: Family<FailedOpen, Counter>,
     registry: std::sync::Arc<Registry>,
 }
 
@@ -34,6 +36,20 @@ struct Request {
 struct Path {
     verb: String,
     resource: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Webhook {
+    name: String,
+    r#type: &'static str,
+    operation: &'static str,
+    rejected: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FailedOpen {
+    name: String,
+    r#type: &'static str,
 }
 
 /// A watch that is being served; counted as long as it lives.
@@ -54,11 +70,17 @@ impl Default for Metrics {
         let requests = Family::default();
         let durations = Family::new_with_constructor(buckets as fn() -> Histogram);
         let watches = Family::default();
+        let webhooks = Family::new_with_constructor(buckets as fn() -> Histogram);
+        let webhooks_failed_open = Family::default();
         let mut registry = Registry::default();
         registry.register("apiserver_request", "Requests by verb, resource and status code", requests.clone());
         registry.register("apiserver_request_duration_seconds", "How long requests took", durations.clone());
         registry.register("apiserver_longrunning_requests", "Watches that are being served", watches.clone());
-        Self { requests, durations, watches, registry: registry.into() }
+        let name = "apiserver_admission_webhook_admission_duration_seconds";
+        registry.register(name, "How long webhooks took, and whether they refused", webhooks.clone());
+        let name = "apiserver_admission_webhook_fail_open";
+        registry.register(name, "Webhooks whose failure was ignored", webhooks_failed_open.clone());
+        Self { requests, durations, watches, webhooks, webhooks_failed_open, registry: registry.into() }
     }
 }
 
@@ -87,6 +109,24 @@ impl Metrics {
         let gauge = self.watches.get_or_create(&path).clone();
         gauge.inc();
         WatchGuard(gauge)
+    }
+
+    /// Counts a question to a webhook. `kind` is `admit` of one that may change the object, else `validating`.
+    pub(crate) fn webhook(
+        &self,
+        name: &str,
+        kind: &'static str,
+        operation: &'static str,
+        rejected: bool,
+        took: Duration,
+    ) {
+        let asked = Webhook { name: name.to_owned(), r#type: kind, operation, rejected: rejected.to_string() };
+        self.webhooks.get_or_create(&asked).observe(took.as_secs_f64());
+    }
+
+    /// Counts a webhook that failed and was ignored.
+    pub(crate) fn webhook_failed_open(&self, name: &str, kind: &'static str) {
+        self.webhooks_failed_open.get_or_create(&FailedOpen { name: name.to_owned(), r#type: kind }).inc();
     }
 
     /// The text form.

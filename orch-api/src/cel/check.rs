@@ -99,10 +99,21 @@ impl Checker<'_> {
         {
             return Type::Type;
         }
+        if let Some(ty) = self.dotted_variable(operand, field).filter(|_| !test) {
+            return ty;
+        }
         let target = self.expr(operand);
         let target = self.resolved(&target);
         let found = self.field(expr.at, &target, field);
         if test { Type::Bool } else { found }
+    }
+
+    /// The type of a variable whose declared name has a dot, such as `authorizer.requestResource`.
+    fn dotted_variable(&self, operand: &Expr, field: &str) -> Option<Type> {
+        let Node::Ident(name) = &operand.node else { return None };
+        let is_local = self.scopes.iter().any(|(known, _)| known == name);
+        let mut declared = self.variables.iter().filter(|(variable, _)| is_dotted(variable, name, field));
+        declared.next().filter(|_| !is_local).map(|(_, decl)| decl.ty.clone())
     }
 
     fn field(&mut self, at: usize, target: &Type, field: &str) -> Type {
@@ -399,6 +410,11 @@ pub(super) fn is_type_name(name: &str) -> bool {
 pub(super) fn type_path(expr: &Expr) -> Option<String> {
     let path = dotted(expr)?;
     matches!(&*path, "google.protobuf.Timestamp" | "google.protobuf.Duration").then_some(path)
+}
+
+/// Whether a variable is called `NAME.FIELD`.
+pub(super) fn is_dotted(variable: &str, name: &str, field: &str) -> bool {
+    variable.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| rest == field)
 }
 
 fn dotted(expr: &Expr) -> Option<String> {

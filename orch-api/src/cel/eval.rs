@@ -3,7 +3,7 @@
 use super::{
     EvalError, Program,
     ast::{Call, Expr, Fold, Literal, Node},
-    check::{is_type_name, qualified, type_path},
+    check::{is_dotted, is_type_name, qualified, type_path},
     cost::runtime,
     functions,
     value::{Entries, Value},
@@ -86,6 +86,13 @@ impl<'a> Run<'a> {
     fn select(&mut self, expr: &Expr, operand: &Expr, field: &str, test: bool) -> Result<Value<'a>> {
         if let Some(path) = type_path(expr) {
             return Ok(Value::Type(path.into()));
+        }
+        if let (Node::Ident(name), false) = (&operand.node, test)
+            && let Some((_, value)) = self.bindings.iter().find(|(variable, _)| is_dotted(variable, name, field))
+            && !self.scopes.iter().any(|(known, _)| known == name)
+        {
+            self.charge(1)?;
+            return Ok(value.clone());
         }
         let target = self.expr(operand)?;
         if !test {

@@ -194,6 +194,8 @@ async fn a_policy_asks_the_authorizer_and_knows_the_request() {
     let spec = json!({"validations": [
         {"expression": "request.operation == 'CREATE' && request.resource.resource == 'configmaps'"},
         {"expression": "authorizer.group('').resource('secrets').namespace('default').check('create').allowed()"},
+        {"expression": "authorizer.requestResource.check('create').allowed()"},
+        {"expression": "!authorizer.serviceAccount('default', 'nobody').group('').resource('pods').check('get').allowed()"},
         {"expression": "request.userInfo.username == 'system:apiserver'", "reason": "Forbidden"},
         {"expression": "oldObject == null"}]});
     validating(spec, json!({})).await.post(MAPS, map("m")).await.ok();
@@ -226,4 +228,48 @@ async fn deletions_show_the_old_object_alone() {
     let server = validating(spec, json!({})).await;
     server.post(MAPS, map("m")).await.ok();
     assert_eq!(server.delete(&format!("{MAPS}/m")).await.status(), denied("configmaps \"m\"", "stays"));
+}
+
+#[tokio::test]
+async fn policies_change_the_object_by_their_parameters_and_conditions() {
+    let server = Server::start().await;
+    let mut params = map("team");
+    params["data"] = json!({"team": "blue"});
+    server.post(MAPS, params).await.ok();
+    let expression = "Object{metadata: Object.metadata{labels: {\"team\": variables.team}}}";
+    let spec = json!({"failurePolicy": "Fail", "reinvocationPolicy": "Never",
+        "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+        "matchConditions": [{"name": "unlabelled", "expression": "object != null && !has(object.metadata.labels)"}],
+        "variables": [{"name": "team", "expression": "params.data.team"}],
+        "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}]});
+    let binding = json!({"paramRef": {"name": "team", "namespace": "default", "parameterNotFoundAction": "Deny"}});
+    policy(&server, "Mutating", spec, binding).await;
+    assert_eq!(server.post(MAPS, map("a")).await.ok()["metadata"]["labels"], json!({"team": "blue"}));
+    let mut labelled = map("b");
+    labelled["metadata"]["labels"] = json!({"own": "x"});
+    assert_eq!(server.post(MAPS, labelled).await.ok()["metadata"]["labels"], json!({"own": "x"}));
+    server.delete(&format!("{MAPS}/team")).await.ok();
+    let words = "403 Forbidden: policy 'p' with binding 'b' denied request: failed to configure binding: no params found for \
+                 policy binding with `Deny` parameterNotFoundAction";
+    assert_eq!(server.post(MAPS, map("c")).await.status(), words);
+}
+
+#[tokio::test]
+async fn expressions_that_do_not_compile_are_refused_with_their_place() {
+    let server = Server::start().await;
+    let spec = json!({"matchConstraints": on("", "configmaps"), "variables": [{"name": "a", "expression": "nothing.x"}],
+        "validations": [{"expression": "object.x +"}, {"expression": "'text'"}, {"expression": "variables.b == 1"}]});
+    let body = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": "p"}, "spec": spec});
+    let answer = server.post(&format!("{CONFIGURATIONS}/validatingadmissionpolicies"), body).await;
+    let causes = answer.json()["details"]["causes"].clone();
+    let fields: Vec<&str> = causes.as_array().unwrap().iter().filter_map(|c| c["field"].as_str()).collect();
+    let expected = [
+        "spec.variables[0].expression",
+        "spec.validations[0].expression",
+        "spec.validations[1].expression",
+        "spec.validations[2].expression",
+    ];
+    assert_eq!(fields, expected, "{}", answer.text);
+    assert!(answer.text.contains("must evaluate to bool"), "{}", answer.text);
 }

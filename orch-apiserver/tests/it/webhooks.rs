@@ -194,6 +194,10 @@ async fn the_timeout_of_a_webhook_is_honoured() {
                  Post \"https://hook.hooks.svc:443/always-allow-delay-5s?timeout=1s\": context deadline exceeded";
     assert_eq!(check("a", "Fail", Some(1)).await.status(), format!("500 InternalError: {words}"));
     check("b", "Ignore", Some(1)).await.ok();
+    let metrics = rig.server.get("/metrics").await.text;
+    let open =
+        "apiserver_admission_webhook_fail_open_total{name=\"always-allow-delay-5s.k8s.io\",type=\"validating\"} 1";
+    assert!(metrics.contains(open), "{metrics}");
     check("c", "Fail", Some(10)).await.ok();
     check("d", "Fail", None).await.ok();
 }

@@ -17,10 +17,36 @@ use orch_api::{
 use orch_store::AdmissionHandler;
 use serde_json::Value;
 use std::panic::AssertUnwindSafe;
+use tokio::time::Instant;
 
 impl Hook {
-    /// Asks the webhook, notes what it says for the client and the audit log, and gives back an answer that allows.
+    /// Asks the webhook and counts that.
     pub(super) async fn ask(
+        &self,
+        view: &View<'_>,
+        about: &Review<'_>,
+        kind: &Kind,
+        object: Value,
+        old_object: Value,
+    ) -> Result<AdmissionResponse, HookError> {
+        let started = Instant::now();
+        let answer = self.question(view, about, kind, object, old_object).await;
+        let ignored = self.ignores_failure && matches!(answer, Err(HookError::Failed(_)));
+        let metrics = &view.core.metrics;
+        let (operation, rejected) = (about.operation.as_str(), answer.is_err() && !ignored);
+        metrics.webhook(&self.name, self.phase(), operation, rejected, started.elapsed());
+        if ignored {
+            metrics.webhook_failed_open(&self.name, self.phase());
+        }
+        answer
+    }
+
+    fn phase(&self) -> &'static str {
+        if self.mutating { "admit" } else { "validating" }
+    }
+
+    /// Notes what the webhook says for the client and the audit log, and gives back an answer that allows.
+    async fn question(
         &self,
         view: &View<'_>,
         about: &Review<'_>,
