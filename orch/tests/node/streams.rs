@@ -16,7 +16,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 async fn world(dir: &std::path::Path) -> Cluster {
     let ambient = Ambient::system();
     let shim = vec![env!("CARGO_BIN_EXE_orch").to_owned(), "process-shim".to_owned()];
-    let runtime = Arc::new(ProcessRuntime::open(&dir.join("state"), shim, ambient.clone()).unwrap());
+    let network = "127.201.0.0/16".parse().unwrap();
+    let runtime = Arc::new(ProcessRuntime::open(&dir.join("state"), shim, network, ambient.clone()).unwrap());
     let prober = Arc::new(NetProber { runtime: runtime.clone() });
     let mut config = AgentConfig::new("n1", dir.join("agent"));
     config.machine = Machine::default();
