@@ -23,7 +23,7 @@ use crate::{
 };
 use ::http::{header, request::Parts};
 use async_trait::async_trait;
-use orch_api::{Gvr, Key, Kind, StatusError};
+use orch_api::{Gvr, Key, Kind, StatusError, validation::Setting};
 use orch_store::{AdmissionHook, Ambient, Backend, cache::WatchCache};
 use std::{
     collections::HashMap,
@@ -81,6 +81,7 @@ pub struct Builder {
     cidr: ServiceCidr,
     nodes: Option<Arc<dyn NodeDialer>>,
     api_port: u16,
+    setting: Setting,
 }
 
 impl ApiServer {
@@ -98,6 +99,7 @@ impl ApiServer {
             cidr: ServiceCidr::default(),
             nodes: None,
             api_port: 6443,
+            setting: Setting::default(),
         }
     }
 
@@ -256,6 +258,14 @@ impl Builder {
         self
     }
 
+    /// Pods have loopback addresses, and so may the endpoints of Services: for clusters whose pods are plain
+    /// processes of one machine.
+    #[must_use]
+    pub fn pods_on_loopback(mut self) -> Self {
+        self.setting.pods_on_loopback = true;
+        self
+    }
+
     /// Starts the server: reads what is stored and creates what must exist.
     pub async fn build(self) -> Result<ApiServer, StatusError> {
         let ambient = self.ambient.child("apiserver");
@@ -291,6 +301,7 @@ impl Builder {
             services: ServiceAllocators::new(self.cidr, ambient.chance.child("services")),
             nodes: self.nodes,
             metrics: Metrics::default(),
+            setting: self.setting,
             ambient,
         });
         for kind in core.registry.all() {

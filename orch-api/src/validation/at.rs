@@ -2,6 +2,7 @@
 //!
 //! Walking costs no allocation: a place knows its parent, and the text of a path is made only for a fault.
 
+use super::Setting;
 use crate::field::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
@@ -12,6 +13,7 @@ pub(crate) struct Run<'a> {
     steps: RefCell<Vec<(u32, Step<'a>)>>,
     faults: RefCell<FieldErrors>,
     count: Cell<usize>,
+    setting: Setting,
 }
 
 #[derive(Clone, Copy)]
@@ -25,6 +27,11 @@ enum Step<'a> {
 const ROOT: u32 = u32::MAX;
 
 impl<'a> Run<'a> {
+    /// A run in a cluster of that kind.
+    pub(crate) fn new(setting: Setting) -> Self {
+        Self { setting, ..Self::default() }
+    }
+
     /// The place of a whole object.
     pub(crate) fn root(&'a self, value: &'a Value) -> At<'a> {
         At { run: self, value: Some(value), step: ROOT }
@@ -91,6 +98,11 @@ impl<'a> At<'a> {
     /// The list here, or the empty one.
     pub(crate) fn list(self) -> &'a [Value] {
         self.value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+
+    /// What is known of the cluster.
+    pub(crate) fn setting(self) -> Setting {
+        self.run.setting
     }
 
     /// The value here.

@@ -71,7 +71,7 @@ pub(super) fn endpoint_ip(address: At<'_>) {
     if parsed.is_unspecified() {
         address.invalid(format!("may not be unspecified ({})", address.str()));
     }
-    if parsed.is_loopback() {
+    if parsed.is_loopback() && !address.setting().pods_on_loopback {
         address.invalid("may not be in the loopback range (127.0.0.0/8, ::1/128)");
     }
     if is_local {

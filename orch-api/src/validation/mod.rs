@@ -47,9 +47,17 @@ struct Rules {
     status: Judge,
 }
 
+/// What the rules need to know of the cluster whose objects they judge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Setting {
+    /// Whether pods have loopback addresses, so that endpoints may: where they are plain processes of one machine.
+    /// Kubernetes never allows it.
+    pub pods_on_loopback: bool,
+}
+
 /// Judges a new object.
-pub fn create(kind: &Kind, object: &Value) -> FieldErrors {
-    let run = Run::default();
+pub fn create(kind: &Kind, object: &Value, setting: Setting) -> FieldErrors {
+    let run = Run::new(setting);
     let at = run.root(object);
     let rules = rules(kind);
     meta::created(kind, rules.name, at.at("metadata"));
@@ -58,32 +66,32 @@ pub fn create(kind: &Kind, object: &Value) -> FieldErrors {
 }
 
 /// Judges an update of an object.
-pub fn update(kind: &Kind, new: &Value, old: &Value) -> FieldErrors {
-    changed(new, old, rules(kind).update)
+pub fn update(kind: &Kind, new: &Value, old: &Value, setting: Setting) -> FieldErrors {
+    changed(new, old, setting, rules(kind).update)
 }
 
 /// Judges an update of the status of an object.
 pub fn status_update(kind: &Kind, new: &Value, old: &Value) -> FieldErrors {
-    changed(new, old, rules(kind).status)
+    changed(new, old, Setting::default(), rules(kind).status)
 }
 
 /// Judges the update of a pod's ephemeral containers.
 pub fn ephemeral_containers_update(new: &Value, old: &Value) -> FieldErrors {
-    changed(new, old, pod::ephemeral_containers_updated)
+    changed(new, old, Setting::default(), pod::ephemeral_containers_updated)
 }
 
 /// Judges the resize of a pod.
 pub fn resize(new: &Value, old: &Value) -> FieldErrors {
-    changed(new, old, pod::resized)
+    changed(new, old, Setting::default(), pod::resized)
 }
 
 /// Judges the update of a namespace's finalizers through `finalize`.
 pub fn finalize(new: &Value, old: &Value) -> FieldErrors {
-    changed(new, old, cluster::namespace_finalized)
+    changed(new, old, Setting::default(), cluster::namespace_finalized)
 }
 
-fn changed(new: &Value, old: &Value, judge: for<'a> fn(At<'a>, At<'a>)) -> FieldErrors {
-    let run = Run::default();
+fn changed(new: &Value, old: &Value, setting: Setting, judge: for<'a> fn(At<'a>, At<'a>)) -> FieldErrors {
+    let run = Run::new(setting);
     let (new, old) = (run.root(new), run.root(old));
     meta::updated(new.at("metadata"), old.at("metadata"));
     judge(new, old);

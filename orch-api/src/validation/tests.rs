@@ -1,7 +1,7 @@
 //! One `check` for new objects and one for updates; expectations are Kubernetes' own lines.
 
 use super::fixtures::kind;
-use super::{create, delete_options, status_update, update};
+use super::{Setting, create, delete_options, status_update, update};
 use crate::{FieldErrors, Kind, defaults, strategy};
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn lines(errors: &FieldErrors) -> Vec<String> {
 #[track_caller]
 fn check(kind_name: &'static str, object: Value, expected: &[&str]) {
     let kind = kind(kind_name);
-    assert_eq!(lines(&create(&kind, &prepared(&kind, object))), expected);
+    assert_eq!(lines(&create(&kind, &prepared(&kind, object), Setting::default())), expected);
 }
 
 /// Creates an object and changes it by a merge.
@@ -39,7 +39,7 @@ fn check_update(kind_name: &'static str, object: Value, change: Value, expected:
     merge(&mut new, change);
     defaults::apply(&kind, &mut new);
     strategy::prepare_update(&kind, &mut new, &old);
-    assert_eq!(lines(&update(&kind, &new, &old)), expected);
+    assert_eq!(lines(&update(&kind, &new, &old, Setting::default())), expected);
 }
 
 fn merge(target: &mut Value, change: Value) {
@@ -129,7 +129,7 @@ fn owners_are_complete_and_only_one_controls() {
     );
     let two = json!({"metadata": {"ownerReferences": [owner("a"), owner("b")]}});
     let kind = kind("ConfigMap");
-    let errors = create(&kind, &prepared(&kind, two));
+    let errors = create(&kind, &prepared(&kind, two), Setting::default());
     assert!(errors[0].to_string().ends_with(
         "Only one reference can have Controller set to true. Found \"true\" in references for Pod/a and Pod/b"
     ));
@@ -347,7 +347,7 @@ fn only_images_and_a_few_fields_of_a_pod_change() {
     let old = prepared(&kind, object());
     let mut new = old.clone();
     new["spec"]["containers"][0]["image"] = image["spec"]["containers"][0]["image"].clone();
-    assert_eq!(lines(&update(&kind, &new, &old)), [""; 0]);
+    assert_eq!(lines(&update(&kind, &new, &old, Setting::default())), [""; 0]);
     check_update("Pod", object(), json!({"spec": {"activeDeadlineSeconds": 5}}), &[]);
     check_update("Pod", object(), json!({"spec": {"tolerations": [{"key": "k", "operator": "Exists"}]}}), &[]);
     check_update(
@@ -680,6 +680,18 @@ fn small_kinds_have_their_rules() {
             "endpoints[0].addresses[0]: Invalid value: \"127.0.0.1\": may not be in the loopback range (127.0.0.0/8, ::1/128)",
             "endpoints[1].addresses: Required value: must contain at least 1 address",
         ],
+    );
+}
+
+#[test]
+fn endpoints_are_on_loopback_only_where_pods_are() {
+    let kind = kind("EndpointSlice");
+    let slice =
+        json!({"addressType": "IPv4", "endpoints": [{"addresses": ["127.64.0.1"]}, {"addresses": ["0.0.0.0"]}]});
+    let errors = create(&kind, &prepared(&kind, slice), Setting { pods_on_loopback: true });
+    assert_eq!(
+        lines(&errors),
+        ["endpoints[1].addresses[0]: Invalid value: \"0.0.0.0\": may not be unspecified (0.0.0.0)"]
     );
 }
 

@@ -82,7 +82,7 @@ impl Core {
         strategy::prepare_create(&call.kind, &mut object);
         let mut held = self.services.begin_create(call, &mut object)?;
         let key = Key::new(call.key.namespace.clone(), json::meta(&object, "name"));
-        let errors = validation::create(&call.kind, &object);
+        let errors = validation::create(&call.kind, &object, self.setting);
         if !errors.is_empty() {
             return Err(invalid(call, &key, &errors));
         }

@@ -38,7 +38,7 @@ use crate::{
     registry::Registry,
     sub,
 };
-use orch_api::{Reason, StatusError};
+use orch_api::{Reason, StatusError, validation::Setting};
 use orch_store::Ambient;
 use std::sync::Arc;
 
@@ -68,6 +68,8 @@ pub struct Core {
     pub nodes: Option<Arc<dyn NodeDialer>>,
     /// What `/metrics` shows.
     pub metrics: Metrics,
+    /// What validation needs to know of the cluster.
+    pub setting: Setting,
 }
 
 impl Core {

@@ -155,7 +155,7 @@ impl Core {
         let errors = match mode.part {
             Part::Main => {
                 strategy::prepare_update(&call.kind, &mut new, &old);
-                validation::update(&call.kind, &new, &old)
+                validation::update(&call.kind, &new, &old, self.setting)
             }
             Part::Status => {
                 strategy::prepare_status_update(&call.kind, &mut new, &old);

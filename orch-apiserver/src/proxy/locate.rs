@@ -41,7 +41,7 @@ where
     let (connection, authority) = match &*call.kind.plural {
         "nodes" => (dial(core, name).await?, name.to_owned()),
         "pods" => {
-            let address = pod_address(&object, port)?;
+            let address = pod_address(core, &object, port)?;
             (dial_pod(core, &address).await?, address)
         }
         _ => {
@@ -75,9 +75,9 @@ fn split(text: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// Where a pod listens: the port that was asked for by number or name, or its first.
-fn pod_address(pod: &Value, port: &str) -> Result<String, StatusError> {
+fn pod_address(core: &Core, pod: &Value, port: &str) -> Result<String, StatusError> {
     let ip = json::text(pod, &["status", "podIP"]);
-    if ip.is_empty() || !is_routable(ip) {
+    if ip.is_empty() || !is_routable(core, ip) {
         return Err(StatusError::bad_request("address not allowed"));
     }
     let containers = json::items(pod, &["spec", "containers"]).iter();
@@ -110,7 +110,7 @@ async fn service_address(core: &Core, key: &Key, service: &Value, port: &str) ->
     };
     let name = json::text(wanted, &["name"]);
     let mut found = endpoint_addresses(&core.registry, &core.storage, key, name).await?;
-    found.retain(|address| is_routable(address));
+    found.retain(|address| is_routable(core, address));
     let pick = core.ambient.chance.below(found.len() as u64);
     let picked = usize::try_from(pick).ok().and_then(|i| found.get(i).cloned());
     picked.ok_or_else(|| missing(format!("no endpoints available for service {:?}", key.name)))
@@ -146,11 +146,15 @@ fn addresses(slice: &Value, port: &str) -> Vec<String> {
         .collect()
 }
 
-/// The control plane does not lend its own loopback or link to whoever may write an address.
-fn is_routable(address: &str) -> bool {
+/// The control plane does not lend its own loopback or link to whoever may write an address. Where pods live on
+/// loopback, they have the networks beside that of `127.0.0.1`.
+fn is_routable(core: &Core, address: &str) -> bool {
     let ip = address.parse::<std::net::SocketAddr>().map(|a| a.ip()).or_else(|_| address.parse());
     match ip {
-        Ok(std::net::IpAddr::V4(ip)) => !(ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()),
+        Ok(std::net::IpAddr::V4(ip)) if ip.is_loopback() => {
+            core.setting.pods_on_loopback && !ip.octets().starts_with(&[127, 0])
+        }
+        Ok(std::net::IpAddr::V4(ip)) => !(ip.is_link_local() || ip.is_unspecified()),
         Ok(std::net::IpAddr::V6(ip)) => !(ip.is_loopback() || ip.is_unspecified()),
         Err(_) => false,
     }
