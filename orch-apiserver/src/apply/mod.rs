@@ -158,7 +158,8 @@ fn same_but_for(old: &Value, new: &Value, field: &str, same: impl Fn(&Value, &Va
         })
 }
 
-fn check(writer: &Writer<'_>, config: &Value) -> Result<(), StatusError> {
+/// Whether a configuration fits the type; see [`apply`] for the errors.
+pub fn check(writer: &Writer<'_>, config: &Value) -> Result<(), StatusError> {
     let text = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or_default();
     let gvk = Gvk::parse(text("apiVersion"), text("kind"));
     if gvk != *writer.kind {

@@ -5,7 +5,8 @@ use orch_store::backend;
 use serde_json::Value;
 
 /// The JSON of an object with `"resourceVersion":""` in its metadata and where the revision goes.
-/// Absent fields stay absent: nulls of the top level are dropped.
+/// Absent fields stay absent: nulls of the top level are dropped, and of the metadata what is empty, as Kubernetes'
+/// own encoding does (`omitempty`).
 pub fn encode(object: &Value) -> Result<backend::Value, StatusError> {
     let mut out = Vec::with_capacity(512);
     let mut slot = None;
@@ -27,7 +28,7 @@ pub fn encode(object: &Value) -> Result<backend::Value, StatusError> {
 
 fn metadata(out: &mut Vec<u8>, meta: &serde_json::Map<String, Value>) -> Result<usize, StatusError> {
     out.push(b'{');
-    for (name, value) in meta.iter().filter(|(k, v)| *k != "resourceVersion" && !v.is_null()) {
+    for (name, value) in meta.iter().filter(|(k, v)| *k != "resourceVersion" && !is_empty(v)) {
         key(out, name)?;
         write(out, value)?;
     }
@@ -36,6 +37,15 @@ fn metadata(out: &mut Vec<u8>, meta: &serde_json::Map<String, Value>) -> Result<
     let slot = out.len();
     out.extend_from_slice(b"\"}");
     Ok(slot)
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
 }
 
 fn key(out: &mut Vec<u8>, name: &str) -> Result<(), StatusError> {

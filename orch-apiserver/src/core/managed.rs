@@ -67,6 +67,16 @@ pub fn applied(
     apply::apply(&facts.writer(call), live, config, options.force)
 }
 
+/// Refuses a configuration that does not fit the type, in the words that apply has for it.
+pub fn check_configuration(
+    call: &Call,
+    config: &Value,
+    options: &WriteOptions,
+    now: Timestamp,
+) -> Result<(), StatusError> {
+    apply::check(&Facts::of(call, options, now).writer(call), config)
+}
+
 /// A write that changes nothing but the times of managed fields changes nothing.
 pub fn settle(old: &Value, new: &mut Value) {
     apply::keep_times_if_unchanged(old, new);

@@ -57,6 +57,7 @@ impl Core {
             let error = FieldError::required(&Path::new("fieldManager"), "is required for apply patch");
             return Err(StatusError::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
         }
+        managed::check_configuration(call, config, options, self.ambient.clock.now())?;
         let mut config = decode::object(call, Parsed { value: config.clone(), duplicates: Vec::new() }, options)?;
         place(call, &mut config)?;
         if self.storage.find(&call.kind, &call.key).await?.is_none() {

@@ -82,7 +82,7 @@ where
     B::Error: Into<BoxError>,
 {
     let too_large = || {
-        let message = format!("Request entity is too large: limit is {MAX_BODY}");
+        let message = format!("Request entity too large: limit is {MAX_BODY}");
         StatusError::new(Reason::RequestEntityTooLarge, message)
     };
     if body.size_hint().lower() > MAX_BODY as u64 {

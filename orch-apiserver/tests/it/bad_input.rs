@@ -69,7 +69,7 @@ async fn each_bad_request_is_refused_in_kubernetes_words() {
     let huge = vec![b' '; (3 << 20) + 1];
     check(
         server.call(Method::POST, MAPS, "application/json", huge).await,
-        "413 RequestEntityTooLarge: Request entity is too large: limit is 3145728",
+        "413 RequestEntityTooLarge: Request entity too large: limit is 3145728",
     )
     .await;
 }
