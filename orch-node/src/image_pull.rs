@@ -32,7 +32,14 @@ pub(crate) async fn ensure(start: &crate::pod::Start, of: ContainerSpec<'_>) -> 
     }
     start.event(Severity::Normal, "Pulling", format!("Pulling image {image:?}"));
     let begun = tokio::time::Instant::now();
-    let auth = credentials(&start.pod, image, &start.references).await;
+    let (auth, missing) = credentials(&start.pod, image, &start.references).await;
+    if !missing.is_empty() {
+        let words = format!(
+            "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+            missing.join(", ")
+        );
+        start.node.event(&start.pod, None, Severity::Warning, "FailedToRetrieveImagePullSecret", words);
+    }
     match runtime.pull_image(image, auth).await {
         Ok(found) => {
             let took = elapsed(begun.elapsed());
@@ -82,23 +89,32 @@ struct DockerAuth {
     auth: String,
 }
 
-/// The credentials of the first pull secret that knows the image's registry.
-async fn credentials(pod: &Pod, image: &str, references: &BTreeMap<(Gvr, Key), Followed>) -> Option<RegistryAuth> {
+/// The credentials of the first pull secret that knows the image's registry, and the secrets that are not there.
+async fn credentials(
+    pod: &Pod,
+    image: &str,
+    references: &BTreeMap<(Gvr, Key), Followed>,
+) -> (Option<RegistryAuth>, Vec<String>) {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let registry = registry(image);
-    for named in pod.spec.as_ref()?.image_pull_secrets.iter().flatten() {
+    let (mut found, mut missing) = (None, Vec::new());
+    for named in pod.spec.iter().flat_map(|spec| spec.image_pull_secrets.iter().flatten()) {
         let followed = references.get(&(crate::env::SECRETS, Key::new(namespace, named.name.as_str())));
         let Some(followed) = followed else { continue };
-        let Lookup::Present(object) = followed.loaded().await else { continue };
-        let Ok(secret) = object.parse::<Secret>() else { continue };
-        let Some(bytes) = secret.data.as_ref().and_then(|d| d.get(".dockerconfigjson")) else { continue };
-        let Ok(config) = serde_json::from_slice::<DockerConfig>(&bytes.0) else { continue };
-        let known = config.auths.into_iter().find(|(server, _)| host_of(server) == registry);
-        if let Some(auth) = known.and_then(|(_, auth)| decode(auth)) {
-            return Some(auth);
+        match followed.loaded().await {
+            Lookup::Present(object) => found = found.or_else(|| of_secret(&object.parse().ok()?, registry)),
+            _ => missing.push(named.name.clone()),
         }
     }
-    None
+    (found, missing)
+}
+
+/// What a pull secret says about a registry.
+fn of_secret(secret: &Secret, registry: &str) -> Option<RegistryAuth> {
+    let bytes = secret.data.as_ref()?.get(".dockerconfigjson")?;
+    let config: DockerConfig = serde_json::from_slice(&bytes.0).ok()?;
+    let known = config.auths.into_iter().find(|(server, _)| host_of(server) == registry);
+    known.and_then(|(_, auth)| decode(auth))
 }
 
 fn decode(auth: DockerAuth) -> Option<RegistryAuth> {
@@ -127,4 +143,25 @@ fn host_of(server: &str) -> &str {
 fn elapsed(took: std::time::Duration) -> String {
     let millis = took.as_millis();
     if millis < 1000 { format!("{millis}ms") } else { format!("{}s", millis as f64 / 1000.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::ByteString;
+    use serde_json::json;
+
+    #[test]
+    fn credentials_are_those_of_the_images_registry() {
+        let config = json!({"auths": {
+            "https://index.docker.io/v1/": {"auth": "bWU6c2VjcmV0"},
+            "registry.test:5000": {"username": "you", "password": "pass"},
+        }});
+        let data = [(".dockerconfigjson".to_owned(), ByteString(config.to_string().into_bytes()))].into();
+        let secret = Secret { data: Some(data), ..Secret::default() };
+        let user = |image: &str| of_secret(&secret, registry(image)).map(|auth| (auth.username, auth.password));
+        assert_eq!(user("nginx"), Some(("me".into(), "secret".into())));
+        assert_eq!(user("registry.test:5000/a/b:c"), Some(("you".into(), "pass".into())));
+        assert_eq!(user("other.test/a"), None);
+    }
 }

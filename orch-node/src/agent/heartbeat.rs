@@ -36,6 +36,8 @@ pub(super) async fn run(node: Arc<Node>, config: Arc<AgentConfig>, info: Runtime
         ..ObjectReference::default()
     };
     beat.node.recorder.record(&about, Severity::Normal, "Starting", "Starting kubelet.");
+    let words = format!("Node {} status is now: NodeReady", beat.config.name);
+    beat.node.recorder.record(&about, Severity::Normal, "NodeReady", words);
     let interval = beat.config.lease_interval;
     // Nodes that start together do not beat together.
     let mut wait = interval.mul_f64(0.9 + 0.1 * beat.node.ambient.chance.fraction());

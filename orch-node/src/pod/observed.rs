@@ -116,6 +116,12 @@ impl Observed {
         self.newest()?.containers.iter().rev().find(|c| c.name == name)
     }
 
+    /// When a container that ended at `finished` may run again; `None` when it may now, or is being started.
+    pub fn held_back_until(&self, name: &str, finished: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        let starting = self.busy.starting.contains(name);
+        Backoff::until(self.backoff.get(name), finished, now).filter(|_| !starting)
+    }
+
     /// Containers that run.
     pub fn running(&self) -> impl Iterator<Item = &Container> {
         self.sandboxes.iter().flat_map(|s| &s.containers).filter(|c| matches!(c.state, ContainerState::Running { .. }))

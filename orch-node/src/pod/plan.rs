@@ -22,6 +22,9 @@ pub struct PodActions {
     pub outcome: Option<Outcome>,
 }
 
+/// Reason of a pod that ran longer than it may.
+pub(super) const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+
 /// How a pod came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -146,7 +149,7 @@ impl<'a> Planner<'a> {
             return None;
         }
         Some(Outcome::Failed {
-            reason: "DeadlineExceeded".into(),
+            reason: DEADLINE_EXCEEDED.into(),
             message: "Pod was active on the node longer than the specified deadline".into(),
         })
     }

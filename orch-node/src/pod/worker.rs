@@ -5,9 +5,9 @@ mod observe;
 mod results;
 
 use super::{
-    backoff::{Backoff, later, until},
+    backoff::{later, until},
     observed::{FRESH, Observed, StartFailure, Volumes},
-    plan::{Action, plan},
+    plan::{Action, DEADLINE_EXCEEDED, Outcome, plan},
     probing::Probes,
     spec, start, stop,
 };
@@ -265,6 +265,11 @@ impl Worker {
         }
         let mut actions = plan(&pod, &self.seen, now);
         if let Some(outcome) = actions.outcome.take() {
+            if let Outcome::Failed { reason, message } = &outcome
+                && reason == DEADLINE_EXCEEDED
+            {
+                self.node.event(&pod, None, Severity::Normal, DEADLINE_EXCEEDED, message.clone());
+            }
             self.seen.outcome = Some(outcome);
             self.seen.ending_since.get_or_insert(now);
             self.ending.cancel();
@@ -438,7 +443,7 @@ impl Worker {
             let Some(last) = self.seen.current(name) else { continue };
             if let ContainerState::Exited { finished_at, exit_code, .. } = last.state
                 && spec::restarts(pod, container, exit_code)
-                && Backoff::until(self.seen.backoff.get(name), finished_at, now).is_some()
+                && self.seen.held_back_until(name, finished_at, now).is_some()
                 && self.announced.insert(last.id.clone())
             {
                 let words = format!("Back-off restarting failed container {name} in pod {}", spec::display(pod));

@@ -17,6 +17,7 @@ use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper_util::rt::TokioIo;
 use orch_api::Key;
 use orch_runtime::node::container::{Container, ContainerState};
+use orch_store::Stored;
 use query::Query;
 use std::{convert::Infallible, io};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -142,8 +143,9 @@ pub(crate) fn find(agent: &Agent, key: &Key, name: &str, previous: bool) -> Resu
     match (newest, previous) {
         (Some(newest), false) if newest.state != ContainerState::Created => Ok(newest),
         (_, false) => Err(Refusal::bad(format!(
-            "container {name:?} in pod {:?} is waiting to start: ContainerCreating",
-            key.name
+            "container {name:?} in pod {:?} is waiting to start: {}",
+            key.name,
+            why_waiting(&view.pod, name)
         ))),
         // A container that ended and waits to be restarted is the previous one already.
         (Some(newest), true) => {
@@ -151,6 +153,20 @@ pub(crate) fn find(agent: &Agent, key: &Key, name: &str, previous: bool) -> Resu
             history.next().cloned().or(ended.then_some(newest)).ok_or_else(|| no_previous(key, name))
         }
         (None, true) => Err(no_previous(key, name)),
+    }
+}
+
+/// Why a container has not started, in the words of `validateContainerLogStatus` (`kubelet_pods.go`).
+fn why_waiting(pod: &Stored, name: &str) -> String {
+    let decoded = pod.decode::<k8s_openapi::api::core::v1::Pod>().ok();
+    let status = decoded.as_ref().and_then(|pod| pod.status.as_ref());
+    let mut all =
+        status.into_iter().flat_map(|s| s.container_statuses.iter().chain(&s.init_container_statuses).flatten());
+    let waiting = all.find(|s| s.name == name).and_then(|s| s.state.as_ref()?.waiting.as_ref()?.reason.as_deref());
+    match waiting {
+        Some("ErrImagePull") => "image can't be pulled".into(),
+        Some("ImagePullBackOff") => "trying and failing to pull image".into(),
+        reason => reason.unwrap_or("ContainerCreating").into(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Container statuses (`kubelet_pods.go`, convertToAPIContainerStatuses).
 
 use crate::pod::{
-    Backoff, Observed,
+    Observed,
     spec::{self, ContainerSpec, Role},
 };
 use jiff::Timestamp;
@@ -99,9 +99,8 @@ impl Writer<'_> {
         if let Some(state) = self.failure(spec.name()) {
             return Some(state);
         }
-        let entry = self.seen.backoff.get(spec.name());
-        Backoff::until(entry, *finished_at, self.now)?;
-        let delay = display_delay(entry?.delay);
+        self.seen.held_back_until(spec.name(), *finished_at, self.now)?;
+        let delay = display_delay(self.seen.backoff.get(spec.name())?.delay);
         let (name, pod) = (spec.name(), spec::display(self.pod));
         Some(waiting("CrashLoopBackOff", &format!("back-off {delay} restarting failed container={name} pod={pod}")))
     }

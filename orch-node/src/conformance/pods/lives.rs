@@ -74,6 +74,7 @@ async fn crashes(w: &World) {
     w.pod("crashes", ends("3"), json!({"containers": [main(&["exit", "3"])]})).await;
     let pod = w.until("crashes", "CrashLoopBackOff", |pod| waiting(pod) == Some("CrashLoopBackOff")).await;
     assert_eq!(ended_before(&pod), Some((3, "Error".to_owned())));
+    assert!(restarts(&pod) >= 1, "the first failure is retried at once and is no loop");
     assert_eq!(phase(&pod), "Running");
     w.event("crashes", "BackOff").await;
     w.delete("crashes").await;
@@ -119,6 +120,7 @@ async fn overdue(w: &World) {
     let pod = w.phase("overdue", "Failed").await;
     assert_eq!(pod.status.as_ref().unwrap().reason.as_deref(), Some("DeadlineExceeded"));
     assert_eq!(ended(&pod).map(|(code, _)| code), Some(143));
+    w.event("overdue", "DeadlineExceeded").await;
     w.delete("overdue").await;
 }
 
