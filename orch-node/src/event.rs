@@ -52,14 +52,19 @@ struct Seen {
 }
 
 impl Recorder {
-    /// A recorder for one node.
+    /// A recorder of the node agent.
     pub fn new(client: Arc<dyn Client>, node: String, ambient: Ambient) -> Self {
+        Self::of("kubelet", client, node, ambient)
+    }
+
+    /// A recorder of a component of a node.
+    pub fn of(component: &'static str, client: Arc<dyn Client>, node: String, ambient: Ambient) -> Self {
         let (queue, mut events) = mpsc::channel::<Event>(1024);
         let seen = DashMap::new();
         let (tasks, writer) = (ambient.tasks.clone(), ambient.clone());
         tasks.spawn(async move {
             while let Some(event) = events.recv().await {
-                write(&*client, &node, &writer, &seen, event).await;
+                write(&*client, (component, &node), &writer, &seen, event).await;
             }
         });
         Self { queue, ambient }
@@ -82,7 +87,13 @@ impl Recorder {
     }
 }
 
-async fn write(client: &dyn Client, node: &str, ambient: &Ambient, seen: &DashMap<String, Seen>, event: Event) {
+async fn write(
+    client: &dyn Client,
+    (component, node): (&str, &str),
+    ambient: &Ambient,
+    seen: &DashMap<String, Seen>,
+    event: Event,
+) {
     let id = format!("{:?}/{}/{}", event.about, event.reason, event.message);
     let namespace = event.about.namespace.clone().unwrap_or_else(|| "default".into());
     if let Some(mut known) = seen.get_mut(&id)
@@ -106,8 +117,8 @@ async fn write(client: &dyn Client, node: &str, ambient: &Ambient, seen: &DashMa
         "involvedObject": event.about,
         "type": if event.severity == Severity::Normal { "Normal" } else { "Warning" },
         "reason": event.reason, "message": event.message,
-        "source": {"component": "kubelet", "host": node},
-        "reportingComponent": "kubelet", "reportingInstance": node,
+        "source": {"component": component, "host": node},
+        "reportingComponent": component, "reportingInstance": node,
         "firstTimestamp": time(event.at), "lastTimestamp": time(event.at), "count": 1,
     });
     let key = Key::new(namespace.as_str(), name.as_str());

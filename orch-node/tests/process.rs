@@ -27,7 +27,7 @@ async fn laws() {
     let state = dir.path().join("state");
     let open = move || -> Arc<dyn ContainerRuntime> {
         let shim = vec![std::env::current_exe().unwrap().display().to_string(), "shim".to_owned()];
-        Arc::new(ProcessRuntime::open(&state, shim, Ambient::system()).unwrap())
+        Arc::new(ProcessRuntime::open(&state, shim, "127.200.0.0/16".parse().unwrap(), Ambient::system()).unwrap())
     };
     let fixture = Fixture {
         runtime: open(),

@@ -159,7 +159,7 @@ impl PodNetwork for BridgeNetwork {
 
 const BRIDGE_HOOKS: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
-fn netlink(tasks: &orch_store::Tasks) -> Result<Handle, RuntimeError> {
+pub(super) fn netlink(tasks: &orch_store::Tasks) -> Result<Handle, RuntimeError> {
     let (connection, handle, _) = rtnetlink::new_connection().map_err(failed("netlink"))?;
     tasks.spawn(connection);
     Ok(handle)

@@ -65,7 +65,20 @@ impl Subnet {
         (u32::from(self.base) + 1).into()
     }
 
-    fn hosts(&self) -> std::ops::Range<u32> {
+    /// Whether an address is in both.
+    pub fn overlaps(&self, other: Self) -> bool {
+        let prefix = self.prefix.min(other.prefix);
+        let head = |base: Ipv4Addr| u32::from(base).checked_shr(32 - u32::from(prefix)).unwrap_or(0);
+        head(self.base) == head(other.base)
+    }
+
+    /// The address at that distance from the base.
+    pub fn at(&self, distance: u32) -> Ipv4Addr {
+        (u32::from(self.base) + distance).into()
+    }
+
+    /// The addresses of hosts: all but the base, the gateway and the broadcast address.
+    pub(crate) fn hosts(&self) -> std::ops::Range<u32> {
         let base = u32::from(self.base);
         let size = 1_u32 << (32 - self.prefix);
         base + 2..base + size - 1
@@ -188,6 +201,15 @@ mod tests {
         assert_eq!(again.address_of("a"), None);
         let text = |sandbox: &str| again.allocate(sandbox).unwrap().to_string();
         assert_eq!([text("b"), text("c")], ["10.1.2.3", "10.1.2.4"]);
+    }
+
+    #[test]
+    fn networks_overlap_when_one_holds_the_other() {
+        let subnet = |text: &str| text.parse::<Subnet>().unwrap();
+        assert!(subnet("10.244.0.0/24").overlaps(subnet("10.0.0.0/8")));
+        assert!(subnet("10.0.0.0/8").overlaps(subnet("10.244.0.0/24")));
+        assert!(!subnet("10.244.0.0/24").overlaps(subnet("10.244.1.0/24")));
+        assert!(Subnet { base: [0, 0, 0, 0].into(), prefix: 0 }.overlaps(subnet("10.244.1.0/24")));
     }
 
     #[test]

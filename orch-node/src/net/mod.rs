@@ -2,6 +2,7 @@
 
 mod bridge;
 mod detect;
+mod in_use;
 mod ipam;
 mod namespace;
 pub(crate) mod nft;
@@ -9,6 +10,7 @@ mod rules;
 
 pub use bridge::{BridgeNetwork, BridgeOptions};
 pub use detect::{Capabilities, Choice, detect};
+pub use in_use::{has_listeners, routes};
 pub use ipam::{Ipam, Subnet};
 
 use async_trait::async_trait;

@@ -21,6 +21,7 @@ mod terminal;
 
 pub use shim::shim_main;
 
+use crate::net::Subnet;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use orch_runtime::node::container::{
@@ -58,9 +59,10 @@ struct Inner {
 
 impl ProcessRuntime {
     /// Opens a state directory and adopts what runs there. `shim` is the command that calls [`shim_main`]
-    /// with the arguments that follow, such as `["/usr/bin/orch", "shim"]`.
-    pub fn open(state: &Path, shim: Vec<String>, ambient: Ambient) -> io::Result<Self> {
-        let records = Records::open(state)?;
+    /// with the arguments that follow, such as `["/usr/bin/orch", "shim"]`. New pods get addresses of `network`, which
+    /// lies in 127.0.0.0/8: all of that can be listened on without rights.
+    pub fn open(state: &Path, shim: Vec<String>, network: Subnet, ambient: Ambient) -> io::Result<Self> {
+        let records = Records::open(state, network)?;
         let running: Vec<_> = records.unfinished();
         let inner = Inner { shim, records: Mutex::new(records), listeners: Mutex::default(), ambient };
         let runtime = Self { inner: Arc::new(inner) };
@@ -129,6 +131,7 @@ impl ContainerRuntime for ProcessRuntime {
         let limitations = [
             "Containers are plain processes of this user: files, processes and IPC of the machine are not isolated.",
             "Pods share the machine's network; each is given a loopback address of its own (ORCH_POD_IP) to listen on.",
+            "Pods read the machine's resolv.conf: names of Services lead nowhere for them, their addresses do.",
             "Images are not unpacked: commands are those of the machine, or of orch's own toolbox image.",
             "Volumes are not mounted: ORCH_ROOT names a directory with links where the mounts would be.",
             "CPU and memory limits, users, capabilities and seccomp profiles are not enforced.",

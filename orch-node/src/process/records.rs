@@ -1,6 +1,7 @@
 //! What the process runtime knows, in memory and in its state directory.
 
 use super::shim::{Exit, Launch, Running};
+use crate::net::Subnet;
 use jiff::Timestamp;
 use orch_runtime::node::container::{
     Container, ContainerConfig, ContainerState, Image, RuntimeError, Sandbox, SandboxConfig,
@@ -8,17 +9,12 @@ use orch_runtime::node::container::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Display,
     fs, io,
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
 };
-
-/// First of the loopback addresses that pods get: 127.64.0.1 and on.
-const FIRST_ADDRESS: u32 = 0x7f40_0001;
-/// How many there are.
-const ADDRESSES: u32 = 1 << 20;
 
 /// A sandbox as it stands on disk.
 #[derive(Clone, Serialize, Deserialize)]
@@ -48,11 +44,12 @@ pub(super) struct Records {
     sandboxes: BTreeMap<String, SandboxRecord>,
     containers: BTreeMap<String, ContainerRecord>,
     images: BTreeMap<String, Image>,
+    network: Subnet,
     next_address: u32,
 }
 
 impl Records {
-    pub(super) fn open(state: &Path) -> io::Result<Self> {
+    pub(super) fn open(state: &Path, network: Subnet) -> io::Result<Self> {
         let root = state.join("sandboxes");
         fs::create_dir_all(&root)?;
         let mut records = Self {
@@ -60,6 +57,7 @@ impl Records {
             sandboxes: BTreeMap::new(),
             containers: BTreeMap::new(),
             images: BTreeMap::new(),
+            network,
             next_address: 0,
         };
         for entry in fs::read_dir(&root)? {
@@ -109,7 +107,7 @@ impl Records {
             attempt: config.attempt,
             ready: true,
             created_at: now,
-            ips: if config.host_network { Vec::new() } else { vec![self.address()] },
+            ips: if config.host_network { Vec::new() } else { vec![self.address()?] },
             labels: config.labels,
             annotations: config.annotations,
             log_directory: config.log_directory,
@@ -121,15 +119,18 @@ impl Records {
         Ok(id)
     }
 
-    /// The next loopback address that no sandbox has.
-    fn address(&mut self) -> IpAddr {
-        loop {
-            let ip = IpAddr::V4(Ipv4Addr::from_bits(FIRST_ADDRESS + self.next_address % ADDRESSES));
+    /// The next address of the network that no sandbox has.
+    fn address(&mut self) -> Result<IpAddr, RuntimeError> {
+        let taken: BTreeSet<IpAddr> = self.sandboxes.values().filter(|s| s.ready).flat_map(|s| s.ips.clone()).collect();
+        let hosts = self.network.hosts();
+        for _ in hosts.clone() {
+            let ip = IpAddr::V4(Ipv4Addr::from_bits(hosts.start + self.next_address % (hosts.end - hosts.start)));
             self.next_address = self.next_address.wrapping_add(1);
-            if self.sandboxes.values().all(|s| !s.ready || !s.ips.contains(&ip)) {
-                return ip;
+            if !taken.contains(&ip) {
+                return Ok(ip);
             }
         }
+        Err(failed("pod addresses", format!("all of {} are in use", self.network)))
     }
 
     /// The pod's UID when the sandbox was ready until now.

@@ -24,9 +24,10 @@ pub use plan::{Backend, Front, Proto, Rule, Ruleset, plan};
 pub use planner::{Changes, Planner};
 pub use userspace::Userspace;
 
+use crate::event::{Recorder, Severity};
 use async_trait::async_trait;
 use k8s_openapi::api::{core::v1, discovery::v1 as discovery};
-use orch_store::{Ambient, Informers, informer::Delta};
+use orch_store::{Ambient, Informers, Stored, informer::Delta};
 use std::time::Duration;
 
 /// Changes are collected for this long, so that a rollout is a few transactions and not hundreds.
@@ -48,6 +49,12 @@ pub trait ServiceProxy: Send + Sync + 'static {
 
     /// Changes some of the rules that this value applied. After an error, [`ServiceProxy::apply`] comes next.
     async fn change(&self, changes: &Changes) -> Result<(), ProxyError>;
+
+    /// Fronts that this machine cannot serve whatever is tried, each said once and why. They are no errors of
+    /// `apply` and `change`, which go on without them.
+    fn take_refused(&self) -> Vec<(Front, String)> {
+        Vec::new()
+    }
 }
 
 /// The machine refused.
@@ -62,6 +69,7 @@ pub async fn run(node: String, informers: Informers, proxy: impl ServiceProxy, a
     services.synced().await;
     slices.synced().await;
     let mut planner = Planner::new(&node);
+    let recorder = Recorder::of("kube-proxy", informers.client().clone(), node, ambient.clone());
     let mut applied = false;
     loop {
         while let Ok(delta) = service_feed.try_recv() {
@@ -77,6 +85,11 @@ pub async fn run(node: String, informers: Informers, proxy: impl ServiceProxy, a
             false => proxy.apply(planner.rules()).await,
         };
         applied = result.is_ok();
+        for (front, why) in proxy.take_refused() {
+            if let Some(about) = planner.owner(&front).and_then(|key| services.get(key)) {
+                recorder.record(&reference(&about), Severity::Warning, "FailedToListen", why);
+            }
+        }
         if let Err(error) = result {
             tracing::warn!(%error, "the service rules were not applied");
         }
@@ -94,6 +107,17 @@ pub async fn run(node: String, informers: Informers, proxy: impl ServiceProxy, a
             () = ambient.tasks.cancelled().cancelled_owned() => return,
         }
         tokio::time::sleep(SETTLE).await;
+    }
+}
+
+fn reference(service: &Stored) -> v1::ObjectReference {
+    v1::ObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some("Service".into()),
+        namespace: Some(service.key.namespace.to_string()),
+        name: Some(service.key.name.to_string()),
+        uid: Some(service.meta.uid.to_string()),
+        ..v1::ObjectReference::default()
     }
 }
 

@@ -84,6 +84,11 @@ impl Planner {
         &self.rules
     }
 
+    /// The Service that a front leads to.
+    pub fn owner(&self, front: &Front) -> Option<&Key> {
+        self.claims.get(front)?.first()
+    }
+
     /// What changed since the last call.
     pub fn changes(&mut self) -> Changes {
         let mut touched = BTreeSet::new();

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use orch_store::{Ambient, Tasks};
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -33,6 +33,23 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub struct Userspace {
     ambient: Ambient,
     listening: Mutex<BTreeMap<Front, Listening>>,
+    refused: Mutex<Refused>,
+}
+
+/// Fronts that cannot be listened on.
+#[derive(Default)]
+struct Refused {
+    fronts: BTreeSet<Front>,
+    /// Those of which nobody was told yet.
+    news: Vec<(Front, String)>,
+}
+
+/// Why a front has no socket.
+enum Unheard {
+    /// It may have one later.
+    Yet(ProxyError),
+    /// It will never have one: of an address that is not this machine's, or of a port that needs more rights.
+    Ever(String),
 }
 
 struct Listening {
@@ -43,12 +60,13 @@ struct Listening {
 impl Userspace {
     /// A proxy whose sockets live as long as the ambience.
     pub fn new(ambient: Ambient) -> Self {
-        Self { ambient, listening: Mutex::new(BTreeMap::new()) }
+        Self { ambient, listening: Mutex::default(), refused: Mutex::default() }
     }
 
     /// Brings one front to its rule. One without backends has no socket, so that the kernel refuses its clients.
     async fn bring(&self, front: &Front, rule: Option<&Rule>) -> Result<(), ProxyError> {
         let Some(rule) = rule.filter(|r| !r.backends.is_empty()) else {
+            self.refused.lock().fronts.remove(front);
             let gone = self.listening.lock().remove(front);
             if let Some(gone) = gone {
                 gone.tasks.stop().await;
@@ -58,17 +76,30 @@ impl Userspace {
         let known = self.listening.lock().get(front).map(|l| l.chooser.clone());
         match known {
             Some(chooser) => chooser.set(rule),
-            None => {
-                let listening = self.open(front, rule).await?;
-                self.listening.lock().insert(*front, listening);
-            }
+            None => match self.open(front, rule).await {
+                Ok(listening) => drop(self.listening.lock().insert(*front, listening)),
+                Err(Unheard::Yet(error)) => return Err(error),
+                Err(Unheard::Ever(why)) => {
+                    let mut refused = self.refused.lock();
+                    if refused.fronts.insert(*front) {
+                        refused.news.push((*front, why));
+                    }
+                }
+            },
         }
         Ok(())
     }
 
-    async fn open(&self, front: &Front, rule: &Rule) -> Result<Listening, ProxyError> {
+    async fn open(&self, front: &Front, rule: &Rule) -> Result<Listening, Unheard> {
         let address = SocketAddr::new(front.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), front.port);
-        let failed = |e: io::Error| ProxyError(format!("listening on {front}: {e}"));
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::PermissionDenied => Unheard::Ever(format!(
+                "{front} needs rights that orch does not have: without root, Services are reached at ports from {} on",
+                first_free_port()
+            )),
+            io::ErrorKind::AddrNotAvailable => Unheard::Ever(format!("{front}: the address is not this machine's")),
+            _ => Unheard::Yet(ProxyError(format!("listening on {front}: {error}"))),
+        };
         let chooser = Arc::new(Chooser::default());
         chooser.set(rule);
         let tasks = self.ambient.tasks.child();
@@ -82,7 +113,7 @@ impl Userspace {
                 let socket = UdpSocket::bind(address).await.map_err(failed)?;
                 tasks.spawn(serve_udp(Arc::new(socket), chooser.clone(), tasks.clone()));
             }
-            Proto::Sctp => return Err(ProxyError(format!("{front}: SCTP needs nftables"))),
+            Proto::Sctp => return Err(Unheard::Ever(format!("{front}: SCTP needs nftables, which needs root"))),
         }
         Ok(Listening { chooser, tasks })
     }
@@ -108,6 +139,16 @@ impl ServiceProxy for Userspace {
         }
         first_error.map_or(Ok(()), Err)
     }
+
+    fn take_refused(&self) -> Vec<(Front, String)> {
+        std::mem::take(&mut self.refused.lock().news)
+    }
+}
+
+/// The first port that can be listened on without rights.
+fn first_free_port() -> u16 {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
 }
 
 async fn serve_tcp(listener: TcpListener, chooser: Arc<Chooser>, connections: Tasks) {

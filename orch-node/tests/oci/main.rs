@@ -10,6 +10,7 @@ mod adoption;
 mod containers;
 mod exec;
 mod images;
+mod laws;
 mod node;
 
 use futures::future::LocalBoxFuture;
@@ -37,6 +38,7 @@ macro_rules! tests {
 fn all() -> Vec<Test> {
     let mut all: Vec<Test> = Vec::new();
     all.extend(tests![
+        laws::the_laws_of_container_runtimes_hold,
         containers::a_container_runs_and_its_exit_code_is_kept,
         containers::what_a_container_prints_is_in_its_log,
         containers::a_log_is_reopened_after_it_was_renamed,

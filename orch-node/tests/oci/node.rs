@@ -2,7 +2,7 @@
 
 use orch_node::{
     image::{Registries, TOOLBOX_IMAGE},
-    net::NoNetwork,
+    net::{NoNetwork, PodNetwork},
     oci::{OciRuntime, RuntimeOptions},
 };
 use orch_runtime::node::container::{
@@ -67,6 +67,11 @@ impl Node {
 
     /// Another agent over the directory.
     pub(crate) async fn open(dir: Arc<TempDir>) -> Self {
+        Self::with_network(dir, Arc::new(NoNetwork)).await
+    }
+
+    /// An agent over the directory, with a pod network.
+    pub(crate) async fn with_network(dir: Arc<TempDir>, network: Arc<dyn PodNetwork>) -> Self {
         let executable = std::env::current_exe().unwrap();
         let ambient = Ambient::system();
         let runtime = OciRuntime::open(RuntimeOptions {
@@ -74,7 +79,7 @@ impl Node {
             shim_command: vec![executable.to_str().unwrap().to_owned(), "shim".into()],
             cgroup_root: format!("orch-test-{}", std::process::id()),
             registries: Registries::default(),
-            network: Arc::new(NoNetwork),
+            network,
             toolbox: Some(executable),
             ambient: ambient.clone(),
         })

@@ -1,22 +1,26 @@
 //! [`DataDir`]: everything that a cluster keeps, in one directory.
 //!
 //! ```text
-//! DIR/lock         held by the process that uses the directory
-//!     kubeconfig   for kubectl
-//!     pki/         certificates and keys
-//!     store/       objects
-//!     node/        images, sandboxes, pod directories, logs
+//! DIR/lock           held by the process that uses the directory
+//!     kubeconfig     for kubectl
+//!     networks.json  where pods and Services have their addresses
+//!     pki/           certificates and keys
+//!     store/         objects
+//!     node/          images, sandboxes, pod directories, logs
 //! ```
 
 use super::Failure;
 use std::{
     fs::{File, TryLockError},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 /// A locked data directory.
 pub(super) struct DataDir {
     path: PathBuf,
+    had_objects: bool,
     _lock: File,
 }
 
@@ -38,7 +42,7 @@ impl DataDir {
         let path = path.canonicalize().map_err(in_words)?;
         let lock = File::create(path.join("lock")).map_err(in_words)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
+            Ok(()) => Ok(Self { had_objects: path.join("store").exists(), path, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(format!(
                 "the data directory {} is in use by another orch; choose one with --data-dir",
                 path.display()
@@ -50,6 +54,11 @@ impl DataDir {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether objects had been stored here before this process came.
+    pub(super) fn had_objects(&self) -> bool {
+        self.had_objects
     }
 
     pub(super) fn store(&self) -> PathBuf {
@@ -66,6 +75,23 @@ impl DataDir {
 
     pub(super) fn kubeconfig(&self) -> PathBuf {
         self.path.join("kubeconfig")
+    }
+
+    pub(super) fn networks(&self) -> PathBuf {
+        self.path.join("networks.json")
+    }
+
+    /// Replaces a file of the directory as a whole. Only its owner may read it.
+    pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+        let temporary = path.with_extension("new");
+        let written = || {
+            let _ = std::fs::remove_file(&temporary);
+            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&temporary)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&temporary, path)
+        };
+        written().map_err(|error: std::io::Error| format!("{}: {error}", path.display()).into())
     }
 
     /// A name for what this directory's cluster makes in the kernel (cgroups, devices, tables): short, and

@@ -25,7 +25,7 @@ impl Down {
             let ambient = Ambient::system();
             let mut removed = 0;
             for kind in kinds(&data) {
-                if let Plan::Containers { runtime, .. } | Plan::Processes { runtime } =
+                if let Plan::Containers { runtime, .. } | Plan::Processes { runtime, .. } =
                     machine::open(kind, &data, &ambient).await?
                 {
                     removed += remove_all(&*runtime).await?;

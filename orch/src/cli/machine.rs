@@ -1,38 +1,34 @@
 //! What this machine can run, and the node that it becomes.
 
-use super::{Failure, data_dir::DataDir};
+use super::{
+    Failure,
+    data_dir::DataDir,
+    networks::{Ground, Networks},
+    publish,
+};
 use crate::cluster::{Cluster, NodeParts};
 use clap::ValueEnum;
-use k8s_openapi::api::{
-    core::v1::{Service, ServicePort, ServiceSpec},
-    discovery::v1::{Endpoint, EndpointPort, EndpointSlice},
-};
-use orch_api::kube_core::ObjectMeta;
 use orch_node::{
     AgentConfig, ProcessRuntime,
     agent::Machine,
     dns::{self, DnsOptions},
     files::DnsConfig,
-    net::{self, BridgeNetwork, BridgeOptions, Choice, PodNetwork, Subnet},
+    net::{self, BridgeNetwork, BridgeOptions, Choice, PodNetwork},
     oci::{OciRuntime, RuntimeOptions},
     probe::NetProber,
     proxy::{self, Nftables, NftablesOptions, Userspace},
 };
 use orch_runtime::node::container::ContainerRuntime;
-use orch_store::{Ambient, ClientExt};
+use orch_store::Ambient;
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-/// The network of the pods.
-const POD_SUBNET: &str = "10.244.0.0/24";
-/// The address of the cluster's DNS.
-const DNS_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 const DOMAIN: &str = "cluster.local";
-/// Who owns the fields that the binary itself writes.
-const FIELD_MANAGER: &str = "orch";
+/// The port of DNS, and where it is served by who may not have that one.
+const DNS_PORTS: (u16, u16) = (53, 5353);
 
 /// Who runs containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -50,9 +46,9 @@ pub(super) enum RuntimeKind {
 /// What the machine contributes to the cluster.
 pub(super) enum Plan {
     /// Real containers on a bridge.
-    Containers { runtime: Arc<dyn ContainerRuntime>, bridge: BridgeOptions, nft: NftablesOptions },
+    Containers { runtime: Arc<dyn ContainerRuntime>, networks: Networks, nft: NftablesOptions },
     /// Processes on loopback addresses.
-    Processes { runtime: Arc<dyn ContainerRuntime> },
+    Processes { runtime: Arc<dyn ContainerRuntime>, networks: Networks },
     /// Nothing of its own.
     Simulated,
 }
@@ -78,13 +74,16 @@ pub(super) async fn open(kind: RuntimeKind, data: &DataDir, ambient: &Ambient) -
     match kind {
         RuntimeKind::Simulated => Ok(Plan::Simulated),
         RuntimeKind::Process => {
-            let runtime = ProcessRuntime::open(&data.node().join("process"), command("process-shim"), ambient.clone())?;
-            Ok(Plan::Processes { runtime: Arc::new(runtime) })
+            let networks = Networks::of(data, Ground::Loopback, &ambient.tasks).await?;
+            let (state, shim) = (data.node().join("process"), command("process-shim"));
+            let runtime = ProcessRuntime::open(&state, shim, networks.pods, ambient.clone())?;
+            Ok(Plan::Processes { runtime: Arc::new(runtime), networks })
         }
         RuntimeKind::Oci | RuntimeKind::Auto => {
-            let bridge = bridge_options(data)?;
-            let network: Arc<dyn PodNetwork> = Arc::new(BridgeNetwork::open(bridge.clone(), &ambient.tasks).await?);
-            let nft = nft_options(data);
+            let networks = Networks::of(data, Ground::Bridge, &ambient.tasks).await?;
+            let bridge = bridge_options(data, &networks);
+            let network: Arc<dyn PodNetwork> = Arc::new(BridgeNetwork::open(bridge, &ambient.tasks).await?);
+            let nft = nft_options(data, &networks);
             let options = RuntimeOptions {
                 state_dir: images_and_sandboxes(data),
                 shim_command: command("oci-shim"),
@@ -95,7 +94,7 @@ pub(super) async fn open(kind: RuntimeKind, data: &DataDir, ambient: &Ambient) -
                 ambient: ambient.clone(),
             };
             let runtime = OciRuntime::open(options).await?;
-            Ok(Plan::Containers { runtime: Arc::new(runtime), bridge, nft })
+            Ok(Plan::Containers { runtime: Arc::new(runtime), networks, nft })
         }
     }
 }
@@ -115,119 +114,91 @@ pub(super) async fn remove_network(data: &DataDir, ambient: &Ambient) -> Result<
     if !Nftables::is_available().await {
         return Ok(());
     }
-    Nftables::new(nft_options(data)).remove().await?;
-    BridgeNetwork::remove(&bridge_options(data)?, &ambient.tasks).await?;
+    let networks = Networks::of(data, Ground::Bridge, &ambient.tasks).await?;
+    Nftables::new(nft_options(data, &networks)).remove().await?;
+    BridgeNetwork::remove(&bridge_options(data, &networks), &ambient.tasks).await?;
     Ok(())
 }
 
-fn bridge_options(data: &DataDir) -> Result<BridgeOptions, Failure> {
-    Ok(BridgeOptions {
+fn bridge_options(data: &DataDir, networks: &Networks) -> BridgeOptions {
+    BridgeOptions {
         bridge: data.tag(),
-        subnet: POD_SUBNET.parse::<Subnet>()?,
-        service_subnet: "10.96.0.0/16".parse::<Subnet>()?,
+        subnet: networks.pods,
+        service_subnet: networks.services,
         directory: data.node().join("addresses"),
-    })
+    }
 }
 
 /// To be asked after the bridge was opened, which lets bridged traffic pass the hooks where it can.
-fn nft_options(data: &DataDir) -> NftablesOptions {
+fn nft_options(data: &DataDir, networks: &Networks) -> NftablesOptions {
     NftablesOptions {
         table: data.tag(),
-        pod_cidr: POD_SUBNET.into(),
+        pod_cidr: networks.pods.to_string(),
         bridge_passes_hooks: BridgeNetwork::passes_hooks(),
+    }
+}
+
+impl Plan {
+    /// Where pods and Services have their addresses, unless nothing runs.
+    pub(super) fn networks(&self) -> Option<&Networks> {
+        match self {
+            Self::Containers { networks, .. } | Self::Processes { networks, .. } => Some(networks),
+            Self::Simulated => None,
+        }
+    }
+
+    /// The address at which pods find what this process serves.
+    pub(super) fn host(&self) -> Ipv4Addr {
+        match self {
+            Self::Containers { networks, .. } => networks.pods.gateway(),
+            Self::Processes { .. } | Self::Simulated => Ipv4Addr::LOCALHOST,
+        }
     }
 }
 
 /// The node of this machine, for [`crate::Builder::node`].
 pub(super) fn node(name: &str, plan: &Plan, data: &DataDir) -> Option<(AgentConfig, NodeParts)> {
-    let (runtime, address, servers) = match plan {
-        Plan::Containers { runtime, bridge, .. } => {
-            (runtime.clone(), IpAddr::from(bridge.subnet.gateway()), vec![IpAddr::from(DNS_ADDRESS)])
-        }
-        Plan::Processes { runtime } => (runtime.clone(), Ipv4Addr::LOCALHOST.into(), Vec::new()),
+    let (runtime, servers) = match plan {
+        Plan::Containers { runtime, networks, .. } => (runtime.clone(), vec![IpAddr::from(networks.dns())]),
+        // Processes read the machine's own resolv.conf, whatever a pod says.
+        Plan::Processes { runtime, .. } => (runtime.clone(), Vec::new()),
         Plan::Simulated => return None,
     };
     let directory = data.node().join("agent");
     let mut config = AgentConfig::new(name, &directory);
     config.machine = Machine::detect(&directory);
-    config.addresses = vec![address];
+    config.addresses = vec![plan.host().into()];
     config.dns = DnsConfig { cluster_servers: servers, cluster_domain: DOMAIN.into(), node_resolv_conf: resolv_conf() };
     Some((config, NodeParts { prober: Arc::new(NetProber { runtime: runtime.clone() }), runtime }))
 }
 
-/// Starts the service proxy and the cluster DNS.
-pub(super) async fn start_network(name: &str, plan: &Plan, cluster: &Cluster) -> Result<(), Failure> {
+/// Starts the service proxy and the cluster DNS, and tells pods that the API server listens at that port.
+pub(super) async fn start_network(name: &str, plan: &Plan, api: u16, cluster: &Cluster) -> Result<(), Failure> {
     let (informers, ambient) = (cluster.informers().clone(), cluster.ambient().clone());
+    let options =
+        |listen: SocketAddr| DnsOptions { listen, domain: DOMAIN.into(), upstream: dns::nameservers(&resolv_conf()) };
+    let (usual, other) = DNS_PORTS;
     match plan {
-        Plan::Containers { bridge, nft, .. } => {
+        Plan::Containers { networks, nft, .. } => {
             let rules = Nftables::new(nft.clone());
             ambient.tasks.spawn(proxy::run(name.to_owned(), informers.clone(), rules, ambient.clone()));
-            let gateway = bridge.subnet.gateway();
-            let options = DnsOptions {
-                listen: (gateway, 53).into(),
-                domain: DOMAIN.into(),
-                upstream: dns::nameservers(&resolv_conf()),
-            };
-            let address = dns::start(options, informers, &ambient).await?;
-            publish_dns(cluster, address.ip(), address.port()).await
+            let server = dns::start(options((plan.host(), usual).into()), informers, &ambient).await?;
+            publish::dns(cluster, networks.dns(), usual, server).await?;
         }
-        Plan::Processes { .. } => {
+        Plan::Processes { networks, .. } => {
             let sockets = Userspace::new(ambient.clone());
-            ambient.tasks.spawn(proxy::run(name.to_owned(), informers, sockets, ambient.clone()));
-            Ok(())
+            ambient.tasks.spawn(proxy::run(name.to_owned(), informers.clone(), sockets, ambient.clone()));
+            // At the first address of the pods, so that the Service's own is the proxy's to listen on.
+            let at = |port| options((networks.pods.gateway(), port).into());
+            let (server, port) = match dns::start(at(usual), informers.clone(), &ambient).await {
+                Ok(server) => (server, usual),
+                Err(_) => (dns::start(at(other), informers, &ambient).await?, other),
+            };
+            publish::dns(cluster, networks.dns(), port, server).await?;
         }
-        Plan::Simulated => Ok(()),
+        Plan::Simulated => return Ok(()),
     }
-}
-
-/// The Service `kube-dns`, whose endpoint is this process.
-async fn publish_dns(cluster: &Cluster, address: IpAddr, port: u16) -> Result<(), Failure> {
-    let meta = |labels: &[(&str, &str)]| ObjectMeta {
-        name: Some("kube-dns".into()),
-        namespace: Some("kube-system".into()),
-        labels: Some(labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
-        ..ObjectMeta::default()
-    };
-    let ports = ["UDP", "TCP"].map(|protocol| (format!("dns-{}", protocol.to_lowercase()), protocol));
-    let service = Service {
-        metadata: meta(&[("k8s-app", "kube-dns"), ("kubernetes.io/name", "CoreDNS")]),
-        spec: Some(ServiceSpec {
-            cluster_ip: Some(DNS_ADDRESS.to_string()),
-            ports: Some(
-                ports
-                    .iter()
-                    .map(|(name, protocol)| ServicePort {
-                        name: Some(name.clone()),
-                        protocol: Some((*protocol).into()),
-                        port: 53,
-                        ..ServicePort::default()
-                    })
-                    .collect(),
-            ),
-            ..ServiceSpec::default()
-        }),
-        ..Service::default()
-    };
-    let slice = EndpointSlice {
-        metadata: meta(&[("kubernetes.io/service-name", "kube-dns")]),
-        address_type: "IPv4".into(),
-        endpoints: Some(vec![Endpoint { addresses: vec![address.to_string()], ..Endpoint::default() }]),
-        ports: Some(
-            ports
-                .iter()
-                .map(|(name, protocol)| EndpointPort {
-                    name: Some(name.clone()),
-                    protocol: Some((*protocol).into()),
-                    port: Some(port.into()),
-                    ..EndpointPort::default()
-                })
-                .collect(),
-        ),
-    };
-    let client = cluster.client();
-    client.apply(&service, FIELD_MANAGER, true).await?;
-    client.apply(&slice, FIELD_MANAGER, true).await?;
-    Ok(())
+    publish::api(cluster, (plan.host(), api).into()).await
 }
 
 fn resolv_conf() -> String {

@@ -8,6 +8,8 @@ mod data_dir;
 mod down;
 mod image;
 mod machine;
+mod networks;
+mod publish;
 mod up;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};

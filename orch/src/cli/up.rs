@@ -78,23 +78,22 @@ impl Up {
         let plan = machine::open(kind, &data, &ambient).await?;
         let name = node_name();
         let cluster = self.build(&plan, &name, &data, pki.clone(), backend.clone(), &ambient, address.port()).await?;
-        let tls = server_tls(&pki, address, &ambient)?;
-        let server = cluster.api_server().clone();
-        ambient.tasks.spawn_graceful(async move {
-            if let Err(error) = server.serve(listener, tls).await {
-                tracing::error!(%error, "the API server stopped listening");
-            }
-        });
-        machine::start_network(&name, &plan, &cluster).await?;
+        let tls = server_tls(&pki, address, &plan, &ambient)?;
+        serve(&cluster, listener, tls.clone());
+        if let Some(listener) = listen_to_pods(&plan, address).await? {
+            serve(&cluster, listener, tls);
+        }
+        machine::start_network(&name, &plan, address.port(), &cluster).await?;
         write_kubeconfig(&data, &pki, address, &ambient)?;
-        println!(
+        let ready = format!(
             "orch is ready after {} ms: {} node(s), runtime {}. Try: kubectl --kubeconfig {} get nodes",
             started.elapsed().as_millis(),
             cluster.agents().len(),
             kind.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default(),
             data.kubeconfig().display(),
         );
-        std::io::stdout().flush()?;
+        let mut out = std::io::stdout();
+        let _ = writeln!(out, "{ready}").and_then(|()| out.flush());
 
         end_signal().await?;
         progress(format_args!("stopping; containers run on (orch down removes them)"));
@@ -121,19 +120,39 @@ impl Up {
             Some((config, parts)) => builder.node(config, parts),
             None => builder.simulated_nodes(self.nodes),
         };
+        if let Some(networks) = plan.networks() {
+            builder = builder.service_cidr(ServiceCidr::parse(&networks.services.to_string()).unwrap_or_default());
+        }
         if let Plan::Processes { .. } = plan {
-            // Without rights only loopback addresses can be listened on.
-            builder = builder.service_cidr(ServiceCidr::parse("127.96.0.0/16").unwrap_or_default());
+            builder = builder.pods_on_loopback();
         }
         Ok(builder.build().await?)
     }
 }
 
-fn server_tls(pki: &Pki, address: SocketAddr, ambient: &Ambient) -> Result<rustls::ServerConfig, Failure> {
-    let mut names = vec![address.ip().to_string()];
-    if address.ip().is_unspecified() {
-        names = vec![node_name()];
+fn serve(cluster: &Cluster, listener: TcpListener, tls: rustls::ServerConfig) {
+    let server = cluster.api_server().clone();
+    cluster.ambient().tasks.spawn_graceful(async move {
+        if let Err(error) = server.serve(listener, tls).await {
+            tracing::error!(%error, "the API server stopped listening");
+        }
+    });
+}
+
+/// A listener at the address where pods find the API server, unless one of them hears it already.
+async fn listen_to_pods(plan: &Plan, address: SocketAddr) -> Result<Option<TcpListener>, Failure> {
+    let pods = SocketAddr::new(plan.host().into(), address.port());
+    let heard = address.ip().is_unspecified() || address.ip() == pods.ip();
+    if heard || matches!(plan, Plan::Simulated) {
+        return Ok(None);
     }
+    Ok(Some(TcpListener::bind(pods).await.map_err(|e| in_use(pods, &e))?))
+}
+
+fn server_tls(pki: &Pki, address: SocketAddr, plan: &Plan, ambient: &Ambient) -> Result<rustls::ServerConfig, Failure> {
+    let own = if address.ip().is_unspecified() { node_name() } else { address.ip().to_string() };
+    let mut names = vec![own, plan.host().to_string()];
+    names.extend(plan.networks().map(|networks| networks.api().to_string()));
     let serving = pki.serving(&names, ambient.clock.now())?;
     Ok(pki::server_config(&serving, Some(pki.ca_certificate()))?)
 }
@@ -143,19 +162,7 @@ fn write_kubeconfig(data: &DataDir, pki: &Pki, address: SocketAddr, ambient: &Am
     let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
     let url = format!("https://{host}:{}", address.port());
     let text = pki::kubeconfig("orch", &url, pki.ca_certificate(), &admin);
-    write_private(&data.kubeconfig(), &text)
-}
-
-/// Replaces a file that only its owner may read.
-fn write_private(path: &std::path::Path, text: &str) -> Result<(), Failure> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let temporary = path.with_extension("new");
-    let _ = std::fs::remove_file(&temporary);
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    Ok(())
+    data.write(&data.kubeconfig(), text.as_bytes())
 }
 
 fn in_use(address: SocketAddr, error: &std::io::Error) -> Failure {
@@ -180,6 +187,7 @@ pub(super) async fn end_signal() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Says how it goes. Nobody may be listening (any longer), which is no reason to stop.
 fn progress(line: std::fmt::Arguments<'_>) {
-    eprintln!("orch: {line}");
+    let _ = writeln!(std::io::stderr(), "orch: {line}");
 }

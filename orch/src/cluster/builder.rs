@@ -33,6 +33,7 @@ pub struct Builder {
     pki: Option<Arc<Pki>>,
     service_cidr: Option<ServiceCidr>,
     api_port: Option<u16>,
+    pods_on_loopback: bool,
     rbac: bool,
     without_controllers: bool,
     profiles: Vec<Profile>,
@@ -91,6 +92,14 @@ impl Builder {
     #[must_use]
     pub fn api_port(mut self, port: u16) -> Self {
         self.api_port = Some(port);
+        self
+    }
+
+    /// Pods have loopback addresses, and so may endpoints: for nodes over
+    /// [`ProcessRuntime`](orch_node::ProcessRuntime).
+    #[must_use]
+    pub fn pods_on_loopback(mut self) -> Self {
+        self.pods_on_loopback = true;
         self
     }
 
@@ -175,6 +184,9 @@ impl Builder {
         }
         if let Some(port) = self.api_port {
             server = server.api_port(port);
+        }
+        if self.pods_on_loopback {
+            server = server.pods_on_loopback();
         }
         if !self.rbac {
             server = server.allow_all();

@@ -1,6 +1,10 @@
 //! `kill -9` of orch under load: what was acknowledged is there afterwards, and containers never noticed.
 
-use crate::namespaces::inside;
+use crate::{
+    cluster::{Orch, connect, until},
+    hammer::Hammer,
+    namespaces::inside,
+};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, Pod, Service},
@@ -8,28 +12,20 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client,
     api::{ListParams, PostParams},
-    config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::json;
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader},
     net::SocketAddr,
-    path::Path,
-    process::{Child, Command, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
 
-const ORCH: &str = env!("CARGO_BIN_EXE_orch");
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How many clients write at once.
+const WRITERS: usize = 4;
 
 #[test]
 fn containers_and_objects_outlive_a_killed_orch() {
@@ -52,140 +48,92 @@ async fn story() {
     let before = ready_pods(&client).await;
     let processes = processes(&mark);
     assert_eq!(processes.len(), 3, "{processes:?}");
-    until("an answer of the Service", async || ask(address).await.is_ok()).await;
+    let hammer = Hammer::start(address, 2, 2, pod_of);
+    until("answers of all pods", async || hammer.tally().answers.len() == 3).await;
 
-    let load = Load::default();
-    let asking = tokio::spawn(load.clone().ask(address));
-    let writing = tokio::spawn(load.clone().write(client.clone()));
+    let killed = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> =
+        (0..WRITERS).map(|n| tokio::spawn(write(client.clone(), format!("map-{n}"), killed.clone()))).collect();
     tokio::time::sleep(Duration::from_secs(2)).await;
+    killed.store(true, Relaxed);
     orch.kill();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut acknowledged = BTreeMap::new();
+    for writer in writers {
+        acknowledged.extend(writer.await.unwrap());
+    }
+    assert!(acknowledged.len() > WRITERS, "{acknowledged:?}");
+
+    hammer.forget_answers();
+    until("answers while orch is down", async || hammer.tally().answered() > 200).await;
+    let answers = hammer.tally().answers;
+    assert_eq!(answers.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>(), "every pod answers: {answers:?}");
     assert_eq!(self::processes(&mark), processes, "no container noticed");
-    load.no_writes.store(true, Relaxed);
-    let acknowledged = writing.await.unwrap();
-    assert!(!acknowledged.is_empty());
 
     orch = Orch::up(dir.path());
     let client = connect(dir.path()).await;
     let found = Api::<ConfigMap>::default_namespaced(client.clone()).list(&ListParams::default()).await.unwrap();
-    let found: BTreeMap<_, _> = found.iter().map(|m| (m.metadata.name.clone().unwrap(), m.data.clone())).collect();
-    let lost: Vec<_> = acknowledged.iter().filter(|name| !found.contains_key(*name)).collect();
-    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let found: BTreeMap<_, _> = found.iter().filter_map(|m| Some((m.metadata.name.clone()?, value_of(m)?))).collect();
+    for (name, value) in &acknowledged {
+        let kept = found.get(name).unwrap_or_else(|| panic!("{name} was acknowledged and is lost"));
+        // A write that was not answered may or may not have happened.
+        assert!(kept == value || *kept == value + 1, "{name}: {value} was acknowledged, {kept} is there");
+    }
+    hammer.forget_answers();
+    until("answers of all pods", async || hammer.tally().answered() > 200).await;
     assert_eq!(ready_pods(&client).await, before, "the same containers, never restarted");
     assert_eq!(self::processes(&mark), processes);
-    load.no_requests.store(true, Relaxed);
-    asking.await.unwrap();
-    let (answers, failures) = (load.answers.load(Relaxed), load.failures.load(Relaxed));
-    println!("{} writes acknowledged, {answers} requests answered, {failures} failed", acknowledged.len());
-    assert!(answers > 100);
-    assert_eq!(failures, 0);
+    let tally = hammer.stop().await;
+    assert_eq!(tally.answers.len(), 3, "{:?}", tally.answers);
+    println!(
+        "{} objects acknowledged, {} requests, {} failures",
+        acknowledged.len(),
+        tally.requests,
+        tally.failures.len()
+    );
+    assert!(tally.failures.is_empty(), "{:#?}", tally.failures);
 
     orch.end();
     assert_eq!(self::processes(&mark), processes, "an orderly end stops no container either");
-    let down = Command::new(ORCH).args(["down", "--data-dir"]).arg(dir.path()).output().unwrap();
-    assert!(down.status.success(), "{down:?}");
+    Orch::up(dir.path()).down();
     assert_eq!(self::processes(&mark), Vec::<u32>::new());
 }
 
-/// A running `orch up`; removes its pods when a test fails.
-struct Orch {
-    child: Child,
-    dir: std::path::PathBuf,
-}
-
-impl Orch {
-    fn up(dir: &Path) -> Self {
-        let mut child = Command::new(ORCH)
-            .args(["up", "--listen", "127.0.0.1:16443", "--runtime", "oci", "--data-dir"])
-            .arg(dir)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with("orch is ready"), "{line:?}");
-        Self { child, dir: dir.to_owned() }
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    fn end(&mut self) {
-        let pid = nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Orch {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-            let _ = Command::new(ORCH).args(["down", "--data-dir"]).arg(&self.dir).status();
-        }
-    }
-}
-
-/// What goes on while orch is killed.
-#[derive(Clone, Default)]
-struct Load {
-    no_requests: Arc<AtomicBool>,
-    no_writes: Arc<AtomicBool>,
-    answers: Arc<AtomicU32>,
-    failures: Arc<AtomicU32>,
-}
-
-impl Load {
-    /// Asks the Service again and again.
-    async fn ask(self, address: SocketAddr) {
-        while !self.no_requests.load(Relaxed) {
-            match ask(address).await {
-                Ok(()) => self.answers.fetch_add(1, Relaxed),
-                Err(error) => {
-                    println!("request failed: {error}");
-                    self.failures.fetch_add(1, Relaxed)
+/// Creates objects and changes each of them, until orch is gone: the last value of each that was acknowledged.
+async fn write(client: Client, prefix: String, killed: Arc<AtomicBool>) -> BTreeMap<String, u64> {
+    let maps = Api::<ConfigMap>::default_namespaced(client);
+    let mut acknowledged = BTreeMap::new();
+    for n in 0.. {
+        let name = format!("{prefix}-{n}");
+        let map = json!({"metadata": {"name": name, "namespace": "default"}, "data": {"value": "0"}});
+        let mut map: ConfigMap = serde_json::from_value(map).unwrap();
+        for value in 0..3 {
+            map.data = Some([("value".to_owned(), value.to_string())].into());
+            let request = async {
+                match value {
+                    0 => maps.create(&PostParams::default(), &map).await,
+                    _ => maps.replace(&name, &PostParams::default(), &map).await,
                 }
             };
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    /// Creates objects until the first refusal; the names of those that were acknowledged.
-    async fn write(self, client: Client) -> Vec<String> {
-        let maps = Api::default_namespaced(client);
-        let mut acknowledged = Vec::new();
-        while !self.no_writes.load(Relaxed) {
-            let name = format!("map-{}", acknowledged.len());
-            let map = json!({"metadata": {"name": name, "namespace": "default"}, "data": {"name": name}});
-            let map: ConfigMap = serde_json::from_value(map).unwrap();
-            match tokio::time::timeout(Duration::from_secs(5), maps.create(&PostParams::default(), &map)).await {
-                Ok(Ok(_)) => acknowledged.push(name),
-                _ => break,
+            match tokio::time::timeout(Duration::from_secs(5), request).await {
+                Ok(Ok(written)) => map = written,
+                refused => {
+                    assert!(killed.load(Relaxed), "{name}: {refused:?}");
+                    return acknowledged;
+                }
             }
+            acknowledged.insert(name.clone(), value);
         }
-        acknowledged
     }
+    acknowledged
 }
 
-async fn ask(address: SocketAddr) -> Result<(), String> {
-    let exchange = async {
-        let mut stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
-        stream.write_all(b"GET / HTTP/1.0\r\nHost: x\r\n\r\n").await.map_err(|e| e.to_string())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.map_err(|e| e.to_string())?;
-        if answer.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(answer) }
-    };
-    tokio::time::timeout(Duration::from_secs(3), exchange).await.map_err(|_| "no answer".to_owned())?
+fn value_of(map: &ConfigMap) -> Option<u64> {
+    map.data.as_ref()?.get("value")?.parse().ok()
 }
 
-async fn connect(dir: &Path) -> Client {
-    let file = Kubeconfig::read_from(dir.join("kubeconfig")).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
-    Client::try_from(config).unwrap()
+/// The pod that an answer of the toolbox's server is from.
+fn pod_of(answer: &str) -> String {
+    serde_json::from_str::<serde_json::Value>(answer).unwrap()["pod"].as_str().unwrap().to_owned()
 }
 
 fn deployment(mark: &str) -> Deployment {
@@ -226,15 +174,6 @@ fn ready(pod: &Pod) -> Option<(String, (String, i32))> {
     let main = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
     let name = pod.metadata.name.clone()?;
     main.ready.then(|| (name, (main.container_id.clone().unwrap_or_default(), main.restart_count)))
-}
-
-async fn until(what: &str, mut test: impl AsyncFnMut() -> bool) {
-    let wait = async {
-        while !test().await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{what} never came"));
 }
 
 /// The processes whose environment bears the mark.

@@ -5,6 +5,16 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used)] // All of this program is tests.
 
+mod cluster;
 mod crash;
+mod hammer;
+mod image;
+mod in_cluster;
 mod namespaces;
 mod pods;
+mod registry;
+mod rollout;
+#[path = "../support/tools.rs"]
+mod tools;
+mod trouble;
+mod unprivileged;

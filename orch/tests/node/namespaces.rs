@@ -1,5 +1,6 @@
 //! Namespaces for tests that change the network of their machine.
 
+use crate::tools::{find, kubectls, skip};
 use std::process::Command;
 
 /// Set inside of the namespaces.
@@ -11,10 +12,11 @@ pub(crate) fn inside(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
-    let required = std::env::var_os("ORCH_REQUIRE_REAL").is_some_and(|value| value == "1");
-    if let Some(reason) = missing() {
-        assert!(!required, "{reason}");
-        println!("skipped: {reason}");
+    if !nix::unistd::geteuid().is_root() {
+        skip("not root");
+        return false;
+    }
+    if !need(&["unshare", "ip", "nft"]) {
         return false;
     }
     let inner = format!("ip link set lo up && exec \"$0\" --exact {test} --nocapture");
@@ -28,12 +30,17 @@ pub(crate) fn inside(test: &str) -> bool {
     false
 }
 
-fn missing() -> Option<String> {
-    if !nix::unistd::geteuid().is_root() {
-        return Some("not root".into());
+/// Whether these programs are there; if not, says that the test is skipped.
+pub(crate) fn need(programs: &[&str]) -> bool {
+    let there = |program: &str| match program {
+        "kubectl" => !kubectls().is_empty(),
+        other => find(other).is_some(),
+    };
+    match programs.iter().find(|program| !there(program)) {
+        Some(missing) => {
+            skip(&format!("{missing} is not installed"));
+            false
+        }
+        None => true,
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let has = |program: &&str| std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
-    let wanted = ["unshare", "ip", "nft"].into_iter().find(|program| !has(program));
-    wanted.map(|program| format!("{program} is not installed"))
 }

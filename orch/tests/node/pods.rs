@@ -1,6 +1,6 @@
 //! The same pods on every runtime.
 
-use crate::namespaces::inside;
+use crate::{cluster::ORCH, namespaces::inside};
 use orch::{
     Cluster,
     cluster::NodeParts,
@@ -19,8 +19,6 @@ use orch::{
 };
 use std::{path::Path, sync::Arc};
 
-const ORCH: &str = env!("CARGO_BIN_EXE_orch");
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pods_on_the_simulated_runtime() {
     let dir = tempfile::tempdir().unwrap();
@@ -34,7 +32,9 @@ async fn pods_on_the_process_runtime() {
     let dir = tempfile::tempdir().unwrap();
     let ambient = Ambient::system();
     let shim = vec![ORCH.to_owned(), "process-shim".to_owned()];
-    let runtime = Arc::new(ProcessRuntime::open(&dir.path().join("state"), shim, ambient.clone()).unwrap());
+    let network = "127.201.0.0/16".parse().unwrap();
+    let runtime = ProcessRuntime::open(&dir.path().join("state"), shim, network, ambient.clone()).unwrap();
+    let runtime = Arc::new(runtime);
     let prober = Arc::new(NetProber { runtime: runtime.clone() });
     judge(dir.path(), &ambient, runtime, prober).await;
 }
