@@ -106,7 +106,8 @@ async fn terminal(f: &Fixture) {
     last.stdin.as_mut().unwrap().write_all(b"\x04").await.unwrap();
     let mut rest = Vec::new();
     let (read, code) = tokio::join!(last.stdout.read_to_end(&mut rest), last.exit);
-    (read.unwrap(), code.unwrap());
+    read.unwrap();
+    code.unwrap();
     f.remove(&sandbox).await;
 }
 

@@ -180,7 +180,7 @@ async fn streams_with_numbers_that_go_back_or_are_ours_are_refused() {
         let accepting = async { server.next().await.unwrap().accept().await };
         let asking = async {
             near.write_all(&bytes).await.unwrap();
-            let mut answer = vec![0; 64];
+            let mut answer = [0; 64];
             let mut got = 0;
             while !answer[..got].windows(4).any(|w| w == [0x80, 3, 0, 3]) {
                 got += near.read(&mut answer[got..]).await.unwrap();

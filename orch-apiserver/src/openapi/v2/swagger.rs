@@ -67,7 +67,7 @@ fn page(mut item: Value) -> Value {
 fn operation(operation: &mut Value) {
     let Value::Object(fields) = operation else { return };
     let body = fields.remove("requestBody");
-    let sent: Vec<String> = body.as_ref().map(|body| types(body)).unwrap_or_default();
+    let sent: Vec<String> = body.as_ref().map(types).unwrap_or_default();
     let consumes = if sent.is_empty() { vec!["*/*".to_owned()] } else { sent };
     let mut produces = Vec::new();
     for response in fields.get_mut("responses").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
