@@ -3,11 +3,7 @@
 
 use futures::future::try_join_all;
 use k8s_openapi::api::apps::v1::Deployment;
-use orch::{
-    Cluster,
-    api::Key,
-    store::ClientExt,
-};
+use orch::{Cluster, api::Key, store::ClientExt};
 use serde_json::{from_value, json};
 
 const CLUSTERS: i32 = 300;

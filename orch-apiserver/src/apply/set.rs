@@ -103,9 +103,8 @@ impl Set {
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         let pairs = self.0.iter().filter_map(|l| Some((l, other.at(&l.step)?)));
-        let both = pairs.filter_map(|(l, r)| {
-            Node::new(l.step.clone(), l.member && r.member, l.below.intersection(&r.below))
-        });
+        let both =
+            pairs.filter_map(|(l, r)| Node::new(l.step.clone(), l.member && r.member, l.below.intersection(&r.below)));
         Self(both.collect())
     }
 

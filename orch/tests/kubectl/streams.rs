@@ -139,7 +139,10 @@ fn ports_are_forwarded_for_many_connections_and_what_does_not_listen_is_told() {
             let mut told = String::new();
             forward.stderr.take().unwrap().read_to_string(&mut told).unwrap();
             assert!(told.contains("an error occurred forwarding"), "{told}");
-            assert!(told.contains("error forwarding port 8081 to pod") && told.contains("connection refused"), "{told}");
+            assert!(
+                told.contains("error forwarding port 8081 to pod") && told.contains("connection refused"),
+                "{told}"
+            );
             end(forward);
         }
     });
