@@ -146,6 +146,11 @@ impl FieldError {
         Self::make(path, Fault::Duplicate, value.into(), "")
     }
 
+    /// The value stands in the list already, and showing it would not help.
+    pub fn duplicate_bare(path: &Path) -> Self {
+        Self { bare: true, ..Self::make(path, Fault::Duplicate, Value::Null, "") }
+    }
+
     /// The value is malformed or out of range.
     pub fn invalid(path: &Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
         Self::make(path, Fault::Invalid, value.into(), detail)
@@ -194,6 +199,19 @@ impl FieldError {
     /// Checking the field failed for a reason of our own.
     pub fn internal(path: &Path, detail: impl Into<String>) -> Self {
         Self::make(path, Fault::Internal, Value::Null, detail)
+    }
+
+    /// A fault of no field in particular, shown as Go shows no value.
+    pub(crate) fn invalid_null(path: &Path, detail: impl Into<String>) -> Self {
+        Self::make(path, Fault::Invalid, Value::Null, detail)
+    }
+
+    /// Whether rules need not be asked about an object with this fault: they may rely on what it breaks.
+    pub(crate) fn stops_rules(&self) -> bool {
+        matches!(
+            self.fault,
+            Fault::NotSupported | Fault::Required | Fault::TooLong | Fault::TooMany | Fault::TypeInvalid
+        )
     }
 
     /// The message of the cause: everything but the path.

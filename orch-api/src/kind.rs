@@ -1,7 +1,10 @@
 //! [`Kind`]: what the API server, discovery, RBAC, the GC and the docs need to know of a kind.
 
-use crate::key::{Gvk, Gvr, Name};
-use std::borrow::Cow;
+use crate::{
+    crd::Version,
+    key::{Gvk, Gvr, Name},
+};
+use std::{borrow::Cow, sync::Arc};
 
 /// Whether objects of a kind live in namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +44,8 @@ pub struct Kind {
     pub selectable: Cow<'static, [SelectableField]>,
     /// OpenAPI definition of the type, such as `io.k8s.api.core.v1.Pod`.
     pub definition: Name,
+    /// The schema and all else that a CustomResourceDefinition says; `None` for built-in kinds.
+    pub custom: Option<Arc<Version>>,
 }
 
 /// Which verbs a resource serves.
@@ -136,7 +141,10 @@ impl Kind {
 
     /// `DeploymentList`
     pub fn list_kind(&self) -> String {
-        format!("{}List", self.kind)
+        match &self.custom {
+            Some(custom) if !custom.list_kind.is_empty() => custom.list_kind.clone(),
+            _ => format!("{}List", self.kind),
+        }
     }
 
     /// The subresource of that name, where the kind has it.

@@ -12,6 +12,7 @@
 pub mod access;
 pub mod cel;
 pub mod conditions;
+pub mod crd;
 pub mod decode;
 pub mod defaults;
 pub mod duration;

@@ -213,6 +213,11 @@ impl StatusError {
         Self::new(Reason::InternalError, format!("Internal error occurred: {why}"))
     }
 
+    /// Something broke on our side, said without the usual introduction: how Go's plain errors leave the server.
+    pub fn internal_bare(why: impl Into<String>) -> Self {
+        Self::new(Reason::Unknown, why)
+    }
+
     /// Replaces the details.
     #[must_use]
     pub fn with_details(mut self, details: StatusDetails) -> Self {

@@ -18,6 +18,7 @@ pub mod authz;
 mod bootstrap;
 pub mod client;
 pub mod core;
+pub mod crd;
 pub mod discovery;
 mod follow;
 pub mod http;

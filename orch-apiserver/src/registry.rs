@@ -4,11 +4,18 @@
 use crate::core::storage::prefix;
 use arc_swap::ArcSwap;
 use orch_api::{Gvk, Gvr, Kind, kinds};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 /// The served kinds, readable without a lock.
 pub struct Registry {
     table: ArcSwap<Table>,
+    changes: AtomicU64,
 }
 
 #[derive(Clone, Default)]
@@ -27,7 +34,7 @@ impl Registry {
         for kind in kinds::all() {
             table.insert(Arc::new(kind.clone()));
         }
-        Self { table: ArcSwap::from_pointee(table) }
+        Self { table: ArcSwap::from_pointee(table), changes: AtomicU64::new(0) }
     }
 
     /// The kind that a resource serves.
@@ -54,20 +61,31 @@ impl Registry {
 
     /// Serves one more kind, or a new shape of one.
     pub fn insert(&self, kind: Arc<Kind>) {
-        self.table.rcu(|table| {
-            let mut table = Table::clone(table);
-            table.insert(kind.clone());
-            table
-        });
+        self.replace(&[], vec![kind]);
     }
 
     /// Stops serving a kind.
     pub fn remove(&self, resource: &Gvr) {
+        self.replace(std::slice::from_ref(resource), Vec::new());
+    }
+
+    /// Serves some kinds in the place of others, in one step.
+    pub fn replace(&self, gone: &[Gvr], kinds: Vec<Arc<Kind>>) {
+        if gone.is_empty() && kinds.is_empty() {
+            return;
+        }
         self.table.rcu(|table| {
             let mut table = Table::clone(table);
-            table.remove(resource);
+            gone.iter().for_each(|resource| table.remove(resource));
+            kinds.iter().cloned().for_each(|kind| table.insert(kind));
             table
         });
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often the table has changed: what is made of it is made anew when this number is another.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 }
 

@@ -11,26 +11,25 @@ use crate::{
     bootstrap,
     client::LocalClient,
     core::{Core, Storage},
+    crd,
     discovery::Discovery,
     follow,
     http::media::header_text,
     metrics::Metrics,
-    openapi::OpenApi,
+    openapi::{self, OpenApi},
     proxy::NodeDialer,
     registry::Registry,
     service::ApiService,
     webhook::{ClusterServices, ServiceDialer, WebhookClient},
 };
 use ::http::{header, request::Parts};
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use orch_api::{Gvr, Key, Kind, StatusError, validation::Setting};
-use orch_store::{AdmissionHook, Ambient, Backend, cache::WatchCache};
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+use orch_store::{AdmissionHook, Ambient, Backend, cache::WatchCache, review::ConversionHandler};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 /// The API server. Cheap to clone: clones are the same server.
@@ -54,8 +53,8 @@ pub struct ApiServer(Arc<Inner>);
 struct Inner {
     core: Arc<Core>,
     authenticators: Union,
-    discovery: OnceLock<Discovery>,
-    openapi: OnceLock<OpenApi>,
+    discovery: Made<Discovery>,
+    openapi: Made<OpenApi>,
     ready: AtomicBool,
 }
 
@@ -80,6 +79,7 @@ pub struct Builder {
     services: Option<Arc<dyn ServiceDialer>>,
     cidr: ServiceCidr,
     nodes: Option<Arc<dyn NodeDialer>>,
+    conversions: Vec<(String, Arc<dyn ConversionHandler>)>,
     api_port: u16,
     setting: Setting,
 }
@@ -98,6 +98,7 @@ impl ApiServer {
             services: None,
             cidr: ServiceCidr::default(),
             nodes: None,
+            conversions: Vec::new(),
             api_port: 6443,
             setting: Setting::default(),
         }
@@ -133,18 +134,14 @@ impl ApiServer {
     }
 
     /// The discovery documents.
-    pub(crate) fn discovery(&self) -> &Discovery {
-        self.0.discovery.get_or_init(|| {
-            let kinds = self.0.core.registry.all();
-            Discovery::new(kinds.iter().map(|kind| &**kind))
-        })
+    pub(crate) fn discovery(&self) -> Arc<Discovery> {
+        self.0.discovery.get(&self.0.core.registry, |kinds| Discovery::new(kinds.iter().map(|kind| &**kind)))
     }
 
     /// The OpenAPI documents.
-    pub(crate) fn openapi(&self) -> &OpenApi {
-        self.0.openapi.get_or_init(|| {
-            let kinds = self.0.core.registry.all();
-            OpenApi::new("v1.37.0", kinds.iter().map(|kind| Kind::clone(kind)), HashMap::new())
+    pub(crate) fn openapi(&self) -> Arc<OpenApi> {
+        self.0.openapi.get(&self.0.core.registry, |kinds| {
+            OpenApi::new("v1.37.0", kinds.iter().map(|kind| Kind::clone(kind)), openapi::custom(kinds))
         })
     }
 
@@ -167,6 +164,27 @@ impl ApiServer {
             Some(wish) => impersonate(&*self.core().authorizer, &real, &wish),
             None => Ok(User::clone(&real)),
         }
+    }
+}
+
+/// Something that is made of the served kinds when it is asked for, and again after they changed.
+struct Made<T>(ArcSwapOption<(u64, Arc<T>)>);
+
+impl<T> Default for Made<T> {
+    fn default() -> Self {
+        Self(ArcSwapOption::empty())
+    }
+}
+
+impl<T> Made<T> {
+    fn get(&self, registry: &Registry, make: impl FnOnce(&[Arc<Kind>]) -> T) -> Arc<T> {
+        let changes = registry.changes();
+        if let Some(known) = self.0.load().as_ref().filter(|known| known.0 == changes) {
+            return known.1.clone();
+        }
+        let made = Arc::new(make(&registry.all()));
+        self.0.store(Some(Arc::new((changes, made.clone()))));
+        made
     }
 }
 
@@ -251,6 +269,14 @@ impl Builder {
         self
     }
 
+    /// Converts the custom objects of `PLURAL.GROUP` between versions by a function of this process, whatever their
+    /// definition says.
+    #[must_use]
+    pub fn conversion(mut self, resource: &str, handler: impl ConversionHandler) -> Self {
+        self.conversions.push((resource.to_owned(), Arc::new(handler)));
+        self
+    }
+
     /// The port that the `kubernetes` Service leads to.
     #[must_use]
     pub fn api_port(mut self, port: u16) -> Self {
@@ -289,6 +315,7 @@ impl Builder {
             Arc::new(ClusterServices::new(registry.clone(), storage.clone(), self.nodes.clone(), chance))
         });
         let webhooks = WebhookClient::new(services, ambient.tasks.clone());
+        storage.converter().reach(webhooks.clone(), ambient.chance.child("conversions"));
         let core = Arc::new(Core {
             registry,
             storage,
@@ -314,11 +341,15 @@ impl Builder {
         if let Some(roles) = roles {
             roles.start(&core).await?;
         }
+        for (resource, handler) in self.conversions {
+            core.storage.converter().register(&resource, handler);
+        }
+        crd::start(&core).await?;
         let inner = Inner {
             core,
             authenticators: Union::new(authenticators),
-            discovery: OnceLock::new(),
-            openapi: OnceLock::new(),
+            discovery: Made::default(),
+            openapi: Made::default(),
             ready: AtomicBool::new(true),
         };
         Ok(ApiServer(Arc::new(inner)))

@@ -249,10 +249,16 @@ impl Estimator<'_> {
             "startsWith" | "endsWith" => size(self, 0).by(TRAVERSAL),
             "format" => of_target.by(TRAVERSAL),
             "contains" => of_target.by(TRAVERSAL).times(size(self, 0).by(TRAVERSAL)),
+            "string" if args.first().is_some_and(|a| matches!(self.ty(a), Type::Dyn)) => Range::ONE,
             "bytes" | "string" if args.first().is_some_and(|a| matches!(self.ty(a), Type::String | Type::Bytes)) => {
                 let (min, max) = (subject.min / 4, subject.max.saturating_mul(4));
                 result = Some(Range { min, max });
                 subject.by(TRAVERSAL)
+            }
+            // A number has so many digits, and a moment so many characters.
+            "string" => {
+                result = Some(Range { min: 1, max: 32 });
+                Range::ONE
             }
             "@in" if args.get(1).is_some_and(|list| matches!(self.ty(list), Type::List(_))) => size(self, 1),
             "_==_" | "_!=_" | "_<_" | "_<=_" | "_>_" | "_>=_" => {

@@ -25,6 +25,9 @@ use serde_json::Value;
 
 /// Fills the defaults of a kind into an object of that kind. Kinds without defaults are left as they are.
 pub fn apply(kind: &Kind, object: &mut Value) {
+    if let Some(custom) = &kind.custom {
+        return custom.default(object);
+    }
     if let (Some(defaulter), Some(object)) = (defaulter(&kind.group, &kind.version, &kind.kind), object.as_object_mut())
     {
         defaulter(object);

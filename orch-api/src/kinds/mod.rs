@@ -28,7 +28,10 @@ mod volume;
 pub use autoscaling::scale_columns;
 pub use pod::row_conditions;
 
-use crate::{Gvk, Gvr, Kind};
+use crate::{
+    Gvk, Gvr, Kind,
+    kind::{Cell, Column},
+};
 use std::{collections::HashMap, sync::OnceLock};
 
 /// All rows, by group and then in the order of discovery. Within a group the preferred version comes first.
@@ -61,6 +64,16 @@ pub fn all() -> &'static [Kind] {
         ]
         .concat()
     })
+}
+
+/// The identifying column, which every kind has.
+pub fn name_column() -> Column {
+    cells::name()
+}
+
+/// The column of custom kinds that declare none: the time since creation.
+pub fn age_column() -> Column {
+    Column { kind: "date".into(), cell: Cell::Path(".metadata.creationTimestamp".into()), ..cells::age() }
 }
 
 /// The row of a resource.

@@ -44,6 +44,7 @@ impl Group {
             columns: Cow::Owned(vec![name(), created_at()]),
             selectable: Cow::Borrowed(&[]),
             definition: Cow::Owned(format!("{}.{kind}", self.package)),
+            custom: None,
         }
     }
 }

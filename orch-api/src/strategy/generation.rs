@@ -16,6 +16,8 @@ enum Counted {
     SpecAndAnnotations,
     /// A change of the labels or of anything outside of the metadata.
     ContentAndLabels,
+    /// A change of anything but metadata: custom kinds without a status of their own.
+    Content,
     /// A change of anything but metadata and status, as for custom kinds.
     AllButStatus,
 }
@@ -37,6 +39,7 @@ pub(super) fn has_changed(kind: &Kind, new: &Object, old: &Object) -> bool {
         Counted::Fields(fields) => fields.iter().any(|field| differs(field)),
         Counted::SpecAndAnnotations => differs("spec") || meta_differs(new, old, "annotations"),
         Counted::ContentAndLabels => content(&["apiVersion", "kind", "metadata"]) || meta_differs(new, old, "labels"),
+        Counted::Content => content(&["apiVersion", "kind", "metadata"]),
         Counted::AllButStatus => content(&["apiVersion", "kind", "metadata", "status"]),
     }
 }
@@ -62,7 +65,7 @@ fn counted(kind: &Kind) -> Counted {
         | ("admissionregistration.k8s.io", _) => Counted::Fields(&["spec"]),
         _ if is_built_in(kind) => Counted::Nothing,
         _ if kind.subresource("status").is_some() => Counted::AllButStatus,
-        _ => Counted::ContentAndLabels,
+        _ => Counted::Content,
     }
 }
 

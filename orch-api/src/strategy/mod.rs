@@ -4,6 +4,7 @@
 //! Everything is a function of the objects alone. Who asks (a CertificateSigningRequest's user) and what time it is
 //! (a volume's `lastPhaseTransitionTime`) is the server's to write.
 
+mod crd;
 mod generation;
 mod grace;
 mod job;
@@ -42,7 +43,10 @@ pub fn prepare_create(kind: &Kind, object: &mut Value) {
     let Some(object) = object.as_object_mut() else { return };
     meta::created(object);
     if kind.subresource("status").is_some() && !keeps_status(kind) {
-        object.insert("status".into(), initial_status(kind));
+        match is_built_in(kind) {
+            true => drop(object.insert("status".into(), initial_status(kind))),
+            false => drop(object.remove("status")),
+        }
     }
     if generation::starts_at_one(kind) {
         set_meta(object, "generation", json!(1));
@@ -51,6 +55,7 @@ pub fn prepare_create(kind: &Kind, object: &mut Value) {
         ("", "Pod") => pod::created(object),
         ("", "Namespace") => namespace_created(object),
         ("batch", "Job") => job::created(object),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::store_version(object),
         _ => {}
     }
 }
@@ -67,6 +72,7 @@ pub fn prepare_update(kind: &Kind, new: &mut Value, old: &Value) {
         ("", "Service") => service::updated(new, old),
         ("", "Secret") if value::text(new, "type").is_empty() => take(new, old, "type"),
         ("certificates.k8s.io", "CertificateSigningRequest") => take(new, old, "spec"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::store_version(new),
         _ => {}
     }
     bump(kind, new, old);
@@ -192,7 +198,7 @@ pub fn is_built_in(kind: &Kind) -> bool {
         "storage.k8s.io",
         "storagemigration.k8s.io",
     ];
-    GROUPS.contains(&&*kind.group)
+    kind.custom.is_none() && GROUPS.contains(&&*kind.group)
 }
 
 /// Group and kind, for matching.

@@ -15,6 +15,11 @@ const ANNOTATIONS_MAX: usize = 256 * 1024;
 
 /// Metadata of a new object.
 pub(super) fn created(kind: &Kind, name: NameRule, meta: At<'_>) {
+    within(kind.scope, name, meta);
+}
+
+/// Metadata of a new object of a scope.
+pub(super) fn within(scope: Scope, name: NameRule, meta: At<'_>) {
     let prefix = meta.at("generateName");
     if !prefix.is_empty() {
         prefix.text(|text| name(&mask_trailing_dash(text)));
@@ -23,7 +28,7 @@ pub(super) fn created(kind: &Kind, name: NameRule, meta: At<'_>) {
         meta.at("name").text(name);
     }
     let namespace = meta.at("namespace");
-    match kind.scope {
+    match scope {
         Scope::Namespaced if namespace.require("") => namespace.text(super::names::dns_label),
         Scope::Cluster if !namespace.is_empty() => namespace.forbidden("not allowed on this type"),
         _ => {}

@@ -35,7 +35,10 @@ pub(crate) use amount::Amount;
 pub(crate) use at::same;
 pub use requests::{binding, delete_options, eviction, scale, write_options};
 
-use crate::{FieldErrors, kind::Kind};
+use crate::{
+    FieldErrors, crd,
+    kind::{Kind, Scope},
+};
 use at::{At, Run};
 use serde_json::Value;
 
@@ -62,17 +65,29 @@ pub fn create(kind: &Kind, object: &Value, setting: Setting) -> FieldErrors {
     let rules = rules(kind);
     meta::created(kind, rules.name, at.at("metadata"));
     (rules.create)(at);
-    run.finish()
+    let mut faults = run.finish();
+    if let Some(custom) = &kind.custom {
+        faults.extend(custom.created(object).0);
+    }
+    faults
 }
 
 /// Judges an update of an object.
 pub fn update(kind: &Kind, new: &Value, old: &Value, setting: Setting) -> FieldErrors {
-    changed(new, old, setting, rules(kind).update)
+    let mut faults = changed(new, old, setting, rules(kind).update);
+    if let Some(custom) = &kind.custom {
+        faults.extend(custom.updated(new, old).0);
+    }
+    faults
 }
 
 /// Judges an update of the status of an object.
 pub fn status_update(kind: &Kind, new: &Value, old: &Value) -> FieldErrors {
-    changed(new, old, Setting::default(), rules(kind).status)
+    let mut faults = changed(new, old, Setting::default(), rules(kind).status);
+    if let Some(custom) = &kind.custom {
+        faults.extend(custom.status_updated(new, old).0);
+    }
+    faults
 }
 
 /// Judges the update of a pod's ephemeral containers.
@@ -83,6 +98,26 @@ pub fn ephemeral_containers_update(new: &Value, old: &Value) -> FieldErrors {
 /// Judges the resize of a pod.
 pub fn resize(new: &Value, old: &Value) -> FieldErrors {
     changed(new, old, Setting::default(), pod::resized)
+}
+
+/// Judges the metadata of an object that is part of another. It needs no name.
+pub(crate) fn embedded_metadata(path: &crate::Path, scope: Scope, metadata: &Value) -> FieldErrors {
+    let mut metadata = metadata.clone();
+    if let Some(map) = metadata.as_object_mut()
+        && map.get("name").is_none_or(|name| name == "")
+    {
+        map.insert("name".into(), "fakename".into());
+    }
+    let run = Run::default();
+    meta::within(scope, names::path_segment, run.root(&metadata));
+    let mut faults = run.finish();
+    for fault in &mut faults {
+        fault.path = match fault.path.as_str() {
+            "" => path.clone(),
+            below => path.child(below),
+        };
+    }
+    faults
 }
 
 /// Judges the update of a namespace's finalizers through `finalize`.
@@ -114,6 +149,9 @@ type Judge = for<'a> fn(At<'a>, At<'a>);
 
 fn rules(kind: &Kind) -> Rules {
     let base = plain(names::dns_subdomain, |_| (), |_, _| ());
+    if kind.custom.is_some() {
+        return base;
+    }
     let with = |create: fn(At<'_>), update: Judge| plain(names::dns_subdomain, create, update);
     match (&*kind.group, &*kind.kind) {
         ("", kind) => core_rules(kind, base),
@@ -141,12 +179,22 @@ fn rules(kind: &Kind) -> Rules {
         ("certificates.k8s.io", "CertificateSigningRequest") => {
             with(small::signing_request, |new, _| small::signing_request(new))
         }
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => with(definition, definition_updated),
         ("events.k8s.io", "Event") => with(small::event, small::event_updated),
         ("storage.k8s.io", "StorageClass") => with(storage::class_created, storage::class_updated),
         ("storage.k8s.io", "CSIDriver") => with(small::csi_driver, |new, _| small::csi_driver(new)),
         ("storage.k8s.io", "VolumeAttachment") => with(small::volume_attachment, small::volume_attachment_updated),
         _ => base,
     }
+}
+
+fn definition(object: At<'_>) {
+    object.value().map(crd::created).into_iter().flatten().for_each(|fault| object.report(fault));
+}
+
+fn definition_updated<'a>(new: At<'a>, old: At<'a>) {
+    let faults = new.value().zip(old.value()).map(|(new, old)| crd::updated(new, old));
+    faults.into_iter().flatten().for_each(|fault| new.report(fault));
 }
 
 fn core_rules(kind: &str, base: Rules) -> Rules {

@@ -1,7 +1,9 @@
-//! One stored form for kinds that are served in two: an Event of `events.k8s.io` is stored as the Event of the
-//! core group that it is (`pkg/apis/events/v1/conversion.go`).
+//! From the stored form of an object to the one that a version serves, and back: an Event of `events.k8s.io` is stored as
+//! the Event of the core group that it is (`pkg/apis/events/v1/conversion.go`), and custom objects are stored in one of
+//! their versions (`apiextensions-apiserver/pkg/apiserver/conversion`).
 
 use super::{Core, json};
+use crate::crd::Converter;
 use orch_api::{Kind, StatusError};
 use orch_store::{
     Stored,
@@ -21,28 +23,49 @@ const EVENT_FIELDS: [(&str, &str); 7] = [
     ("deprecatedCount", "count"),
 ];
 
-/// Whether objects of the kind are stored in another form.
+fn is_new_event(kind: &Kind) -> bool {
+    kind.group == "events.k8s.io" && kind.kind == "Event" && kind.custom.is_none()
+}
+
+/// Whether objects of the kind may be stored in another form.
 pub fn is_converted(kind: &Kind) -> bool {
-    kind.group == "events.k8s.io" && kind.kind == "Event"
+    kind.custom.as_ref().is_some_and(|custom| !custom.as_stored) || is_new_event(kind)
 }
 
 /// The object as it is stored.
-pub fn to_storage<'a>(kind: &Kind, object: &'a Value) -> Cow<'a, Value> {
-    if !is_converted(kind) {
-        return Cow::Borrowed(object);
+pub async fn to_storage<'a>(
+    converter: &Converter,
+    kind: &Kind,
+    object: &'a Value,
+) -> Result<Cow<'a, Value>, StatusError> {
+    if let Some(custom) = &kind.custom {
+        if custom.storage == kind.version {
+            return Ok(Cow::Borrowed(object));
+        }
+        let version = format!("{}/{}", kind.group, custom.storage);
+        let mut converted = converter.convert(kind, &version, vec![object.clone()]).await?;
+        return converted.pop().map(Cow::Owned).ok_or_else(|| StatusError::internal("nothing was converted"));
+    }
+    if !is_new_event(kind) {
+        return Ok(Cow::Borrowed(object));
     }
     let mut stored = object.clone();
     rename(&mut stored, EVENT_FIELDS.into_iter());
     json::set(&mut stored, &["apiVersion"], "v1");
-    Cow::Owned(stored)
+    Ok(Cow::Owned(stored))
 }
 
 /// An object of one kind as one of another that serves the same stored objects.
-pub(crate) async fn between(_: &Core, from: &Kind, to: &Kind, object: &Value) -> Result<Value, StatusError> {
+pub(crate) async fn between(core: &Core, from: &Kind, to: &Kind, object: &Value) -> Result<Value, StatusError> {
     if from.gvr() == to.gvr() || object.is_null() {
         return Ok(object.clone());
     }
-    let mut object = to_storage(from, object).into_owned();
+    if to.custom.is_some() {
+        let version = to.gvk().api_version();
+        let mut converted = core.storage.converter().convert(to, &version, vec![object.clone()]).await?;
+        return converted.pop().ok_or_else(|| StatusError::internal("nothing was converted"));
+    }
+    let mut object = to_storage(core.storage.converter(), from, object).await?.into_owned();
     if is_converted(to) {
         rename(&mut object, EVENT_FIELDS.into_iter().map(|(served, core)| (core, served)));
     }
@@ -51,34 +74,70 @@ pub(crate) async fn between(_: &Core, from: &Kind, to: &Kind, object: &Value) ->
 }
 
 /// A stored object as the kind serves it.
-pub fn from_storage(kind: &Kind, stored: Arc<Stored>) -> Result<Arc<Stored>, StatusError> {
-    if !is_converted(kind) {
-        return Ok(stored);
-    }
-    let mut object: Value = stored.parse()?;
-    rename(&mut object, EVENT_FIELDS.into_iter().map(|(served, core)| (core, served)));
-    json::set(&mut object, &["apiVersion"], kind.gvk().api_version());
-    let bytes = serde_json::to_vec(&object).map_err(StatusError::internal)?;
-    Stored::from_json(bytes.into()).map(Arc::new).map_err(StatusError::internal)
+pub async fn from_storage(converter: &Converter, kind: &Kind, stored: Arc<Stored>) -> Result<Arc<Stored>, StatusError> {
+    let mut all = many(converter, kind, vec![stored]).await?;
+    all.pop().ok_or_else(|| StatusError::internal("nothing was converted"))
 }
 
 /// A stored page as the kind serves it.
-pub fn page(kind: &Kind, page: Page) -> Result<Page, StatusError> {
-    if !is_converted(kind) {
-        return Ok(page);
-    }
-    let items = page.items.into_iter().map(|item| from_storage(kind, item)).collect::<Result<_, _>>()?;
-    Ok(Page { items, ..page })
+pub async fn page(converter: &Converter, kind: &Kind, page: Page) -> Result<Page, StatusError> {
+    Ok(Page { items: many(converter, kind, page.items).await?, ..page })
 }
 
 /// A stored event of a watch as the kind serves it.
-pub fn event(kind: &Kind, event: WatchEvent) -> Result<WatchEvent, StatusError> {
+pub async fn event(converter: &Converter, kind: &Kind, event: WatchEvent) -> Result<WatchEvent, StatusError> {
     Ok(match event {
-        WatchEvent::Added(object) => WatchEvent::Added(from_storage(kind, object)?),
-        WatchEvent::Modified(object) => WatchEvent::Modified(from_storage(kind, object)?),
-        WatchEvent::Deleted(object) => WatchEvent::Deleted(from_storage(kind, object)?),
+        WatchEvent::Added(object) => WatchEvent::Added(from_storage(converter, kind, object).await?),
+        WatchEvent::Modified(object) => WatchEvent::Modified(from_storage(converter, kind, object).await?),
+        WatchEvent::Deleted(object) => WatchEvent::Deleted(from_storage(converter, kind, object).await?),
         bookmark @ WatchEvent::Bookmark { .. } => bookmark,
     })
+}
+
+/// Stored objects as the kind serves them; what is in another version is converted together.
+pub async fn many(
+    converter: &Converter,
+    kind: &Kind,
+    stored: Vec<Arc<Stored>>,
+) -> Result<Vec<Arc<Stored>>, StatusError> {
+    if !is_converted(kind) {
+        return Ok(stored);
+    }
+    let Some(custom) = &kind.custom else { return stored.into_iter().map(|event| new_event(kind, &event)).collect() };
+    let wanted = kind.gvk().api_version();
+    let mut objects = stored.iter().map(|object| object.parse()).collect::<Result<Vec<Value>, _>>()?;
+    let foreign = |object: &Value| json::text(object, &["apiVersion"]) != wanted;
+    if objects.iter().any(foreign) {
+        objects = converter.convert(kind, &wanted, objects).await?;
+    }
+    let serve = |(mut object, stored): (Value, Arc<Stored>)| {
+        let before = object.clone();
+        // What was stored by another version, or under another schema, may have fields that this one does not know.
+        let _gone = custom.decode(&mut object);
+        custom.default(&mut object);
+        match object == before && stored_version(&stored, &wanted) {
+            true => Ok(stored),
+            false => restored(&object),
+        }
+    };
+    objects.into_iter().zip(stored).map(serve).collect()
+}
+
+/// Whether the bytes are already of that version.
+fn stored_version(stored: &Stored, wanted: &str) -> bool {
+    stored.parse::<Value>().is_ok_and(|object| json::text(&object, &["apiVersion"]) == wanted)
+}
+
+fn new_event(kind: &Kind, stored: &Stored) -> Result<Arc<Stored>, StatusError> {
+    let mut object: Value = stored.parse()?;
+    rename(&mut object, EVENT_FIELDS.into_iter().map(|(served, core)| (core, served)));
+    json::set(&mut object, &["apiVersion"], kind.gvk().api_version());
+    restored(&object)
+}
+
+fn restored(object: &Value) -> Result<Arc<Stored>, StatusError> {
+    let bytes = serde_json::to_vec(object).map_err(StatusError::internal)?;
+    Stored::from_json(bytes.into()).map(Arc::new).map_err(StatusError::internal)
 }
 
 fn rename<'a>(object: &mut Value, names: impl Iterator<Item = (&'a str, &'a str)>) {

@@ -1,7 +1,7 @@
 //! Create: from a decoded body to a committed object
 //! (`endpoints/handlers/create.go`, `registry/generic/registry/store.go`, `registry/rest/create.go`).
 
-use super::{Answer, Call, Core, convert, decode, encode, json, managed, meta};
+use super::{Answer, Call, Core, decode, json, managed, meta};
 use crate::{
     admission::{Operation, Options, Review},
     sub,
@@ -22,6 +22,7 @@ impl Core {
         body: Parsed,
         options: &WriteOptions,
     ) -> Result<Answer, StatusError> {
+        refuse_terminating(call)?;
         let mut object = decode::object(call, body, options)?;
         if call.kind.verbs == Verbs::CreateOnly {
             self.admit_unstored(call, &mut object, options).await?;
@@ -93,7 +94,7 @@ impl Core {
         self.admission.validate(self, &creation(call, &key, options), &object).await?;
         let stored = self
             .storage
-            .insert(&call.kind, &key, encode::encode(&convert::to_storage(&call.kind, &object))?, options.dry_run)
+            .insert(&call.kind, &key, self.storage.encode(&call.kind, &object).await?, options.dry_run)
             .await?;
         if !options.dry_run {
             held.keep();
@@ -133,6 +134,17 @@ impl Core {
 fn creation<'a>(call: &'a Call, key: &'a Key, options: &'a WriteOptions) -> Review<'a> {
     let (operation, dry_run) = (Operation::Create, options.dry_run);
     Review { call, key, operation, old: None, options: Options::Write(options), dry_run }
+}
+
+/// There are no new objects of a custom kind whose definition is being deleted.
+pub(crate) fn refuse_terminating(call: &Call) -> Result<(), StatusError> {
+    match &call.kind.custom {
+        Some(custom) if custom.terminating => Err(StatusError::new(
+            Reason::MethodNotAllowed,
+            "create not allowed while custom resource definition is terminating",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// `422` for an object whose fields are at fault.

@@ -4,6 +4,7 @@
 use super::Call;
 use orch_api::{
     FieldError, Gvk, Kind, Path, StatusError,
+    crd::Version,
     decode::{self, Conformed, DecodeError, Parsed},
     schema::{self, Schema},
 };
@@ -34,7 +35,14 @@ pub fn typed(call: &Call, expected: Expected<'_>, body: Parsed, options: &WriteO
     let Parsed { mut value, duplicates } = body;
     check_kind(expected, &mut value)?;
     let version = version_of(expected.api_version);
-    let conformed = conform(&mut value, expected.definition).map_err(|e| e.refuse(version, expected.kind))?;
+    let conformed = match custom_of(call, expected.definition) {
+        Some(custom) => custom
+            .decode(&mut value)
+            .map(|decoded| Conformed { unknown: decoded.unknown })
+            .map_err(|fault| DecodeError::Content(fault.to_string())),
+        None => conform(&mut value, expected.definition),
+    };
+    let conformed = conformed.map_err(|e| e.refuse(version, expected.kind))?;
     let parsed = Parsed { value, duplicates };
     match options.field_validation {
         FieldValidation::Ignore => {}
@@ -63,7 +71,13 @@ pub fn patched(call: &Call, mut value: Value, options: &WriteOptions) -> Result<
     let expected = Expected { api_version: &api_version, kind: &call.kind.kind, definition: &call.kind.definition };
     check_kind(expected, &mut value)?;
     let before = shown(&value);
-    let conformed = conform(&mut value, &call.kind.definition).map_err(|e| refuse(before.clone(), e.to_string()))?;
+    let conformed = match &call.kind.custom {
+        Some(custom) => custom
+            .decode(&mut value)
+            .map(|decoded| Conformed { unknown: decoded.unknown })
+            .map_err(|fault| refuse(before.clone(), fault.to_string()))?,
+        None => conform(&mut value, &call.kind.definition).map_err(|e| refuse(before.clone(), e.to_string()))?,
+    };
     let parsed = Parsed { value, duplicates: Vec::new() };
     let faults = decode::strict_faults(&parsed, &conformed);
     match options.field_validation {
@@ -82,7 +96,10 @@ pub fn patched(call: &Call, mut value: Value, options: &WriteOptions) -> Result<
 ///
 /// `500` for a value of a wrong type: whoever admits is at fault, not the client.
 pub fn reshape(kind: &Kind, object: &mut Value) -> Result<(), StatusError> {
-    decode::conform(object, &schema_of(kind)).map(drop).map_err(StatusError::internal)
+    match &kind.custom {
+        Some(custom) => custom.decode(object).map(drop).map_err(StatusError::internal),
+        None => decode::conform(object, &schema_of(kind)).map(drop).map_err(StatusError::internal),
+    }
 }
 
 /// The same for an object that only a subresource reads. Options of a connection have no schema and stay as they are.
@@ -97,7 +114,15 @@ pub fn reshape_typed(object: &mut Value, kind: &Gvk) -> Result<(), StatusError> 
 
 /// The schema of a kind; one that keeps everything where the kind has none.
 pub fn schema_of(kind: &Kind) -> Arc<Schema> {
+    if let Some(custom) = &kind.custom {
+        return custom.schema.clone();
+    }
     schema::builtin(&kind.definition).unwrap_or_default()
+}
+
+/// The schema of a custom kind, where the body is one of its objects and not of a subresource's kind.
+fn custom_of<'a>(call: &'a Call, definition: &str) -> Option<&'a Version> {
+    call.kind.custom.as_deref().filter(|_| call.kind.definition == definition)
 }
 
 fn conform(value: &mut Value, definition: &str) -> Result<Conformed, DecodeError> {

@@ -1,8 +1,11 @@
 //! Delete: preconditions, grace, finalizers, propagation
 //! (`registry/generic/registry/store.go`, `registry/rest/delete.go`).
 
-use super::{Answer, Call, Core, convert, encode, json, meta, storage::Written};
-use crate::admission::{Operation, Options, Review};
+use super::{Answer, Call, Core, json, meta, storage::Written};
+use crate::{
+    admission::{Operation, Options, Review},
+    crd::cleanup::FINALIZER,
+};
 use jiff::{SignedDuration, Timestamp};
 use orch_api::{Gvr, StatusError, strategy};
 use orch_store::{
@@ -78,7 +81,7 @@ impl Core {
                 return Ok(Some(Answer::Deleted { object: stored.clone(), gone: false }));
             }
             Outcome::Marked(new) => {
-                let value = encode::encode(&convert::to_storage(&call.kind, &new))?;
+                let value = self.storage.encode(&call.kind, &new).await?;
                 return Ok(match self.storage.replace(&call.kind, stored, value, options.dry_run).await? {
                     Written::Done(object) => Some(Answer::Deleted { object, gone: false }),
                     Written::Stale => None,
@@ -115,6 +118,9 @@ fn decide(call: &Call, old: &Value, options: &DeleteOptions, now: Timestamp) -> 
     if call.kind.plural == "namespaces" && call.kind.group.is_empty() {
         return namespace(new, now);
     }
+    if call.kind.kind == "CustomResourceDefinition" && call.kind.custom.is_none() {
+        return definition(old, new, now);
+    }
     let waits = !json::items(&new, &["metadata", "finalizers"]).is_empty();
     match graceful {
         None if waits => {
@@ -139,6 +145,25 @@ fn namespace(mut new: Value, now: Timestamp) -> Outcome {
     }
     json::set(&mut new, &["metadata", "deletionTimestamp"], meta::time(now));
     json::set(&mut new, &["status", "phase"], "Terminating");
+    Outcome::Marked(new)
+}
+
+/// A definition terminates first: its objects go before it (`customresourcedefinition/etcd.go`).
+fn definition(old: &Value, mut new: Value, now: Timestamp) -> Outcome {
+    let waits = !json::items(&new, &["metadata", "finalizers"]).is_empty();
+    if !json::meta(&new, "deletionTimestamp").is_empty() {
+        return match (waits, new == *old) {
+            (false, _) => Outcome::Now,
+            (true, true) => Outcome::Pending,
+            (true, false) => Outcome::Marked(new),
+        };
+    }
+    mark(&mut new, now);
+    let finalizers = json::list_mut(&mut new, &["metadata"], "finalizers");
+    if !finalizers.iter().any(|f| f == FINALIZER) {
+        finalizers.push(FINALIZER.into());
+    }
+    crate::crd::terminating(&mut new, now);
     Outcome::Marked(new)
 }
 

@@ -24,6 +24,7 @@ pub(crate) mod selection;
 pub mod storage;
 pub mod token;
 pub mod update;
+mod watch;
 
 pub use call::{Annotations, Answer, Call, Request, Verb, Warnings};
 pub use storage::Storage;
@@ -82,6 +83,9 @@ impl Core {
     /// Performs a request that was authorized.
     pub async fn perform(&self, call: &Call, request: Request) -> Result<Answer, StatusError> {
         self.check_scope(call, &request)?;
+        if let Some(words) = call.kind.custom.as_ref().and_then(|custom| custom.deprecation.as_ref()) {
+            call.warnings.add(words.clone());
+        }
         if let Some(subresource) = call.subresource.as_deref() {
             return sub::perform(self, call, subresource, request).await;
         }

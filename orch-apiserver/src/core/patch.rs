@@ -5,7 +5,7 @@ use super::{
     update::{Mode, Part},
 };
 use crate::patch::apply_patch;
-use orch_api::{FieldError, Key, Path, StatusError, decode::Parsed, defaults};
+use orch_api::{FieldError, Key, Path, Reason, StatusError, decode::Parsed, defaults};
 use orch_store::client::{Patch, WriteOptions};
 use serde_json::Value;
 
@@ -31,6 +31,7 @@ impl Core {
         part: Part,
     ) -> Result<Answer, StatusError> {
         match patch {
+            Patch::Strategic(_) if call.kind.custom.is_some() => Err(no_strategic()),
             Patch::Apply(config) => self.apply(call, config, options, part).await,
             patch => {
                 let change = |live: &Value| patched(call, live, patch, options);
@@ -89,6 +90,7 @@ impl Core {
                 format_args!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
             return Err(StatusError::conflict(&call.kind.gvr(), &call.key.name, why));
         }
+        super::create::refuse_terminating(call)?;
         self.authorize(call, Verb::Create)?;
         let now = self.ambient.clock.now();
         let mut object = managed::applied(call, None, config, options, now)?;
@@ -96,6 +98,13 @@ impl Core {
         defaults::apply(&call.kind, &mut object);
         self.create_named(call, object, true, options).await.map(Answer::created)
     }
+}
+
+/// `415`: nothing says how lists of custom kinds would merge.
+fn no_strategic() -> StatusError {
+    let words = "the body of the request was in an unknown format - accepted media types include: \
+         application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+    StatusError::new(Reason::UnsupportedMediaType, words)
 }
 
 /// The live object with a patch on it.

@@ -41,6 +41,20 @@ impl Selection {
         Ok((labels.is_some() || fields.is_some()).then_some(Self { labels, fields }))
     }
 
+    /// Whether the selectors ask for more of an object than its name, namespace and labels.
+    pub(crate) fn looks_inside(&self) -> bool {
+        let inside = |field: &str| !matches!(field, "metadata.name" | "metadata.namespace");
+        self.fields.as_ref().is_some_and(|fields| fields.terms().iter().any(|term| inside(&term.field)))
+    }
+
+    /// Whether the selectors select a custom object as its version serves it.
+    pub(crate) fn matches_served(&self, kind: &Kind, object: &Stored) -> bool {
+        self.labels.as_ref().is_none_or(|s| s.matches(&LabelsOf(object)))
+            && self.fields.as_ref().is_none_or(|fields| {
+                object.parse::<serde_json::Value>().is_ok_and(|object| fields.matches(kind, &object))
+            })
+    }
+
     /// Whether the selectors select an object of the resource.
     pub(crate) fn matches(&self, resource: &ResourceCache, object: &Stored) -> bool {
         let field = |name: &str| -> Cow<'_, str> {

@@ -1,6 +1,7 @@
 //! [`Storage`]: the objects of every kind, in the watch cache and the backend under it. The one place that
 //! knows keys, conditions and how a failure of the store is said to a client.
 
+use crate::crd::Converter;
 use dashmap::DashMap;
 use futures::StreamExt;
 use orch_api::{Key, Kind, Reason, StatusError, field_selector, key::Name};
@@ -13,7 +14,7 @@ use orch_store::{
 use std::sync::Arc;
 
 use super::{
-    convert,
+    convert, encode,
     refusal::refuse,
     selection::Selection,
     token::{self, Token},
@@ -23,6 +24,7 @@ use super::{
 #[derive(Clone)]
 pub struct Storage {
     cache: WatchCache,
+    converter: Converter,
     resources: Arc<DashMap<(Name, Name), Arc<ResourceCache>>>,
 }
 
@@ -37,7 +39,7 @@ pub enum Written {
 impl Storage {
     /// Storage in a watch cache.
     pub fn new(cache: WatchCache) -> Self {
-        Self { cache, resources: Arc::default() }
+        Self { cache, converter: Converter::default(), resources: Arc::default() }
     }
 
     /// The watch cache, for whoever follows everything.
@@ -45,10 +47,27 @@ impl Storage {
         &self.cache
     }
 
+    /// What changes the version of custom objects.
+    pub fn converter(&self) -> &Converter {
+        &self.converter
+    }
+
+    /// The bytes that store an object.
+    pub async fn encode(&self, kind: &Kind, object: &serde_json::Value) -> Result<Value, StatusError> {
+        encode::encode(&*convert::to_storage(&self.converter, kind, object).await?)
+    }
+
+    async fn served(&self, kind: &Kind, stored: Arc<Stored>) -> Result<Arc<Stored>, StatusError> {
+        convert::from_storage(&self.converter, kind, stored).await
+    }
+
     /// The newest state of an object, or `None` if there is none.
     pub async fn find(&self, kind: &Kind, key: &Key) -> Result<Option<Arc<Stored>>, StatusError> {
         let found = self.resource(kind).get(key, ReadAt::Latest).await.map_err(|e| refuse(&e))?;
-        found.map(|stored| convert::from_storage(kind, stored)).transpose()
+        match found {
+            Some(stored) => self.served(kind, stored).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The newest state of an object; `404` if there is none.
@@ -97,13 +116,20 @@ impl Storage {
             let continue_token = slice.next.map(|p| Token::new(snapshot.revision, p).encode()).unwrap_or_default();
             let remaining = (!continue_token.is_empty()).then_some(slice.remaining as u64);
             let page = Page { items: slice.items, revision: snapshot.revision, continue_token, remaining };
-            return convert::page(kind, page);
+            return convert::page(&self.converter, kind, page).await;
         };
         let limit = if options.limit == 0 { usize::MAX } else { options.limit };
         let mut items = Vec::new();
         let mut next = None;
-        for object in snapshot.iter(namespace, after.as_ref().map(|p| &p.key)) {
-            if !filter.matches(&resource, object) {
+        let in_scope = snapshot.iter(namespace, after.as_ref().map(|p| &p.key));
+        // Fields of custom objects are those of the version that is asked for: it has to be made first.
+        let (candidates, inside) = match kind.custom.is_some() && filter.looks_inside() {
+            true => (convert::many(&self.converter, kind, in_scope.cloned().collect()).await?, true),
+            false => (in_scope.cloned().collect(), false),
+        };
+        for object in &candidates {
+            let selected = if inside { filter.matches_served(kind, object) } else { filter.matches(&resource, object) };
+            if !selected {
                 continue;
             }
             if items.len() == limit {
@@ -113,13 +139,20 @@ impl Storage {
             items.push(object.clone());
         }
         let continue_token = next.map(|p| Token::new(snapshot.revision, p).encode()).unwrap_or_default();
-        convert::page(kind, Page { items, revision: snapshot.revision, continue_token, remaining: None })
+        let page = Page { items, revision: snapshot.revision, continue_token, remaining: None };
+        if inside {
+            return Ok(page);
+        }
+        convert::page(&self.converter, kind, page).await
     }
 
     /// The events of the objects that the options select.
     pub async fn watch(&self, kind: &Kind, options: &WatchOptions) -> Result<WatchStream, StatusError> {
         let resource = self.resource(kind);
-        let filter = Selection::parse(kind, &options.labels, &options.fields)?.map(|selection| {
+        let selection = Selection::parse(kind, &options.labels, &options.fields)?;
+        let inside = kind.custom.is_some() && selection.as_ref().is_some_and(Selection::looks_inside);
+        let (filter, selected) = if inside { (None, selection) } else { (selection, None) };
+        let filter = filter.map(|selection| {
             let resource = resource.clone();
             Filter::new(move |object| selection.matches(&resource, object))
         });
@@ -138,11 +171,18 @@ impl Storage {
             watcher = watcher.with_timeout(timeout);
         }
         let events = watcher.map(|event| event.map_err(|e| refuse(&e)));
+        if let Some(selection) = selected {
+            return Ok(super::watch::selected(self.converter.clone(), kind.clone(), selection, events.boxed()));
+        }
         if !convert::is_converted(kind) {
             return Ok(events.boxed());
         }
-        let kind = kind.clone();
-        Ok(events.map(move |event| event.and_then(|event| convert::event(&kind, event))).boxed())
+        let (kind, converter) = (kind.clone(), self.converter.clone());
+        let served = events.then(move |event| {
+            let (kind, converter) = (kind.clone(), converter.clone());
+            async move { convert::event(&converter, &kind, event?).await }
+        });
+        Ok(served.boxed())
     }
 
     /// Stores a new object. `409` if the name is taken.
@@ -156,7 +196,7 @@ impl Storage {
         if dry_run {
             return match self.find(kind, key).await? {
                 Some(existing) => Err(taken(kind, key, Some(&existing))),
-                None => convert::from_storage(kind, stored(&value, Revision(0))?),
+                None => self.served(kind, stored(&value, Revision(0))?).await,
             };
         }
         match self.commit(kind, key, Condition::Absent, Some(value.clone())).await {
@@ -178,7 +218,7 @@ impl Storage {
         dry_run: bool,
     ) -> Result<Written, StatusError> {
         if dry_run {
-            return convert::from_storage(kind, stored(&value, old.revision)?).map(Written::Done);
+            return self.served(kind, stored(&value, old.revision)?).await.map(Written::Done);
         }
         match self.commit(kind, &old.key, Condition::At(old.revision), Some(value.clone())).await {
             Ok(revision) => self.written(kind, &old.key, &value, revision).await.map(Written::Done),
@@ -221,7 +261,8 @@ impl Storage {
 
     fn new_resource(&self, kind: &Kind) -> Arc<ResourceCache> {
         let resource = self.cache.resource(&prefix(kind));
-        if !kind.selectable.is_empty() {
+        // Custom objects are selected in the version that is asked for, which need not be the stored one.
+        if !kind.selectable.is_empty() && kind.custom.is_none() {
             let selectable = kind.selectable.clone();
             resource.register_fields(Arc::new(move |object| {
                 let Ok(json) = object.parse::<serde_json::Value>() else { return Default::default() };
@@ -242,8 +283,8 @@ impl Storage {
     ) -> Result<Arc<Stored>, StatusError> {
         let _seen = self.cache.caught_up(revision).await;
         match self.resource(kind).peek(key) {
-            Some(known) if known.revision == revision => convert::from_storage(kind, known),
-            _ => convert::from_storage(kind, stored(value, revision)?),
+            Some(known) if known.revision == revision => self.served(kind, known).await,
+            _ => self.served(kind, stored(value, revision)?).await,
         }
     }
 

@@ -3,14 +3,14 @@
 //! subresources that change their object all come through `Core::write`.
 
 use super::{
-    Answer, Call, Core, Verb, convert,
+    Answer, Call, Core, Verb,
     create::{invalid, warn_repeated_owners},
     decode, encode, json, managed, meta,
     storage::Written,
 };
 use crate::{
     admission::{Operation, Options, Review},
-    sub::scale_of,
+    sub::{scale_of, set_replicas},
 };
 use orch_api::{FieldError, Key, Path, Scope, StatusError, decode::Parsed, defaults, strategy, validation};
 use orch_store::{Stored, client::WriteOptions};
@@ -185,7 +185,7 @@ impl Core {
         if new == old {
             return Ok(Written::Done(stored.clone()));
         }
-        let value = encode::encode(&convert::to_storage(&call.kind, &new))?;
+        let value = self.storage.encode(&call.kind, &new).await?;
         let written = self.storage.replace(&call.kind, stored, value, options.dry_run).await?;
         if matches!(written, Written::Done(_)) && !options.dry_run {
             held.keep();
@@ -211,10 +211,10 @@ impl Core {
                 }
             }
             Admits::Scale => {
-                let (before, mut scale) = (scale_of(old), scale_of(new));
+                let (before, mut scale) = (scale_of(call, old)?, scale_of(call, new)?);
                 if self.admission.mutate(self, &updating(call, options, &before), &mut scale).await? {
                     let replicas = json::integer(&scale, &["spec", "replicas"]).unwrap_or(0);
-                    json::set(new, &["spec", "replicas"], replicas);
+                    set_replicas(call, new, replicas);
                 }
             }
         }
@@ -233,7 +233,7 @@ impl Core {
             Admits::Nothing => Ok(()),
             Admits::Object => self.admission.validate(self, &updating(call, options, old), new).await,
             Admits::Scale => {
-                let (before, scale) = (scale_of(old), scale_of(new));
+                let (before, scale) = (scale_of(call, old)?, scale_of(call, new)?);
                 self.admission.validate(self, &updating(call, options, &before), &scale).await
             }
         }

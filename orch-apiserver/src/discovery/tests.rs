@@ -20,6 +20,7 @@ fn kind(group: &'static str, version: &'static str, kind: &'static str, plural: 
         columns: Default::default(),
         selectable: Default::default(),
         definition: Default::default(),
+        custom: None,
     }
 }
 

@@ -7,6 +7,7 @@
 //!                  └─► v2
 //! ```
 
+mod custom;
 mod parameters;
 mod paths;
 mod schemas;
@@ -15,6 +16,8 @@ mod tests;
 mod v2;
 
 pub use v2::Documents;
+
+pub use custom::custom;
 
 use bytes::Bytes;
 use orch_api::{Kind, Scope};

@@ -16,7 +16,10 @@ pub(super) fn of_kinds(kinds: &[Kind], custom: &HashMap<String, Value>) -> Map<S
     let mut all = Map::new();
     for kind in kinds {
         match custom.get(&*kind.definition) {
-            Some(schema) => drop(all.insert(kind.definition.to_string(), schema.clone())),
+            Some(schema) => {
+                all.insert(kind.definition.to_string(), schema.clone());
+                add_metadata(&mut all);
+            }
             None => add_built_in(&kind.definition, &mut all),
         }
         for sub in kind.subresources.iter() {
@@ -69,6 +72,17 @@ fn add_built_in(definition: &str, all: &mut Map<String, Value>) {
         return;
     }
     for (name, schema) in roots::definitions(definition).unwrap_or_default() {
+        if !all.contains_key(&name) {
+            let schema = in_dialect(&name, schema);
+            all.insert(name, schema);
+        }
+    }
+}
+
+/// Adds the metadata that every schema refers to; it comes with any type that has some.
+fn add_metadata(all: &mut Map<String, Value>) {
+    let some = roots::definitions("io.k8s.api.core.v1.Namespace").unwrap_or_default();
+    for (name, schema) in some.into_iter().filter(|(name, _)| name.starts_with("io.k8s.apimachinery.")) {
         if !all.contains_key(&name) {
             let schema = in_dialect(&name, schema);
             all.insert(name, schema);

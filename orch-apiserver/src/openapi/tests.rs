@@ -19,6 +19,7 @@ fn kind(group: &'static str, kind: &'static str, plural: &'static str, definitio
         columns: Default::default(),
         selectable: Default::default(),
         definition: definition.into(),
+        custom: None,
     }
 }
 

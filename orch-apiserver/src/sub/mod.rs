@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 pub(crate) use review::{review, user_info};
-pub(crate) use scale::scale_of;
+pub(crate) use scale::{scale_of, set_replicas};
 
 /// Performs a request on a subresource.
 pub(crate) async fn perform(

@@ -28,7 +28,7 @@ pub(crate) async fn perform(core: &Core, call: &Call, request: Request) -> Resul
     match request {
         Request::Get => {
             let stored = core.storage.get(&call.kind, &call.key).await?;
-            unstored(&scale_of(&stored.parse()?)).map(Answer::object)
+            unstored(&scale_of(call, &stored.parse()?)?).map(Answer::object)
         }
         Request::Update { body, options } => {
             let scale = decode::typed(call, SCALE, body, &options)?;
@@ -37,7 +37,7 @@ pub(crate) async fn perform(core: &Core, call: &Call, request: Request) -> Resul
         }
         Request::Patch { patch, options } => {
             let change = |live: &Value| {
-                let scale = patched(call, &scale_of(live), &patch, &options)?;
+                let scale = patched(call, &scale_of(call, live)?, &patch, &options)?;
                 scaled(call, live, &scale)
             };
             write(core, call, &options, &change).await
@@ -53,7 +53,7 @@ async fn write(
     change: crate::core::update::Change<'_>,
 ) -> Result<Answer, StatusError> {
     let stored: Arc<Stored> = core.write(call, MODE, options, change).await?;
-    unstored(&scale_of(&stored.parse()?)).map(Answer::object)
+    unstored(&scale_of(call, &stored.parse()?)?).map(Answer::object)
 }
 
 fn patched(call: &Call, scale: &Value, patch: &Patch, options: &WriteOptions) -> Result<Value, StatusError> {
@@ -67,7 +67,7 @@ fn patched(call: &Call, scale: &Value, patch: &Patch, options: &WriteOptions) ->
 }
 
 /// The scale that a workload shows.
-pub(crate) fn scale_of(workload: &Value) -> Value {
+pub(crate) fn scale_of(call: &Call, workload: &Value) -> Result<Value, StatusError> {
     let meta = |field: &str| json::at(workload, &["metadata", field]).cloned().unwrap_or_default();
     let mut scale = json!({
         "kind": "Scale",
@@ -79,14 +79,53 @@ pub(crate) fn scale_of(workload: &Value) -> Value {
             "resourceVersion": meta("resourceVersion"),
             "creationTimestamp": meta("creationTimestamp"),
         },
-        "spec": {"replicas": json::integer(workload, &["spec", "replicas"]).unwrap_or(0)},
-        "status": {"replicas": json::integer(workload, &["status", "replicas"]).unwrap_or(0)},
+        "spec": {"replicas": 0},
+        "status": {"replicas": 0},
     });
-    let selector = selector_text(workload);
+    let selector = match call.kind.custom.as_ref().and_then(|custom| custom.scale.as_ref()) {
+        None => {
+            for part in ["spec", "status"] {
+                let found = json::integer(workload, &[part, "replicas"]).unwrap_or(0);
+                json::set(&mut scale, &[part, "replicas"], found);
+            }
+            selector_text(workload)
+        }
+        Some(paths) => {
+            let wanted = number_at(workload, &paths.spec);
+            let Some(wanted) = wanted else {
+                let words = format!("the spec replicas field {:?} does not exist", paths.spec);
+                return Err(StatusError::internal(words));
+            };
+            json::set(&mut scale, &["spec", "replicas"], wanted);
+            json::set(&mut scale, &["status", "replicas"], number_at(workload, &paths.status).unwrap_or(0));
+            text_at(workload, &paths.selector)
+        }
+    };
     if !selector.is_empty() {
         json::set(&mut scale, &["status", "selector"], selector);
     }
-    scale
+    Ok(scale)
+}
+
+/// Writes the wanted number where the kind has it.
+pub(crate) fn set_replicas(call: &Call, workload: &mut Value, replicas: i64) {
+    match call.kind.custom.as_ref().and_then(|custom| custom.scale.as_ref()) {
+        Some(paths) => json::set(workload, &fields(&paths.spec), replicas),
+        None => json::set(workload, &["spec", "replicas"], replicas),
+    }
+}
+
+/// The fields of a simple path such as `.spec.replicas`.
+fn fields(path: &str) -> Vec<&str> {
+    path.trim_start_matches('.').split('.').collect()
+}
+
+fn number_at(object: &Value, path: &str) -> Option<i64> {
+    json::integer(object, &fields(path))
+}
+
+fn text_at(object: &Value, path: &str) -> String {
+    if path.is_empty() { String::new() } else { json::text(object, &fields(path)).to_owned() }
 }
 
 /// The selector in the form in which clients list with it. A ReplicationController's is a plain map.
@@ -130,7 +169,7 @@ fn scaled(call: &Call, live: &Value, scale: &Value) -> Result<Value, StatusError
         return refuse(path, replicas.into(), "must be greater than or equal to 0");
     }
     let mut new = live.clone();
-    json::set(&mut new, &["spec", "replicas"], replicas);
+    set_replicas(call, &mut new, replicas);
     for field in ["resourceVersion", "uid"] {
         let asked = json::meta(scale, field);
         if !asked.is_empty() {

@@ -3,6 +3,7 @@
 
 mod admission;
 mod bad_input;
+mod custom;
 mod delete;
 mod hook_server;
 mod identity;
