@@ -177,3 +177,17 @@ async fn after_a_failed_fsync_nothing_is_acknowledged() {
     assert!(commit(&backend, put("/c", "3", Condition::Any)).await.is_err(), "what the fsync lost is unknown");
     assert_eq!(keys(&backend, "/", None).await, ["/a"]);
 }
+
+/// Found by the test that kills the process: a refusal told of a write that was never on disk.
+#[tokio::test]
+async fn a_refusal_tells_of_nothing_that_is_not_durable() {
+    for _ in 0..50 {
+        let disk = SimDisk::default();
+        let backend = open(&disk).unwrap();
+        disk.0.lock().unwrap().syncs_left = Some(0);
+        let rivals = (0..8).map(|_| commit(&backend, put("/a", "1", Condition::Absent)));
+        for answer in futures::future::join_all(rivals).await {
+            assert!(matches!(answer, Err(BackendError::Disk { .. })), "{answer:?}");
+        }
+    }
+}

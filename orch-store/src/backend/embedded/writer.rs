@@ -63,6 +63,8 @@ struct RunningSnapshot {
 #[derive(Default)]
 struct Group {
     commits: Vec<(Batch, Reply<Revision>)>,
+    /// Refusals. They tell of the writes before them, which a crash may still undo: they are answered after those.
+    refused: Vec<(BackendError, Reply<Revision>)>,
     /// Where the group's own writes leave the keys.
     written_at: HashMap<Arc<str>, Option<Revision>>,
     sync: bool,
@@ -146,8 +148,7 @@ impl Writer {
         let keyspace = self.keyspace.read();
         let written_at = |key: &str| group.written_at.get(key).copied().unwrap_or_else(|| keyspace.written_at(key));
         if let Err(conflict) = keyspace::check(&txn, written_at) {
-            let _ = reply.send(Err(conflict));
-            return;
+            return group.refused.push((conflict, reply));
         }
         let revision = Revision(keyspace.revision().0 + group.commits.len() as u64 + 1);
         group.sync |= txn.writes.iter().any(|w| w.durability == Durability::Synced);
@@ -159,25 +160,37 @@ impl Writer {
     }
 
     fn commit(&mut self, group: Group) {
-        if group.commits.is_empty() {
-            return;
-        }
-        let appended = self.log.append(group.commits.iter().map(|(batch, _)| batch));
-        let durable = appended.is_ok() && group.sync;
-        let synced = if durable { self.log.sync() } else { Ok(()) };
-        if let Err(error) = appended.clone().and(synced.clone()) {
-            for (_, reply) in group.commits {
+        if let Err(error) = self.make_durable(&group) {
+            let replies = group.commits.into_iter().map(|(_, reply)| reply);
+            for reply in replies.chain(group.refused.into_iter().map(|(_, reply)| reply)) {
                 let _ = reply.send(Err(error.clone()));
             }
-            // What a failed append left behind can be cut off; what a failed fsync lost cannot be known.
-            let repaired = if appended.is_err() { self.log.undo() } else { synced };
-            return self.note(repaired);
+            return;
         }
         for (batch, reply) in group.commits {
             let revision = batch.revision;
             self.keyspace.write().apply(batch);
             let _ = reply.send(Ok(revision));
         }
+        for (conflict, reply) in group.refused {
+            let _ = reply.send(Err(conflict));
+        }
+    }
+
+    fn make_durable(&mut self, group: &Group) -> Result<(), BackendError> {
+        if group.commits.is_empty() {
+            return Ok(());
+        }
+        let appended = self.log.append(group.commits.iter().map(|(batch, _)| batch));
+        let durable = appended.is_ok() && group.sync;
+        let synced = if durable { self.log.sync() } else { Ok(()) };
+        let result = appended.clone().and(synced.clone());
+        if result.is_err() {
+            // What a failed append left behind can be cut off; what a failed fsync lost cannot be known.
+            let repaired = if appended.is_err() { self.log.undo() } else { synced };
+            self.note(repaired);
+        }
+        result
     }
 
     fn snapshot_if_due(&mut self) {
