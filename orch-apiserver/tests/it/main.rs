@@ -16,3 +16,4 @@ mod rest;
 mod support;
 mod watch;
 mod webhooks;
+mod webhooks_custom;
