@@ -31,6 +31,12 @@ fn talker(k: &Kubectl) {
 fn logs_are_read_followed_and_chosen() {
     with_each(processes, "logs", |k| {
         talker(k);
+        // From here on all of it has been said.
+        let mut command = k.command(&["logs", "-f", "talker", "-c", "main"]);
+        let mut follower = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+        let first: Vec<String> = lines.by_ref().take(4).map(Result::unwrap).collect();
+        assert_eq!(first, ["line 1", "line 2", "line 3", "oops"]);
         k.run("logs talker -c first").prints("made ready\n");
         k.run("logs talker")
             .contains("Defaulted container \"main\" out of: main, side, first (init)")
@@ -42,12 +48,6 @@ fn logs_are_read_followed_and_chosen() {
         k.run("logs talker -c main --previous")
             .fails("previous terminated container \"main\" in pod \"talker\" not found");
         k.run("logs nothing").fails("pods \"nothing\" not found");
-
-        let mut command = k.command(&["logs", "-f", "talker", "-c", "main"]);
-        let mut follower = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
-        let first: Vec<String> = lines.by_ref().take(4).map(Result::unwrap).collect();
-        assert_eq!(first, ["line 1", "line 2", "line 3", "oops"]);
         k.run("delete pod talker --grace-period=1").succeeds();
         assert_eq!(lines.count(), 0, "the end of the container ends the log");
         assert!(follower.wait().unwrap().success());
