@@ -23,7 +23,11 @@ pub(crate) async fn run(core: &Core, api_port: u16) -> Result<(), StatusError> {
             break;
         }
         match core.storage.cache().backend().commit(Txn { writes }).await {
-            Ok(_) => break,
+            // Whoever reads the cache from here on finds all of it.
+            Ok(revision) => {
+                core.storage.cache().caught_up(revision).await.map_err(|error| refusal::refuse(&error))?;
+                break;
+            }
             Err(BackendError::Conflict { .. }) => {}
             Err(error) => return Err(refusal::refuse(&error)),
         }

@@ -19,8 +19,10 @@ pub mod error;
 pub mod executor;
 pub mod finalizer;
 pub mod gate;
+#[cfg(feature = "serve")]
 pub mod http;
 pub mod leader;
+#[cfg(feature = "serve")]
 pub mod manager;
 pub mod metrics;
 pub mod node;
@@ -34,12 +36,14 @@ pub mod testing;
 pub mod view;
 pub mod wait;
 pub mod watches;
+#[cfg(feature = "serve")]
 pub mod webhook;
 
 pub use controller::{ControlLoop, Controller, Deletes, Description};
 pub use discovery::Discovery;
 pub use engine::Options;
 pub use error::Error;
+#[cfg(feature = "serve")]
 pub use manager::Manager;
 pub use plan::{Action, Announce, Plan, Target};
 pub use queue::{Priority, WorkQueue};

@@ -34,7 +34,7 @@ const ROOMS: &[Room] = &[
         name: "orch-api",
         may: &[],
         because: "it is the bottom: object models that every other crate reads",
-        only: Some(&["serde", "serde_json", "schemars", "kube-core", "k8s-openapi", "jiff", "thiserror"]),
+        only: Some(&["serde", "serde_json", "schemars", "kube-core", "k8s-openapi", "jiff", "thiserror", "kube-cel", "regex"]),
         never: &[(
             &["tokio", "futures", "async-trait", "rand"],
             "object models are data and pure functions: no IO, no tokio, no chance",
@@ -76,11 +76,16 @@ const ROOMS: &[Room] = &[
         because: "it speaks through the Client trait, so that a controller runs against any API server",
         only: None,
         never: &[
-            (HTTP, "it speaks through the Client trait, whatever is underneath"),
+            (&["http", "reqwest", "kube", "kube-client"], "it speaks through the Client trait, whatever is underneath"),
             (MACHINE, MACHINE_WHY),
             (COMMAND_LINE, COMMAND_LINE_WHY),
         ],
-        optional: &[],
+        optional: &[
+            ("hyper", "only what operators serve needs it: feature `serve`"),
+            ("hyper-util", "only what operators serve needs it: feature `serve`"),
+            ("rustls", "only what operators serve needs it: feature `serve`"),
+            ("tokio-rustls", "only what operators serve needs it: feature `serve`"),
+        ],
     },
     Room {
         name: "orch-controllers",

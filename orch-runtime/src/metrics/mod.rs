@@ -1,11 +1,13 @@
-//! Metrics of controllers, for any exporter: [`Meter`] is the facade, [`Prometheus`] an exporter.
+//! Metrics of controllers, for any exporter: [`Meter`] is the facade, `Prometheus` (feature `serve`) an exporter.
 //!
 //! Names and labels are those of client-go and controller-runtime, so that dashboards and alerts made for them work.
 
 mod names;
+#[cfg(feature = "serve")]
 mod prometheus;
 
 pub use names::*;
+#[cfg(feature = "serve")]
 pub use prometheus::Prometheus;
 
 use std::sync::{Arc, Weak};

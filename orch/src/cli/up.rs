@@ -79,9 +79,9 @@ impl Up {
         let name = node_name();
         let cluster = self.build(&plan, &name, &data, pki.clone(), backend.clone(), &ambient, address.port()).await?;
         let tls = server_tls(&pki, address, &plan, &ambient)?;
-        serve(&cluster, listener, tls.clone());
+        cluster.serve(listener, tls.clone());
         if let Some(listener) = listen_to_pods(&plan, address).await? {
-            serve(&cluster, listener, tls);
+            cluster.serve(listener, tls);
         }
         machine::start_network(&name, &plan, address.port(), &cluster).await?;
         write_kubeconfig(&data, &pki, address, &ambient)?;
@@ -128,15 +128,6 @@ impl Up {
         }
         Ok(builder.build().await?)
     }
-}
-
-fn serve(cluster: &Cluster, listener: TcpListener, tls: rustls::ServerConfig) {
-    let server = cluster.api_server().clone();
-    cluster.ambient().tasks.spawn_graceful(async move {
-        if let Err(error) = server.serve(listener, tls).await {
-            tracing::error!(%error, "the API server stopped listening");
-        }
-    });
 }
 
 /// A listener at the address where pods find the API server, unless one of them hears it already.

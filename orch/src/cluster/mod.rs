@@ -79,6 +79,17 @@ impl Cluster {
         &self.server
     }
 
+    /// Serves the API with TLS on a socket until the cluster has stopped: after everything that uses it.
+    #[cfg(feature = "cli")]
+    pub fn serve(&self, listener: tokio::net::TcpListener, tls: rustls::ServerConfig) {
+        let server = self.server.clone();
+        self.ground.spawn_graceful(async move {
+            if let Err(error) = server.serve(listener, tls).await {
+                tracing::error!(%error, "the API server stopped listening");
+            }
+        });
+    }
+
     /// The agents of the cluster's nodes.
     pub fn agents(&self) -> &[Agent] {
         &self.agents
