@@ -34,7 +34,17 @@ const ROOMS: &[Room] = &[
         name: "orch-api",
         may: &[],
         because: "it is the bottom: object models that every other crate reads",
-        only: Some(&["serde", "serde_json", "schemars", "kube-core", "k8s-openapi", "jiff", "thiserror", "kube-cel", "regex"]),
+        only: Some(&[
+            "serde",
+            "serde_json",
+            "schemars",
+            "kube-core",
+            "k8s-openapi",
+            "jiff",
+            "thiserror",
+            "kube-cel",
+            "regex",
+        ]),
         never: &[(
             &["tokio", "futures", "async-trait", "rand"],
             "object models are data and pure functions: no IO, no tokio, no chance",

@@ -1,7 +1,7 @@
 //! Clients of a running container's own streams.
 
 use super::{
-    client::Connection,
+    client::{Connection, InputEnd},
     exec::{resizer, started},
     protocol::{Reply, Request},
     state::{ContainerRecord, SandboxDir, failed},
@@ -18,7 +18,6 @@ use std::{
 use tokio::{
     io::AsyncWrite,
     net::unix::pipe::{Receiver, Sender},
-    sync::oneshot,
 };
 
 /// Attaches to a container that runs. The session lasts as long as the container, unless it is dropped.
@@ -42,18 +41,17 @@ pub(super) async fn run(
         (true, Some(fd)) => Some(Terminal::new(fd.try_clone().map_err(failed)?).map_err(failed)?),
         _ => None,
     };
-    let (over, input_over) = oneshot::channel();
     let resize = terminal.clone().map(|terminal| resizer(terminal, tasks));
     let stdin = stdin(request, container, terminal, input)?;
-    let input_over = stdin.is_some().then_some(input_over);
-    let stdin = stdin.map(|to| Box::new(Input { to, _over: over }) as _);
+    let end = connection.input().map_err(failed)?;
+    let stdin = stdin.map(|to| Box::new(Input { to, _end: end }) as _);
     Ok(ExecSession {
         stdin,
         stdout: Box::new(read(stdout)?),
         stderr: if tty { None } else { Some(Box::new(read(stderr)?)) },
         resize,
         ends_with_stdin: tty || !container.config.stdin_once,
-        exit: Box::pin(exit(connection, input_over)),
+        exit: Box::pin(exit(connection)),
     })
 }
 
@@ -72,30 +70,17 @@ fn stdin(
     }
 }
 
-async fn exit(mut connection: Connection, mut input_over: Option<oneshot::Receiver<()>>) -> Result<i32, RuntimeError> {
-    loop {
-        let over = async {
-            match &mut input_over {
-                Some(receiver) => drop(receiver.await),
-                None => futures::future::pending().await,
-            }
-        };
-        tokio::select! {
-            reply = connection.reply() => return match reply.map_err(failed)?.0 {
-                Reply::Exited { code } => Ok(code),
-                other => Err(failed(format!("unexpected answer of the shim: {other:?}"))),
-            },
-            () = over => {}
-        }
-        input_over = None;
-        connection.end_input().await.map_err(failed)?;
+async fn exit(mut connection: Connection) -> Result<i32, RuntimeError> {
+    match connection.reply().await.map_err(failed)?.0 {
+        Reply::Exited { code } => Ok(code),
+        other => Err(failed(format!("unexpected answer of the shim: {other:?}"))),
     }
 }
 
 /// Standard input, whose end is told when it is dropped.
 struct Input {
     to: Writer,
-    _over: oneshot::Sender<()>,
+    _end: InputEnd,
 }
 
 impl AsyncWrite for Input {

@@ -57,10 +57,9 @@ impl Connection {
         }
     }
 
-    /// Says that the input of an attached client has ended.
-    pub(super) async fn end_input(&mut self) -> io::Result<()> {
-        use tokio::io::AsyncWriteExt;
-        self.stream.write_all(b"\n").await
+    /// What says, when it is dropped, that the input of an attached client has ended.
+    pub(super) fn input(&self) -> io::Result<InputEnd> {
+        self.stream.as_fd().try_clone_to_owned().map(InputEnd)
     }
 
     /// The answer to a request that is either done or failed.
@@ -69,5 +68,15 @@ impl Connection {
             Reply::Failed { message } => Err(io::Error::other(message)),
             _ => Ok(()),
         }
+    }
+}
+
+/// Tells the shim on drop that there is no more input, whoever reads the connection meanwhile.
+pub(super) struct InputEnd(OwnedFd);
+
+impl Drop for InputEnd {
+    fn drop(&mut self) {
+        // A byte always fits: nothing else is sent after the request. A shim that is gone needs no word.
+        let _ = fds::send(self.0.as_fd(), b"\n", &[]);
     }
 }
