@@ -2,8 +2,9 @@
 
 use super::{Fixture, Law};
 use crate::logs::parse;
-use orch_runtime::node::container::{ContainerConfig, ContainerState, RuntimeError};
+use orch_runtime::node::container::{AttachRequest, ContainerConfig, ContainerState, RuntimeError};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub(super) fn laws() -> Vec<(&'static str, Law)> {
     vec![
@@ -56,7 +57,14 @@ async fn exits(f: &Fixture) {
 
 async fn stops(f: &Fixture) {
     let sandbox = f.sandbox("stops", &[]).await;
-    let id = f.run(&sandbox, &["sleep", "1000"]).await;
+    let id = f.create_with(&sandbox, 0, &["cat"], |c| c.stdin = true).await;
+    f.runtime.start_container(&id).await.unwrap();
+    if f.real {
+        // The kernel drops a signal that the first process of a container does not handle yet: wait until it answers.
+        let mut session = f.runtime.attach(&id, AttachRequest { stdin: true }).await.unwrap();
+        session.stdin.as_mut().unwrap().write_all(b"up").await.unwrap();
+        session.stdout.read_exact(&mut [0; 2]).await.unwrap();
+    }
     let begun = tokio::time::Instant::now();
     f.runtime.stop_container(&id, Duration::from_secs(10)).await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(9), "SIGTERM is enough for it");
