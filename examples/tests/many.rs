@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use orch::{Cluster, api::Key, store::ClientExt};
 use serde_json::{from_value, json};
 
-const CLUSTERS: i32 = 300;
+const CLUSTERS: i32 = 200;
 
 #[tokio::test(start_paused = true)]
 async fn hundreds_of_clusters_run_side_by_side_in_one_process() {
