@@ -1,7 +1,7 @@
 //! `orch sim`: looks for mistakes in controllers, in a simulated cluster, until it finds one or the time is up.
 
 use super::Failure;
-use crate::sim::{Case, Scenario, enumerate, explore, scenario};
+use crate::sim::{Case, Scenario, enumerate, explore, scenarios};
 use clap::Args;
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ impl Sim {
     }
 
     fn chosen(&self) -> Result<Vec<Scenario>, Failure> {
-        let mut all = scenario::all();
+        let mut all = scenarios::all();
         all.retain(|each| self.scenario.as_ref().is_none_or(|name| each.name == *name));
         all.retain(|each| self.controller.as_ref().is_none_or(|name| each.controllers.contains(name)));
         if all.is_empty() {

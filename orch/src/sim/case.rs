@@ -1,12 +1,7 @@
 //! [`Case`]: one run as plain data: which scenario, which seed, what the user changes, what goes wrong. It prints as one
 //! line of JSON, and that line replays it.
 
-use super::{
-    fault::FaultPlan,
-    run::Failure,
-    scenario::{self, Scenario},
-    world::World,
-};
+use super::{fault::FaultPlan, run::Failure, scenario::Scenario, scenarios, world::World};
 use orch_api::{Key, Reason, StatusError};
 use orch_store::client::{DeleteOptions, Propagation};
 use serde::{Deserialize, Serialize};
@@ -109,7 +104,7 @@ impl Case {
 
     /// The built-in scenario of the case.
     pub fn scenario(&self) -> Option<Scenario> {
-        scenario::all().into_iter().find(|scenario| scenario.name == self.scenario)
+        scenarios::all().into_iter().find(|scenario| scenario.name == self.scenario)
     }
 
     /// The one command that replays it.

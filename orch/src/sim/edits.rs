@@ -51,7 +51,7 @@ pub(super) fn changes(scenario: &Scenario, chance: &Chance, lasts_ms: u64) -> Ve
         };
         changes.push(Change { at_ms, edit });
     }
-    if kind == super::scenario::DEPLOYMENT {
+    if kind == super::scenarios::DEPLOYMENT {
         // What a paused Deployment has depends on when it was paused: no end to compare.
         changes.push(Change::patch(lasts_ms, kind, key, json!({"spec": {"paused": false}})));
     }
@@ -75,14 +75,14 @@ fn by_kind(kind: &str, chance: &Chance) -> Value {
     };
     let workload = matches!(kind.rsplit(' ').next(), Some("Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet"));
     match (kind, chance.below(8)) {
-        (super::scenario::DEPLOYMENT, 0) => {
+        (super::scenarios::DEPLOYMENT, 0) => {
             let (surge, unavailable) = (chance.below(3), chance.below(3));
             json!({"spec": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {
                 "maxSurge": if surge == 0 && unavailable == 0 { json!("34%") } else { json!(surge) },
                 "maxUnavailable": unavailable}}}})
         }
-        (super::scenario::DEPLOYMENT, 1) => json!({"spec": {"strategy": {"type": "Recreate", "rollingUpdate": null}}}),
-        (super::scenario::DEPLOYMENT, 2) => json!({"spec": {"paused": chance.below(3) == 0}}),
+        (super::scenarios::DEPLOYMENT, 1) => json!({"spec": {"strategy": {"type": "Recreate", "rollingUpdate": null}}}),
+        (super::scenarios::DEPLOYMENT, 2) => json!({"spec": {"paused": chance.below(3) == 0}}),
         (_, 3) if workload => {
             json!({"spec": {"template": {"metadata": {"labels": {"tier": format!("t{}", chance.below(3))}}}}})
         }

@@ -12,7 +12,7 @@ use orch::{
     api::{Key, Object},
     controllers::deployment::DeploymentController,
     runtime::{Action, Controller, Plan, View, Watches, controller::of},
-    sim::{Change, Edit, Judge, Oracle, Patience, Scenario, Sim, Start, scenario, state::Write},
+    sim::{Change, Edit, Judge, Oracle, Patience, Scenario, Sim, Start, scenarios, state::Write},
     store::{
         Ambient, Client, ClientExt, Informers,
         client::{DeleteOptions, TypedEvent, WatchOptions, WriteOptions},
@@ -70,7 +70,7 @@ fn with_process(
 fn rollout() -> Vec<Change> {
     let web = Key::new("default", "web");
     let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "app:2"}]}}}});
-    vec![Change::given(scenario::deployment(4, "app:1")), Change::patch(5_000, scenario::DEPLOYMENT, &web, image)]
+    vec![Change::given(scenarios::deployment(4, "app:1")), Change::patch(5_000, scenarios::DEPLOYMENT, &web, image)]
 }
 
 fn config_map(name: &str, more: Value) -> Value {
@@ -121,7 +121,7 @@ pub(super) fn all() -> Vec<Planted> {
             by: By::Hand("none"),
             seen_by: "only its own",
             scenario: scenario(vec![
-                Change::given(scenario::replica_set(1)),
+                Change::given(scenarios::replica_set(1)),
                 Change::at(3_000, Edit::Put { object: others_pod() }),
             ])
             .on(|seed| base(seed).without("garbage-collector-controller").controller("replicaset", |_| of(BySelector))),
@@ -131,8 +131,8 @@ pub(super) fn all() -> Vec<Planted> {
             by: By::Hand("slow"),
             seen_by: "replicas",
             scenario: scenario(vec![
-                Change::given(scenario::replica_set(1)),
-                Change::patch(2_900, scenario::REPLICA_SET, &key("web"), json!({"spec": {"replicas": 3}})),
+                Change::given(scenarios::replica_set(1)),
+                Change::patch(2_900, scenarios::REPLICA_SET, &key("web"), json!({"spec": {"replicas": 3}})),
             ])
             .on(with_process("replicaset", |client, ambient| Box::pin(hasty(client, ambient)))),
         },
@@ -140,8 +140,8 @@ pub(super) fn all() -> Vec<Planted> {
             bug: "a Pod that is being deleted counts as one that is there",
             by: By::Exploring,
             seen_by: "desired state",
-            scenario: scenario(vec![Change::given(scenario::replica_set(2))])
-                .about_object(scenario::REPLICA_SET, key("web"))
+            scenario: scenario(vec![Change::given(scenarios::replica_set(2))])
+                .about_object(scenarios::REPLICA_SET, key("web"))
                 .on(|seed| base(seed).controller("replicaset", |_| of(CountsTheDying))),
         },
         Planted {

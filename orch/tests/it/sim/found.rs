@@ -1,6 +1,6 @@
 //! What the simulator found in our own code, each with the smallest case that showed it.
 
-use orch::sim::{Case, Change, Check, Edit, Fault, FaultPlan, Scenario, fault::Failing, scenario};
+use orch::sim::{Case, Change, Check, Edit, Fault, FaultPlan, Scenario, fault::Failing, scenarios};
 
 #[track_caller]
 fn check(changes: impl IntoIterator<Item = Change>, check: Check, faults: impl IntoIterator<Item = Fault>) {
@@ -22,7 +22,7 @@ fn a_deleted_pod_goes_although_its_last_delete_met_a_conflict() {
     };
     let kill = |nth| Change::at(4_000, Edit::Kill { app: "web".into(), nth });
     check(
-        [Change::given(scenario::replica_set(4)), kill(0), kill(1), kill(2), kill(3)],
+        [Change::given(scenarios::replica_set(4)), kill(0), kill(1), kill(2), kill(3)],
         Check::Alone,
         [conflicts("node-0"), conflicts("node-1")],
     );
