@@ -1,7 +1,7 @@
 //! [`Scenario`]: a cluster with something to do, which can be run as it is, enumerated over and explored from.
 
 use super::{
-    case::{self, Case, Change, Check, Edit, Failed},
+    case::{self, Case, Change, Check, Failed},
     fault::FaultPlan,
     run::{Failure, Outcome, Sim},
 };
