@@ -4,25 +4,29 @@ use super::{Operation, PRIORITY_CLASSES, Plugin, Review, View};
 use crate::core::json;
 use async_trait::async_trait;
 use orch_api::{Key, StatusError};
+use orch_store::Stored;
 use serde::Deserialize;
 use serde_json::Value;
 
 /// The plugin `Priority`.
 pub struct Priority;
 
-/// Whether a class is for pods that name none.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Mark {
-    #[serde(default)]
+/// What a class gives to a pod.
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Class {
+    #[serde(skip)]
+    name: String,
+    value: i64,
+    preemption_policy: String,
     global_default: bool,
 }
 
-/// What a class gives to a pod.
-struct Class {
-    name: String,
-    value: i64,
-    preemption: String,
+impl Default for Class {
+    fn default() -> Self {
+        let preemption_policy = "PreemptLowerPriority".into();
+        Self { name: String::new(), value: 0, preemption_policy, global_default: false }
+    }
 }
 
 #[async_trait]
@@ -82,7 +86,7 @@ async fn class_of(view: &View<'_>, review: &Review<'_>, pod: &Value) -> Result<C
         return default_class(view).await;
     }
     match view.find(&PRIORITY_CLASSES, &Key::cluster(name)).await? {
-        Some(found) => Ok(read(&found.parse()?)),
+        Some(found) => read(&found),
         None => Err(review.forbidden(pod, format!("no PriorityClass with name {name} was found"))),
     }
 }
@@ -90,26 +94,19 @@ async fn class_of(view: &View<'_>, review: &Review<'_>, pod: &Value) -> Result<C
 /// The global default with the smallest value, or priority zero.
 async fn default_class(view: &View<'_>) -> Result<Class, StatusError> {
     let mut best: Option<Class> = None;
-    for class in view.all(&PRIORITY_CLASSES, "").await? {
-        // Every pod that names no class comes by here: the classes that are no default are not taken apart.
-        if !class.parse::<Mark>()?.global_default {
-            continue;
-        }
-        let class = read(&class.parse()?);
-        if best.as_ref().is_none_or(|b| class.value < b.value) {
-            best = Some(class);
+    for class in view.known(&PRIORITY_CLASSES, "").await? {
+        if class.parsed::<Class>()?.global_default {
+            let class = read(&class)?;
+            if best.as_ref().is_none_or(|b| class.value < b.value) {
+                best = Some(class);
+            }
         }
     }
-    Ok(best.unwrap_or(Class { name: String::new(), value: 0, preemption: "PreemptLowerPriority".into() }))
+    Ok(best.unwrap_or_default())
 }
 
-fn read(class: &Value) -> Class {
-    let preemption = json::text(class, &["preemptionPolicy"]);
-    Class {
-        name: json::meta(class, "name").to_owned(),
-        value: json::integer(class, &["value"]).unwrap_or(0),
-        preemption: if preemption.is_empty() { "PreemptLowerPriority" } else { preemption }.to_owned(),
-    }
+fn read(class: &Stored) -> Result<Class, StatusError> {
+    Ok(Class { name: class.key.name.to_string(), ..(*class.parsed::<Class>()?).clone() })
 }
 
 fn assign(review: &Review<'_>, pod: &mut Value, class: Class) -> Result<bool, StatusError> {
@@ -123,11 +120,11 @@ fn assign(review: &Review<'_>, pod: &mut Value, class: Class) -> Result<bool, St
         return Err(review.forbidden(pod, why));
     }
     let own = json::text(pod, &["spec", "preemptionPolicy"]);
-    if !own.is_empty() && own != class.preemption {
+    if !own.is_empty() && own != class.preemption_policy {
         let why = format!(
             "the string value of PreemptionPolicy ({own}) must not be provided in pod spec; {computed} {} from the \
              given PriorityClass name",
-            class.preemption
+            class.preemption_policy
         );
         return Err(review.forbidden(pod, why));
     }
@@ -135,6 +132,6 @@ fn assign(review: &Review<'_>, pod: &mut Value, class: Class) -> Result<bool, St
         json::set(pod, &["spec", "priorityClassName"], class.name);
     }
     json::set(pod, &["spec", "priority"], class.value);
-    json::set(pod, &["spec", "preemptionPolicy"], class.preemption);
+    json::set(pod, &["spec", "preemptionPolicy"], class.preemption_policy);
     Ok(true)
 }

@@ -4,7 +4,9 @@ use super::{Operation, Plugin, Review, SERVICE_ACCOUNTS, View};
 use crate::core::json;
 use async_trait::async_trait;
 use orch_api::{Gvr, Key, StatusError};
+use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const VOLUME_PREFIX: &str = "kube-api-access-";
@@ -37,8 +39,7 @@ impl Plugin for ServiceAccount {
             mount_token(pod, || format!("{VOLUME_PREFIX}{}", view.chance().suffix(5)));
         }
         if json::items(pod, &["spec", "imagePullSecrets"]).is_empty() {
-            let names = json::items(&account, &["imagePullSecrets"]).iter().map(|s| json::text(s, &["name"]));
-            let secrets: Vec<Value> = names.map(|name| json!({"name": name})).collect();
+            let secrets: Vec<Value> = account.image_pull_secrets.iter().map(|s| json!({"name": s.name})).collect();
             if !secrets.is_empty() {
                 json::set(pod, &["spec", "imagePullSecrets"], secrets);
             }
@@ -78,11 +79,26 @@ fn check_mirror(pod: &Value) -> Result<(), &'static str> {
     Ok(())
 }
 
-async fn account(view: &View<'_>, review: &Review<'_>, pod: &Value) -> Result<Value, StatusError> {
+/// What the plugin looks at in an account: every pod comes by here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Account {
+    automount_service_account_token: Option<bool>,
+    #[serde(default)]
+    image_pull_secrets: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    #[serde(default)]
+    name: String,
+}
+
+async fn account(view: &View<'_>, review: &Review<'_>, pod: &Value) -> Result<Arc<Account>, StatusError> {
     let namespace = &review.key.namespace;
     let name = json::text(pod, &["spec", "serviceAccountName"]);
     match view.find(&SERVICE_ACCOUNTS, &Key::new(namespace.clone(), name)).await? {
-        Some(found) => found.parse(),
+        Some(found) => found.parsed(),
         None => {
             let missing = StatusError::not_found(&Gvr::of("", "v1", "serviceaccount"), name);
             let why = format!("error looking up service account {namespace}/{name}: {missing}");
@@ -91,10 +107,9 @@ async fn account(view: &View<'_>, review: &Review<'_>, pod: &Value) -> Result<Va
     }
 }
 
-fn automounts(account: &Value, pod: &Value) -> bool {
+fn automounts(account: &Account, pod: &Value) -> bool {
     let of_pod = json::at(pod, &["spec", "automountServiceAccountToken"]).and_then(Value::as_bool);
-    let of_account = account.get("automountServiceAccountToken").and_then(Value::as_bool);
-    of_pod.or(of_account).unwrap_or(true)
+    of_pod.or(account.automount_service_account_token).unwrap_or(true)
 }
 
 /// Mounts the token into every container that has nothing else at its place.

@@ -58,43 +58,42 @@ impl Core {
             warn_repeated_owners(call, &mut object);
         }
         if !meta::wants_generated_name(&object) {
-            return self.create_admitted(call, object, options).await;
+            return self.create_admitted(call, &mut object, options).await;
         }
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let mut candidate = object.clone();
-            meta::generate_name(&mut candidate, &self.ambient.chance);
-            match self.create_admitted(call, candidate, options).await {
-                Err(error) if error.is_already_exists() && attempt < NAME_ATTEMPTS => {}
+            meta::generate_name(&mut object, &self.ambient.chance);
+            match self.create_admitted(call, &mut object, options).await {
+                Err(error) if error.is_already_exists() && attempt < NAME_ATTEMPTS => meta::forget_name(&mut object),
                 result => return result,
             }
         }
     }
 
-    /// Creates an object that admission has finished with.
+    /// Creates an object that admission has finished with. Refused for its name, it can be tried with another.
     async fn create_admitted(
         &self,
         call: &Call,
-        mut object: Value,
+        object: &mut Value,
         options: &WriteOptions,
     ) -> Result<Arc<Stored>, StatusError> {
-        meta::fill(&mut object, self.ambient.clock.now(), &self.ambient.chance);
-        strategy::prepare_create(&call.kind, &mut object);
-        let mut held = self.services.begin_create(call, &mut object)?;
-        let key = Key::new(call.key.namespace.clone(), json::meta(&object, "name"));
-        let errors = validation::create(&call.kind, &object, self.setting);
+        meta::fill(object, self.ambient.clock.now(), &self.ambient.chance);
+        strategy::prepare_create(&call.kind, object);
+        let mut held = self.services.begin_create(call, object)?;
+        let key = Key::new(call.key.namespace.clone(), json::meta(object, "name"));
+        let errors = validation::create(&call.kind, object, self.setting);
         if !errors.is_empty() {
             return Err(invalid(call, &key, &errors));
         }
-        for warning in strategy::warnings(&call.kind, &object, None) {
+        for warning in strategy::warnings(&call.kind, object, None) {
             call.warnings.add(warning);
         }
-        self.check_escalation(call, &object, None).await?;
-        self.admission.validate(self, &creation(call, &key, options), &object).await?;
+        self.check_escalation(call, object, None).await?;
+        self.admission.validate(self, &creation(call, &key, options), object).await?;
         let stored = self
             .storage
-            .insert(&call.kind, &key, self.storage.encode(&call.kind, &object).await?, options.dry_run)
+            .insert(&call.kind, &key, self.storage.encode(&call.kind, object).await?, options.dry_run)
             .await?;
         if !options.dry_run {
             held.keep();

@@ -42,6 +42,11 @@ pub fn generate_name(object: &mut Value, chance: &Chance) -> bool {
     true
 }
 
+/// Takes a generated name away again.
+pub fn forget_name(object: &mut Value) {
+    json::meta_mut(object).remove("name");
+}
+
 /// Puts the object into the namespace of the request, or refuses a different one.
 pub fn ensure_namespace(object: &mut Value, namespace: &str) -> Result<(), StatusError> {
     let own = json::meta(object, "namespace");

@@ -83,16 +83,19 @@ impl Storage {
         }
     }
 
-    /// Every object of a kind in a namespace, or in all when it is empty, as the cache knows them: with everything
-    /// that this server has acknowledged, without waiting for what others are about to write.
+    /// Every object of a kind in a namespace, or in all when it is empty.
     pub async fn all(&self, kind: &Kind, namespace: &str) -> Result<Vec<Arc<Stored>>, StatusError> {
-        let snapshot = self.resource(kind).snapshot(ReadAt::Any).await.map_err(|e| refuse(&e))?;
-        Ok(snapshot.iter((!namespace.is_empty()).then_some(namespace), None).cloned().collect())
+        self.every(kind, namespace, ReadAt::Latest).await
     }
 
-    /// Every object of a kind in a namespace as the cache holds them, which waits for nothing once it is loaded.
+    /// The same as the cache holds them: with everything that this server has acknowledged, without waiting for what
+    /// others are about to write.
     pub async fn known(&self, kind: &Kind, namespace: &str) -> Result<Vec<Arc<Stored>>, StatusError> {
-        let snapshot = self.resource(kind).snapshot(ReadAt::Any).await.map_err(|e| refuse(&e))?;
+        self.every(kind, namespace, ReadAt::Any).await
+    }
+
+    async fn every(&self, kind: &Kind, namespace: &str, at: ReadAt) -> Result<Vec<Arc<Stored>>, StatusError> {
+        let snapshot = self.resource(kind).snapshot(at).await.map_err(|e| refuse(&e))?;
         Ok(snapshot.iter((!namespace.is_empty()).then_some(namespace), None).cloned().collect())
     }
 
@@ -118,26 +121,16 @@ impl Storage {
             let page = Page { items: slice.items, revision: snapshot.revision, continue_token, remaining };
             return convert::page(&self.converter, kind, page).await;
         };
-        let limit = if options.limit == 0 { usize::MAX } else { options.limit };
-        let mut items = Vec::new();
-        let mut next = None;
         let in_scope = snapshot.iter(namespace, after.as_ref().map(|p| &p.key));
         // Fields of custom objects are those of the version that is asked for: it has to be made first.
-        let (candidates, inside) = match kind.custom.is_some() && filter.looks_inside() {
-            true => (convert::many(&self.converter, kind, in_scope.cloned().collect()).await?, true),
-            false => (in_scope.cloned().collect(), false),
+        let inside = kind.custom.is_some() && filter.looks_inside();
+        let (items, next) = match inside {
+            true => {
+                let served = convert::many(&self.converter, kind, in_scope.cloned().collect()).await?;
+                first(served.iter().filter(|object| filter.matches_served(kind, object)), options.limit)
+            }
+            false => first(in_scope.filter(|object| filter.matches(&resource, object)), options.limit),
         };
-        for object in &candidates {
-            let selected = if inside { filter.matches_served(kind, object) } else { filter.matches(&resource, object) };
-            if !selected {
-                continue;
-            }
-            if items.len() == limit {
-                next = items.last().map(|last: &Arc<Stored>| Position { key: last.key.clone(), served: 0 });
-                break;
-            }
-            items.push(object.clone());
-        }
         let continue_token = next.map(|p| Token::new(snapshot.revision, p).encode()).unwrap_or_default();
         let page = Page { items, revision: snapshot.revision, continue_token, remaining: None };
         if inside {
@@ -331,4 +324,14 @@ fn taken(kind: &Kind, key: &Key, existing: Option<&Stored>) -> StatusError {
         }
         _ => error,
     }
+}
+
+/// The first so many objects (0 for all), and where to go on if there are more.
+fn first<'a>(objects: impl Iterator<Item = &'a Arc<Stored>>, limit: usize) -> (Vec<Arc<Stored>>, Option<Position>) {
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    let mut objects = objects.peekable();
+    let items: Vec<Arc<Stored>> = objects.by_ref().take(limit).cloned().collect();
+    let more = objects.peek().is_some();
+    let next = items.last().filter(|_| more).map(|last| Position { key: last.key.clone(), served: 0 });
+    (items, next)
 }

@@ -79,10 +79,10 @@ impl Informer {
         self.read(|state| state.by_index(name, value).filter_map(|key| state.get(key).cloned()).collect())
     }
 
-    /// A projection computed once per revision and kept beside the object. Asking for the same function
-    /// again shares what is there.
+    /// A projection, computed once per revision ([`Stored::memo`]) and kept beside the object. Asking for the same
+    /// function again shares what is there.
     pub fn project<T: Send + Sync + 'static>(&self, compute: fn(&Stored) -> T) -> Projection<T> {
-        let erased = move |object: &Stored| -> Erased { Arc::new(compute(object)) };
+        let erased = move |object: &Stored| -> Erased { object.memo::<T>(compute) };
         let slot = Slot { id: (TypeId::of::<T>(), compute as usize), compute: Arc::new(erased) };
         let slot = self.0.state.write().add_slot(slot);
         Projection::new(self.clone(), slot)

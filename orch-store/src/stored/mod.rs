@@ -1,6 +1,7 @@
 //! [`Stored`]: one revision of one object, as its JSON bytes with what everybody asks for beside them.
 
 mod intern;
+mod memo;
 mod meta;
 mod string_map;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub struct Stored {
     pub json: Bytes,
     fields: OnceLock<Fields>,
     decoded: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
+    memos: memo::Memos,
 }
 
 impl Stored {
@@ -63,6 +65,7 @@ impl Stored {
             json,
             fields: OnceLock::new(),
             decoded: Mutex::new(None),
+            memos: memo::Memos::default(),
         }
     }
 
@@ -113,6 +116,17 @@ impl Stored {
     /// this revision is, so every caller must pass the same function for the same resource.
     pub fn fields(&self, compute: impl FnOnce(&Stored) -> Fields) -> &Fields {
         self.fields.get_or_init(|| compute(self))
+    }
+
+    /// What a function reads out of this revision: computed by whoever asks first, shared with all who ask for the same
+    /// function, and kept as long as the revision is. For small values, as it is memory that every object takes.
+    pub fn memo<T: Send + Sync + 'static>(&self, read: fn(&Self) -> T) -> Arc<T> {
+        self.memos.get(self, read)
+    }
+
+    /// As [`parse`](Self::parse), read once as a [`memo`](Self::memo).
+    pub fn parsed<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, StatusError> {
+        Result::clone(&self.memo(|stored| stored.parse().map(Arc::new)))
     }
 
     /// The managing controller, if the object has one.

@@ -121,10 +121,12 @@ async fn create_many(
     object: &(dyn Fn(&str) -> Value + Sync),
 ) -> Result<(Samples, Duration)> {
     let bodies: Vec<(String, Value)> = (0..count).map(|n| format!("o-{n}")).map(|n| (n.clone(), object(&n))).collect();
+    let shares: Vec<Vec<(String, Value)>> = bodies.chunks(count.div_ceil(tasks)).map(<[_]>::to_vec).collect();
+    drop(bodies);
     let runner = Tasks::new();
     let started = Instant::now();
-    let work = bodies.chunks(count.div_ceil(tasks)).map(|share| {
-        let (client, resource, share) = (cluster.client(), resource.clone(), share.to_vec());
+    let work = shares.into_iter().map(|share| {
+        let (client, resource) = (cluster.client(), resource.clone());
         let (done, result) = tokio::sync::oneshot::channel();
         runner.spawn(async move { drop(done.send(create_all(client, &resource, share).await)) });
         async move { result.await? }
