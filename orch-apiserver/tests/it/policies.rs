@@ -60,7 +60,7 @@ fn denied(name: &str, why: &str) -> String {
     format!("422 Invalid: {name} is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: {why}")
 }
 
-/// ValidatingAdmissionPolicy should validate against a Deployment [Conformance]
+/// [sig-api-machinery] ValidatingAdmissionPolicy [Privileged:ClusterAdmin] should validate against a Deployment [Conformance]
 #[tokio::test]
 async fn a_policy_refuses_deployments_that_its_expression_does_not_hold_for() {
     let spec = json!({"matchConstraints": on("apps", "deployments"), "validations": [
@@ -77,7 +77,7 @@ async fn a_policy_refuses_deployments_that_its_expression_does_not_hold_for() {
     server.post("/apis/apps/v1/namespaces/default/replicasets", set).await.ok();
 }
 
-/// ValidatingAdmissionPolicy should allow expressions to refer variables. [Conformance]
+/// [sig-api-machinery] ValidatingAdmissionPolicy [Privileged:ClusterAdmin] should allow expressions to refer variables. [Conformance]
 #[tokio::test]
 async fn expressions_refer_to_variables_and_variables_to_those_before_them() {
     let spec = json!({"matchConstraints": on("apps", "deployments"),
@@ -94,8 +94,8 @@ async fn expressions_refer_to_variables_and_variables_to_those_before_them() {
     server.post(DEPLOYMENTS, replicated("x", 3)).await.ok();
 }
 
-/// MutatingAdmissionPolicy should mutate a Deployment [Conformance], should mutate a Deployment with annotations
-/// [Conformance]
+/// [sig-api-machinery] MutatingAdmissionPolicy [Privileged:ClusterAdmin] should mutate a Deployment [Conformance]
+/// [sig-api-machinery] MutatingAdmissionPolicy [Privileged:ClusterAdmin] should mutate a Deployment with annotations [Conformance]
 #[tokio::test]
 async fn a_policy_changes_what_it_lays_its_configuration_over() {
     let apply =

@@ -23,7 +23,7 @@ fn maps(operations: &[&str]) -> Value {
 
 const DENIED: &str = "admission webhook \"configmaps.k8s.io\" denied the request: the configmap contains unwanted data";
 
-/// should be able to deny pod and configmap creation [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should be able to deny pod and configmap creation [Conformance]
 #[tokio::test]
 async fn pods_and_configmaps_can_be_denied() {
     let rig = Rig::start(agnhost).await;
@@ -54,7 +54,7 @@ async fn pods_and_configmaps_can_be_denied() {
     server.post("/api/v1/namespaces/skipped/configmaps", disallowed("b")).await.ok();
 }
 
-/// should be able to deny attaching pod [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should be able to deny attaching pod [Conformance]
 #[tokio::test]
 async fn attaching_to_a_pod_can_be_denied() {
     let rig = Rig::start(agnhost).await;
@@ -78,7 +78,7 @@ async fn attaching_to_a_pod_can_be_denied() {
     );
 }
 
-/// should unconditionally reject operations on fail closed webhook [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should unconditionally reject operations on fail closed webhook [Conformance]
 #[tokio::test]
 async fn a_webhook_that_cannot_be_called_fails_closed() {
     let rig = Rig::start(agnhost).await;
@@ -94,7 +94,7 @@ async fn a_webhook_that_cannot_be_called_fails_closed() {
     );
 }
 
-/// should mutate configmap [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should mutate configmap [Conformance]
 #[tokio::test]
 async fn webhooks_mutate_one_after_the_other() {
     let rig = Rig::start(agnhost).await;
@@ -111,7 +111,7 @@ async fn webhooks_mutate_one_after_the_other() {
     assert_eq!(rig.server.get(&format!("{MAPS}/to-be-mutated")).await.ok()["data"], expected);
 }
 
-/// should mutate everything except 'skip-me' configmaps [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should mutate everything except 'skip-me' configmaps [Conformance]
 #[tokio::test]
 async fn objects_are_selected_by_their_labels() {
     let rig = Rig::start(agnhost).await;
@@ -129,7 +129,7 @@ async fn objects_are_selected_by_their_labels() {
     assert_eq!(labelled["metadata"]["labels"]["added-label"], "yes");
 }
 
-/// should mutate pod and apply defaults after mutation [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should mutate pod and apply defaults after mutation [Conformance]
 #[tokio::test]
 async fn what_a_webhook_adds_gets_its_defaults() {
     let rig = Rig::start(agnhost).await;
@@ -142,7 +142,7 @@ async fn what_a_webhook_adds_gets_its_defaults() {
     assert_eq!(init["volumeMounts"][0]["mountPath"], "/var/run/secrets/kubernetes.io/serviceaccount");
 }
 
-/// should deny crd creation [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should deny crd creation [Conformance]
 #[tokio::test]
 async fn the_creation_of_a_definition_can_be_denied() {
     let rig = Rig::start(agnhost).await;
@@ -159,7 +159,7 @@ async fn the_creation_of_a_definition_can_be_denied() {
     assert_eq!(answer.json()["message"], words);
 }
 
-/// should not be able to mutate or prevent deletion of webhook configuration objects [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should not be able to mutate or prevent deletion of webhook configuration objects [Conformance]
 #[tokio::test]
 async fn webhook_configurations_are_exempt_from_webhooks() {
     let rig = Rig::start(agnhost).await;
@@ -177,7 +177,7 @@ async fn webhook_configurations_are_exempt_from_webhooks() {
     assert!(rig.asked.lock().is_empty());
 }
 
-/// should honor timeout [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should honor timeout [Conformance]
 #[tokio::test(start_paused = true)]
 async fn the_timeout_of_a_webhook_is_honoured() {
     let rig = Rig::start(agnhost).await;
@@ -202,7 +202,7 @@ async fn the_timeout_of_a_webhook_is_honoured() {
     check("d", "Fail", None).await.ok();
 }
 
-/// patching/updating a validating webhook should work [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] patching/updating a validating webhook should work [Conformance]
 #[tokio::test]
 async fn a_changed_validating_configuration_counts_at_once() {
     let rig = Rig::start(agnhost).await;
@@ -218,7 +218,7 @@ async fn a_changed_validating_configuration_counts_at_once() {
     assert_eq!(rig.server.post(MAPS, disallowed("c")).await.json()["message"], DENIED);
 }
 
-/// patching/updating a mutating webhook should work [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] patching/updating a mutating webhook should work [Conformance]
 #[tokio::test]
 async fn a_changed_mutating_configuration_counts_at_once() {
     let rig = Rig::start(agnhost).await;
@@ -238,7 +238,8 @@ async fn a_changed_mutating_configuration_counts_at_once() {
     assert_eq!(rig.server.post(MAPS, start("b")).await.ok()["data"]["mutation-stage-1"], "yes");
 }
 
-/// listing validating webhooks should work [Conformance], listing mutating webhooks should work [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] listing validating webhooks should work [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] listing mutating webhooks should work [Conformance]
 #[tokio::test]
 async fn configurations_are_listed_and_deleted_as_a_collection() {
     for kind in ["validating", "mutating"] {
@@ -469,7 +470,8 @@ async fn configurations_are_asked_in_the_order_of_their_names() {
     assert_eq!(seen, [1, 2, 3]);
 }
 
-/// should be able to create and update {mutating,validating} webhook configurations with match conditions [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should be able to create and update mutating webhook configurations with match conditions [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should be able to create and update validating webhook configurations with match conditions [Conformance]
 #[tokio::test]
 async fn match_conditions_decide_whether_a_webhook_is_asked() {
     let rig = Rig::start(agnhost).await;
@@ -490,7 +492,8 @@ async fn match_conditions_decide_whether_a_webhook_is_asked() {
     assert_eq!(rig.server.post(MAPS, map("x")).await.status(), words);
 }
 
-/// should reject {mutating,validating} webhook configurations with invalid match conditions [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should reject mutating webhook configurations with invalid match conditions [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should reject validating webhook configurations with invalid match conditions [Conformance]
 #[tokio::test]
 async fn match_conditions_that_do_not_compile_are_refused() {
     let rig = Rig::start(agnhost).await;

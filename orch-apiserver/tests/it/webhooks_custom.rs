@@ -31,7 +31,7 @@ async fn rig(schema: &Value) -> Rig {
     rig
 }
 
-/// should be able to deny custom resource creation, update and deletion [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should be able to deny custom resource creation, update and deletion [Conformance]
 #[tokio::test]
 async fn custom_resources_can_be_denied() {
     let rig = rig(&open()).await;
@@ -59,7 +59,7 @@ fn stages(rig: &Rig) -> Vec<Value> {
     vec![stage("mutate-custom-resource-data-stage-1.k8s.io"), stage("mutate-custom-resource-data-stage-2.k8s.io")]
 }
 
-/// should mutate custom resource [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should mutate custom resource [Conformance]
 #[tokio::test]
 async fn custom_resources_are_mutated() {
     let rig = rig(&open()).await;
@@ -69,7 +69,7 @@ async fn custom_resources_are_mutated() {
     assert_eq!(made["data"], expected);
 }
 
-/// should mutate custom resource with pruning [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should mutate custom resource with pruning [Conformance]
 #[tokio::test]
 async fn what_a_webhook_adds_beyond_the_schema_is_pruned() {
     let text = json!({"type": "string"});
@@ -81,7 +81,7 @@ async fn what_a_webhook_adds_beyond_the_schema_is_pruned() {
     assert_eq!(made["data"], json!({"mutation-start": "yes", "mutation-stage-1": "yes"}));
 }
 
-/// should mutate custom resource with different stored version [Conformance]
+/// [sig-api-machinery] AdmissionWebhook [Privileged:ClusterAdmin] should mutate custom resource with different stored version [Conformance]
 #[tokio::test]
 async fn a_webhook_sees_the_version_of_its_rule_whatever_is_stored() {
     let rig = rig(&open()).await;

@@ -145,8 +145,9 @@ async fn custom_objects_are_watched() {
     );
 }
 
-/// [sig-api-machinery] CustomResourcePublishOpenAPI [Privileged:ClusterAdmin] works for multiple CRDs of different groups
-/// [Conformance], … of same group but different versions, … of same group and version but different kinds
+/// [sig-api-machinery] CustomResourcePublishOpenAPI [Privileged:ClusterAdmin] works for multiple CRDs of different groups [Conformance]
+/// [sig-api-machinery] CustomResourcePublishOpenAPI [Privileged:ClusterAdmin] works for multiple CRDs of same group but different versions [Conformance]
+/// [sig-api-machinery] CustomResourcePublishOpenAPI [Privileged:ClusterAdmin] works for multiple CRDs of same group and version but different kinds [Conformance]
 #[tokio::test(start_paused = true)]
 async fn openapi_has_every_group_version_and_kind() {
     let server = Server::start().await;
@@ -166,8 +167,8 @@ async fn openapi_has_every_group_version_and_kind() {
     assert!(schemas.get("com.example.one.v1.Foo").is_some() && schemas.get("com.example.one.v1.Bar").is_some());
 }
 
-/// [sig-api-machinery] CustomResourcePublishOpenAPI [Privileged:ClusterAdmin] updates the published spec when one version
-/// gets renamed [Conformance]; removes definition from spec when one version gets changed to not be served [Conformance]
+/// [sig-api-machinery] CustomResourcePublishOpenAPI [Privileged:ClusterAdmin] updates the published spec when one version gets renamed [Conformance]
+/// [sig-api-machinery] CustomResourcePublishOpenAPI [Privileged:ClusterAdmin] removes definition from spec when one version gets changed to not be served [Conformance]
 #[tokio::test(start_paused = true)]
 async fn openapi_follows_versions_that_are_renamed() {
     let mut one = named("foos", "Foo", "one.example.com");
@@ -186,8 +187,8 @@ async fn openapi_follows_versions_that_are_renamed() {
     assert_eq!(server.get("/openapi/v3/apis/one.example.com/v1").await.code, 200);
 }
 
-/// [sig-api-machinery] AggregatedDiscovery should support aggregated discovery interface for CRDs [Conformance];
-/// should support raw aggregated discovery request for CRDs [Conformance]
+/// [sig-api-machinery] AggregatedDiscovery should support aggregated discovery interface for CRDs [Conformance]
+/// [sig-api-machinery] AggregatedDiscovery should support raw aggregated discovery request for CRDs [Conformance]
 #[tokio::test(start_paused = true)]
 async fn aggregated_discovery_has_custom_kinds() {
     let server = serve(named("foos", "Foo", "one.example.com")).await;
@@ -199,9 +200,9 @@ async fn aggregated_discovery_has_custom_kinds() {
     assert_eq!(resource["scope"], "Namespaced");
 }
 
-/// [sig-api-machinery] FieldValidation should create/apply a CR with unknown fields for CRD with no validation schema
-/// [Conformance]; … a valid CR for CRD with validation schema; … an invalid CR with extra properties for CRD with
-/// validation schema
+/// [sig-api-machinery] FieldValidation should create/apply a CR with unknown fields for CRD with no validation schema [Conformance]
+/// [sig-api-machinery] FieldValidation should create/apply a valid CR for CRD with validation schema [Conformance]
+/// [sig-api-machinery] FieldValidation should create/apply an invalid CR with extra properties for CRD with validation schema [Conformance]
 #[tokio::test(start_paused = true)]
 async fn unknown_fields_are_judged_by_the_schema() {
     let foos = "/apis/one.example.com/v1/namespaces/default/foos";

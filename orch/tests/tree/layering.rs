@@ -2,8 +2,6 @@
 //!
 //! Only what ends up in a build counts (normal and build dependencies); tests may use what they like.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)] // These are tests.
-
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, process::Command};
 
