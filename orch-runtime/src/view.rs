@@ -6,7 +6,7 @@ use crate::{
     testing::Objects,
 };
 use dashmap::DashMap;
-use orch_api::{Gvr, Key, Object};
+use orch_api::{Gvr, Key, Object, label_selector::Selector};
 use orch_store::{Client, Informer, Informers, Stored, informer::Projection};
 use std::{
     any::{Any, TypeId},
@@ -154,6 +154,12 @@ impl<'a> View<'a> {
         self.list_stored(&K::gvr(), namespace).iter().filter_map(typed).collect()
     }
 
+    /// The typed objects of a namespace, or of all when it is empty, whose labels match. No others are decoded.
+    pub fn selected<K: Object>(&self, namespace: &str, selector: &Selector) -> Vec<Arc<K>> {
+        let all = self.list_stored(&K::gvr(), namespace);
+        all.iter().filter(|stored| selector.matches(&stored.meta.labels)).filter_map(typed).collect()
+    }
+
     /// The typed objects that name this UID among their owners.
     pub fn owned<K: Object>(&self, uid: &str) -> Vec<Arc<K>> {
         self.owned_stored(&K::gvr(), uid).iter().filter_map(typed).collect()
@@ -240,4 +246,29 @@ impl<'a> View<'a> {
 
 fn typed<K: Object>(stored: &Arc<Stored>) -> Option<Arc<K>> {
     stored.decode().inspect_err(|error| tracing::error!(%error, "a cached object does not decode")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    #[test]
+    fn objects_are_selected_by_their_labels_within_a_namespace() {
+        let map = |name: &str, namespace: &str, tier: &str| {
+            let mut map = ConfigMap::default();
+            (map.metadata.name, map.metadata.namespace) = (Some(name.into()), Some(namespace.into()));
+            map.metadata.labels = Some([("tier".to_owned(), tier.to_owned())].into());
+            map
+        };
+        let objects = [map("a", "x", "web"), map("b", "x", "store"), map("c", "y", "web")];
+        let objects = objects.iter().fold(Objects::default(), |all, map| all.with(map));
+        let names = |namespace: &str, selector: &str| -> Vec<String> {
+            let found = View::fixed(&objects).selected::<ConfigMap>(namespace, &Selector::parse(selector).unwrap());
+            found.iter().map(|map| map.key().name.to_string()).collect()
+        };
+        assert_eq!(names("", "tier=web"), ["a", "c"]);
+        assert_eq!(names("x", "tier in (web, store)"), ["a", "b"]);
+        assert_eq!(names("y", "tier!=web"), [""; 0]);
+    }
 }

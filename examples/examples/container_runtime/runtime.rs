@@ -27,31 +27,31 @@ use tokio::{
 };
 
 /// What a function is called with.
-pub struct Call {
+pub(crate) struct Call {
     /// Its name, and its arguments.
-    pub args: Vec<String>,
+    pub(crate) args: Vec<String>,
     /// What it reads.
-    pub stdin: Box<dyn AsyncRead + Send + Unpin>,
+    pub(crate) stdin: Box<dyn AsyncRead + Send + Unpin>,
     /// What it says; lines of it are its log.
-    pub stdout: Box<dyn AsyncWrite + Send + Unpin>,
+    pub(crate) stdout: Box<dyn AsyncWrite + Send + Unpin>,
 }
 
 /// A function; what it answers is the exit code.
-pub type Program = Arc<dyn Fn(Call) -> BoxFuture<'static, i32> + Send + Sync>;
+pub(crate) type Program = Arc<dyn Fn(Call) -> BoxFuture<'static, i32> + Send + Sync>;
 
 /// Makes a program of an async function.
-pub fn program<F: Future<Output = i32> + Send + 'static>(function: fn(Call) -> F) -> Program {
+pub(crate) fn program<F: Future<Output = i32> + Send + 'static>(function: fn(Call) -> F) -> Program {
     Arc::new(move |call| function(call).boxed())
 }
 
 /// The id of the only image.
-pub const IMAGE_ID: &str = "sha256:f00c7104";
+pub(crate) const IMAGE_ID: &str = "sha256:f00c7104";
 /// How much lies between a function and who reads it.
 const BUFFER: usize = 1 << 12;
 
 /// The runtime. Clones share the state.
 #[derive(Clone)]
-pub struct Functions {
+pub(crate) struct Functions {
     image: &'static str,
     programs: Arc<BTreeMap<&'static str, Program>>,
     state: Arc<Mutex<State>>,
@@ -60,7 +60,11 @@ pub struct Functions {
 
 impl Functions {
     /// A runtime with one image, which has these functions.
-    pub fn new<const N: usize>(image: &'static str, programs: [(&'static str, Program); N], ambient: Ambient) -> Self {
+    pub(crate) fn new<const N: usize>(
+        image: &'static str,
+        programs: [(&'static str, Program); N],
+        ambient: Ambient,
+    ) -> Self {
         Self { image, programs: Arc::new(BTreeMap::from(programs)), state: Arc::default(), ambient }
     }
 

@@ -17,33 +17,33 @@ use tokio::{
 };
 
 #[derive(Default)]
-pub struct State {
-    pub sandboxes: BTreeMap<String, Sandbox>,
-    pub pulled: bool,
+pub(crate) struct State {
+    pub(crate) sandboxes: BTreeMap<String, Sandbox>,
+    pub(crate) pulled: bool,
     logs: BTreeMap<String, PathBuf>,
     /// Container id to its sandbox and what it is made of.
-    pub containers: BTreeMap<String, (String, ContainerConfig)>,
-    pub running: BTreeMap<String, Running>,
+    pub(crate) containers: BTreeMap<String, (String, ContainerConfig)>,
+    pub(crate) running: BTreeMap<String, Running>,
     listeners: Vec<mpsc::UnboundedSender<RuntimeEvent>>,
     made: u32,
 }
 
 /// A function that runs.
-pub struct Running {
-    pub task: AbortHandle,
+pub(crate) struct Running {
+    pub(crate) task: AbortHandle,
     /// The end of its standard input, until somebody takes it for good.
-    pub input: Option<Arc<Mutex<DuplexStream>>>,
-    pub output: broadcast::Sender<Vec<u8>>,
+    pub(crate) input: Option<Arc<Mutex<DuplexStream>>>,
+    pub(crate) output: broadcast::Sender<Vec<u8>>,
 }
 
 impl State {
-    pub fn listen(&mut self) -> mpsc::UnboundedReceiver<RuntimeEvent> {
+    pub(crate) fn listen(&mut self) -> mpsc::UnboundedReceiver<RuntimeEvent> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.listeners.push(sender);
         receiver
     }
 
-    pub fn run_sandbox(&mut self, config: SandboxConfig, now: Timestamp) -> String {
+    pub(crate) fn run_sandbox(&mut self, config: SandboxConfig, now: Timestamp) -> String {
         let same = |known: &&Sandbox| known.uid == config.uid && known.attempt == config.attempt;
         if let Some(known) = self.sandboxes.values().find(same) {
             return known.id.clone();
@@ -69,7 +69,7 @@ impl State {
         id
     }
 
-    pub fn stop_sandbox(&mut self, id: &str, now: Timestamp) {
+    pub(crate) fn stop_sandbox(&mut self, id: &str, now: Timestamp) {
         let Some(sandbox) = self.sandboxes.get_mut(id) else { return };
         sandbox.ready = false;
         let containers: Vec<String> = sandbox.containers.iter().map(|c| c.id.clone()).collect();
@@ -77,14 +77,19 @@ impl State {
         self.tell(id);
     }
 
-    pub fn remove_sandbox(&mut self, id: &str, now: Timestamp) {
+    pub(crate) fn remove_sandbox(&mut self, id: &str, now: Timestamp) {
         self.stop_sandbox(id, now);
         self.containers.retain(|_, (sandbox, _)| sandbox != id);
         self.sandboxes.remove(id);
         self.logs.remove(id);
     }
 
-    pub fn create(&mut self, sandbox: &str, config: ContainerConfig, now: Timestamp) -> Result<String, RuntimeError> {
+    pub(crate) fn create(
+        &mut self,
+        sandbox: &str,
+        config: ContainerConfig,
+        now: Timestamp,
+    ) -> Result<String, RuntimeError> {
         let missing = || RuntimeError::NotFound(format!("sandbox {sandbox:?}"));
         let found = self.sandboxes.get_mut(sandbox).ok_or_else(missing)?;
         let same = |known: &&Container| known.name == config.name && known.attempt == config.attempt;
@@ -110,7 +115,7 @@ impl State {
     }
 
     /// The container ends with this code, unless it has ended already.
-    pub fn end(&mut self, container: &str, exit_code: i32, now: Timestamp) {
+    pub(crate) fn end(&mut self, container: &str, exit_code: i32, now: Timestamp) {
         if let Some(running) = self.running.remove(container) {
             running.task.abort();
         }
@@ -124,7 +129,7 @@ impl State {
         self.tell(&sandbox);
     }
 
-    pub fn remove_container(&mut self, container: &str, now: Timestamp) {
+    pub(crate) fn remove_container(&mut self, container: &str, now: Timestamp) {
         self.end(container, 137, now);
         let Some((sandbox, _)) = self.containers.remove(container) else { return };
         if let Some(sandbox) = self.sandboxes.get_mut(&sandbox) {
@@ -132,18 +137,18 @@ impl State {
         }
     }
 
-    pub fn find(&self, container: &str) -> Result<&Container, RuntimeError> {
+    pub(crate) fn find(&self, container: &str) -> Result<&Container, RuntimeError> {
         let sandbox = self.containers.get(container).and_then(|(sandbox, _)| self.sandboxes.get(sandbox));
         let found = sandbox.and_then(|sandbox| sandbox.containers.iter().find(|known| known.id == container));
         found.ok_or_else(|| RuntimeError::NotFound(format!("container {container:?}")))
     }
 
-    pub fn find_mut(&mut self, container: &str) -> Option<&mut Container> {
+    pub(crate) fn find_mut(&mut self, container: &str) -> Option<&mut Container> {
         let sandbox = self.sandboxes.get_mut(&self.containers.get(container)?.0)?;
         sandbox.containers.iter_mut().find(|known| known.id == container)
     }
 
-    pub fn tell(&mut self, sandbox: &str) {
+    pub(crate) fn tell(&mut self, sandbox: &str) {
         let Some(found) = self.sandboxes.get(sandbox) else { return };
         let event = RuntimeEvent { pod_uid: found.uid.clone(), sandbox: sandbox.to_owned() };
         self.listeners.retain(|listener| listener.send(event.clone()).is_ok());

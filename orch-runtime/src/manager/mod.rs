@@ -167,11 +167,8 @@ impl Manager {
         if let Some(election) = &self.election {
             election.check().map_err(ManagerError::Election)?;
         }
-        for (_, caches) in &self.clusters {
-            let informers = caches.informers().clone();
-            let synced = move || if informers.all_synced() { Ok(()) } else { Err("caches are not synced".to_owned()) };
-            self.endpoints.add_ready("informer-sync", synced);
-        }
+        let synced = self.synced();
+        self.endpoints.add_ready("informer-sync", synced);
         // What the loops stand on outlives them: a lease that is renewed, and whoever asks for metrics.
         let ground = Ambient { tasks: Tasks::new(), ..self.ambient.clone() };
         if let Some(address) = self.address {
@@ -210,6 +207,16 @@ impl Manager {
             biased;
             ended = run => ended,
             () = signals.next() => Err(ManagerError::Interrupted),
+        }
+    }
+
+    /// Whether the caches of all clusters are synced, or which are not.
+    fn synced(&self) -> impl Check + use<> {
+        let clusters = self.clusters.clone();
+        move || match clusters.iter().find(|(_, caches)| !caches.informers().all_synced()) {
+            None => Ok(()),
+            Some((name, _)) if name.is_empty() => Err("caches are not synced".to_owned()),
+            Some((name, _)) => Err(format!("caches of the cluster {name} are not synced")),
         }
     }
 
