@@ -1,17 +1,11 @@
 //! What a loop costs: `cargo bench -p orch-runtime --bench engine`.
 //!
-//! Prints reconciles per second, the queue's overhead per key, and the memory of a watched pod next to kube-runtime's
-//! reflector on the same pods.
+//! Prints reconciles per second and the queue's overhead per key. What a watched object takes: `benches/memory.rs`.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use async_trait::async_trait;
-use futures::StreamExt;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::{
-    core::PartialObjectMeta,
-    runtime::{reflector, watcher::Event},
-};
-use orch_api::{Gvr, Key, Object};
+use k8s_openapi::api::core::v1::ConfigMap;
+use orch_api::Key;
 use orch_runtime::{
     Context, Error, Options, Priority, Reconciler, Requeue, Watches, WorkQueue,
     metrics::Prometheus,
@@ -19,13 +13,7 @@ use orch_runtime::{
     reconciler,
     view::Caches,
 };
-use orch_store::{
-    Ambient, Client, ClientExt, Informers, Stored,
-    backend::MemoryBackend,
-    client::{Around, Result, WatchEvent, WatchOptions, WatchStream},
-    testing::BareClient,
-};
-use serde_json::{Value, json};
+use orch_store::{Ambient, Client, ClientExt, Informers, backend::MemoryBackend, testing::BareClient};
 use std::{
     sync::{
         Arc,
@@ -42,7 +30,6 @@ fn main() {
         queue().await;
         reconciles(false).await;
         reconciles(true).await;
-        memory().await;
     });
 }
 
@@ -106,104 +93,4 @@ async fn reconciles(writes: bool) {
     let rate = OBJECTS as f64 / began.elapsed().as_secs_f64();
     println!("objects reconciled per second, {}: {rate:.0}", if writes { "with a write each" } else { "only read" });
     ambient.tasks.stop().await;
-}
-
-/// What a pod takes in a cache that does not share bytes with a server in the same process.
-async fn memory() {
-    let pods: Vec<Value> = (0..OBJECTS).map(pod).collect();
-    println!("memory per watched pod of {} bytes of JSON:", pods[0].to_string().len());
-    let report =
-        |name: &str, before: usize| println!("  {name}: {} bytes", resident().saturating_sub(before) / OBJECTS);
-
-    let before = resident();
-    let (whole, mut writer) = reflector::store::<Pod>();
-    let typed = |pod: &Value| -> Pod { serde_json::from_value(pod.clone()).unwrap() };
-    writer.apply_watcher_event(&Event::Init);
-    pods.iter().for_each(|pod| writer.apply_watcher_event(&Event::InitApply(typed(pod))));
-    writer.apply_watcher_event(&Event::InitDone);
-    report("kube-runtime reflector, whole", before);
-
-    let before = resident();
-    let (partial, mut writer) = reflector::store::<PartialObjectMeta<Pod>>();
-    writer.apply_watcher_event(&Event::Init);
-    for pod in &pods {
-        let object: PartialObjectMeta<Pod> = serde_json::from_value(json!({"metadata": pod["metadata"]})).unwrap();
-        writer.apply_watcher_event(&Event::InitApply(object));
-    }
-    writer.apply_watcher_event(&Event::InitDone);
-    report("kube-runtime reflector, metadata", before);
-
-    let ambient = Ambient::system();
-    let client: Arc<dyn Client> = Arc::new(BareClient::new(Arc::new(MemoryBackend::new()), ambient.clone()));
-    for pod in &pods {
-        client.add::<Pod>(&typed(pod)).await.unwrap();
-    }
-    let apart = Informers::new(Arc::new(Apart(client.clone())), ambient.clone());
-    let mut kept = Vec::new();
-    for (name, informer) in [("metadata", apart.metadata(&Pod::gvr())), ("whole", apart.of::<Pod>())] {
-        let before = resident();
-        informer.synced().await;
-        report(&format!("informer, {name}"), before);
-        kept.push(informer);
-    }
-    let before = resident();
-    let phases = apart.of::<Pod>().project(|stored| stored.meta.labels.len());
-    report("informer, one more projection", before);
-    let shared = Informers::new(client, ambient).of::<Pod>();
-    let before = resident();
-    shared.synced().await;
-    report("informer, whole, in the process of the server", before);
-    assert_eq!((whole.len(), partial.len(), phases.list("").len(), shared.len()), (OBJECTS, OBJECTS, OBJECTS, OBJECTS));
-}
-
-/// A client whose objects are copies, as if they had come over a network.
-struct Apart(Arc<dyn Client>);
-
-#[async_trait]
-impl Around for Apart {
-    fn inner(&self) -> &dyn Client {
-        &*self.0
-    }
-
-    async fn begin_watch(&self, resource: &Gvr, options: &WatchOptions) -> Result<WatchStream> {
-        let metadata_only = options.metadata_only;
-        let copied = move |stored: Arc<Stored>| {
-            let json = match metadata_only {
-                true => {
-                    let tree: Value = stored.parse().unwrap();
-                    json!({"metadata": tree["metadata"]}).to_string().into()
-                }
-                false => bytes::Bytes::copy_from_slice(&stored.json),
-            };
-            Arc::new(Stored::from_json(json).unwrap())
-        };
-        let events = self.0.watch(resource, options).await?;
-        let copies = events.map(move |event| {
-            Ok(match event? {
-                WatchEvent::Added(stored) => WatchEvent::Added(copied(stored)),
-                other => other,
-            })
-        });
-        Ok(copies.boxed())
-    }
-}
-
-/// The memory of this process in bytes.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
-}
-
-/// A running pod of a few kilobytes.
-fn pod(n: usize) -> Value {
-    let env: Vec<_> = (0..20).map(|n| json!({"name": format!("SETTING_{n}"), "value": format!("value {n}")})).collect();
-    json!({
-        "metadata": {"name": format!("web-{n:08}"), "namespace": "default", "uid": format!("{n:08x}"),
-            "labels": {"app": format!("web-{}", n % 100), "pod-template-hash": "5d4f8c7b9"},
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "u", "controller": true}]},
-        "spec": {"nodeName": format!("node-{}", n % 1000), "containers": [{"name": "web", "image": "web:1.2.3", "env": env,
-            "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 10}}]},
-        "status": {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}],
-            "containerStatuses": [{"name": "web", "ready": true, "restartCount": 0, "image": "web:1.2.3", "imageID": "i"}]},
-    })
 }

@@ -4,9 +4,11 @@
 //! The queue hands a key to one worker at a time, so the gate needs no state of its own: the key simply
 //! stays with the worker's task until the caches have caught up, while the worker takes the next key.
 
+use crate::view::Caches;
 use orch_api::Gvr;
-use orch_store::{Informers, Revision};
-use std::{collections::BTreeMap, time::Duration};
+use orch_store::Revision;
+use parking_lot::Mutex;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// After this long a key is worked on even if a cache lags: its writes are conditional anyhow.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,11 +24,6 @@ impl Written {
         *newest = (*newest).max(revision);
     }
 
-    /// Notes all writes of another.
-    pub fn merge(&mut self, other: &Self) {
-        other.0.iter().for_each(|(gvr, revision)| self.note(gvr, *revision));
-    }
-
     /// Whether nothing was written.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -38,15 +35,15 @@ impl Written {
     }
 
     /// Whether the caches have seen everything.
-    pub fn seen(&self, informers: &Informers) -> bool {
-        self.0.iter().all(|(gvr, revision)| informers.held(gvr).revision() >= *revision)
+    pub fn seen(&self, caches: &Caches) -> bool {
+        self.0.iter().all(|(gvr, revision)| caches.informer(gvr).revision() >= *revision)
     }
 
     /// Resolves when the caches have seen everything, or after [`PATIENCE`].
-    pub async fn wait(&self, informers: &Informers) {
+    pub async fn wait(&self, caches: &Caches) {
         let all = async {
             for (gvr, revision) in &self.0 {
-                informers.held(gvr).caught_up(*revision).await;
+                caches.informer(gvr).caught_up(*revision).await;
             }
         };
         if tokio::time::timeout(PATIENCE, all).await.is_err() {
@@ -62,5 +59,22 @@ impl FromIterator<(Gvr, Revision)> for Written {
             written.note(&gvr, revision);
         }
         written
+    }
+}
+
+/// What one piece of work has written so far. It is shared by the work and by whoever runs it, and so is known as well of
+/// work that is cut off by a timeout or a panic. Clones are the same journal.
+#[derive(Clone, Debug, Default)]
+pub struct Journal(Arc<Mutex<Written>>);
+
+impl Journal {
+    /// Notes a write that was answered.
+    pub fn note(&self, gvr: &Gvr, revision: Revision) {
+        self.0.lock().note(gvr, revision);
+    }
+
+    /// What was written until now.
+    pub fn written(&self) -> Written {
+        self.0.lock().clone()
     }
 }

@@ -55,6 +55,8 @@ pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, handl
     let connections = GracefulShutdown::new();
     loop {
         let stream = tokio::select! {
+            biased;
+            () = stopped.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
@@ -63,7 +65,6 @@ pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, handl
                     continue;
                 }
             },
-            () = stopped.cancelled() => break,
         };
         let (tls, handler, watcher) = (tls.clone(), handler.clone(), connections.watcher());
         let stopped = stopped.clone();
@@ -73,6 +74,7 @@ pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, handl
                 tokio::time::sleep(DRAIN).await;
             };
             tokio::select! {
+                biased;
                 () = greet(stream, tls, handler, watcher) => {}
                 () = patience => tracing::warn!("a request did not end in time and is abandoned"),
             }

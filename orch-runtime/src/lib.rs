@@ -21,6 +21,7 @@ pub mod finalizer;
 pub mod gate;
 #[cfg(feature = "serve")]
 pub mod http;
+pub mod joined;
 pub mod leader;
 #[cfg(feature = "serve")]
 pub mod manager;

@@ -2,14 +2,13 @@
 
 use crate::{
     Error, Watches, engine,
-    engine::{Options, Processed, Work},
+    engine::{Options, Work},
     executor::Recorder,
-    gate::Written,
+    gate::Journal,
     record::Recording,
     view::{Caches, View},
 };
 use async_trait::async_trait;
-use dashmap::DashMap;
 use orch_api::{Gvr, Key, Object};
 use orch_store::{Ambient, Client, Revision};
 use std::{sync::Arc, time::Duration};
@@ -54,16 +53,21 @@ pub struct Context {
     pub recorder: Recorder,
     /// Which of several clusters the object is in; empty where there is one.
     pub cluster: Arc<str>,
-    recording: Arc<Recording>,
+    journal: Journal,
 }
 
 impl Context {
     /// A context of its own, for tests that call a reconciler themselves.
     pub fn new(caches: Caches, ambient: Ambient, name: &'static str) -> Self {
+        let recorder = Recorder::new(caches.informers().client().clone(), &ambient, name);
+        Self::recording(caches, ambient, recorder)
+    }
+
+    fn recording(caches: Caches, ambient: Ambient, recorder: Recorder) -> Self {
         let client = caches.informers().client().clone();
-        let recorder = Recorder::new(client.clone(), &ambient, name);
-        let recording = Recording::new(client);
-        Self { client: recording.clone(), caches, ambient, recorder, cluster: Arc::from(""), recording }
+        let journal = Journal::default();
+        let client = Recording::new(client, journal.clone());
+        Self { client, caches, ambient, recorder, cluster: Arc::from(""), journal }
     }
 
     /// Typed reads from the caches, as they are now.
@@ -74,23 +78,23 @@ impl Context {
     /// Typed reads from the caches once they have seen everything that this reconcile wrote: reads of one's own writes.
     /// Only kinds that are in the caches are waited for.
     pub async fn fresh(&self) -> View<'_> {
-        let mut written = self.recording.written();
+        let mut written = self.journal.written();
         written.retain(|gvr| self.caches.informers().holds(gvr));
-        written.wait(self.caches.informers()).await;
+        written.wait(&self.caches).await;
         self.view()
     }
 
     /// Typed reads from the caches once that of the resource has seen the revision, such as that of a write of somebody
     /// else.
     pub async fn view_at_least(&self, resource: &Gvr, revision: Revision) -> View<'_> {
-        self.caches.informers().held(resource).caught_up(revision).await;
+        self.caches.informer(resource).caught_up(revision).await;
         self.view()
     }
 
-    /// The same for another reconcile, which has written nothing yet.
-    fn begin(&self) -> Self {
-        let recording = Recording::new(self.caches.informers().client().clone());
-        Self { client: recording.clone(), recording, ..self.clone() }
+    /// The same for another reconcile, which writes into a journal of its own.
+    fn begin(&self, journal: &Journal) -> Self {
+        let client = Recording::new(self.caches.informers().client().clone(), journal.clone());
+        Self { client, journal: journal.clone(), ..self.clone() }
     }
 }
 
@@ -115,60 +119,39 @@ pub async fn run_shared<R: Reconciler>(
     ambient: Ambient,
     options: Options,
 ) {
-    let ctx = Context { cluster: options.cluster.clone(), ..Context::new(caches.clone(), ambient.clone(), name) };
-    let work = Arc::new(Adapter { reconciler, ctx, cut_off: DashMap::new() });
+    let caches = caches.of(&watches);
+    let (recorder, last_words) = Recorder::of_loop(caches.informers().client().clone(), &ambient, name);
+    let ctx = Context::recording(caches.clone(), ambient.clone(), recorder);
+    let ctx = Context { cluster: options.cluster.clone(), ..ctx };
+    let work = Arc::new(Adapter { reconciler, ctx });
     engine::run_erased(name, work, watches, caches, ambient, options).await;
+    last_words.await;
 }
 
 struct Adapter<R> {
     reconciler: Arc<R>,
     ctx: Context,
-    /// What reconciles wrote that timed out or panicked: the gate does not know of it.
-    cut_off: DashMap<Key, Written>,
-}
-
-/// Keeps what a reconcile wrote, should it not come to its end.
-struct Guard<'a> {
-    recording: &'a Recording,
-    kept: &'a DashMap<Key, Written>,
-    key: &'a Key,
-}
-
-impl Drop for Guard<'_> {
-    fn drop(&mut self) {
-        let written = self.recording.written();
-        if !written.is_empty() {
-            self.kept.insert(self.key.clone(), written);
-        }
-    }
-}
-
-impl<R> Adapter<R> {
-    /// Waits until the caches have seen what the last reconcile of the key wrote, if that was cut off.
-    async fn caught_up(&self, key: &Key) {
-        let Some(mut written) = self.cut_off.get(key).map(|written| written.clone()) else { return };
-        let informers = self.ctx.caches.informers();
-        written.retain(|gvr| informers.holds(gvr));
-        written.wait(informers).await;
-        self.cut_off.remove(key);
-    }
 }
 
 #[async_trait]
 impl<R: Reconciler> Work for Adapter<R> {
-    async fn process(&self, key: &Key) -> Processed {
-        self.caught_up(key).await;
-        let ctx = self.ctx.begin();
-        let guard = Guard { recording: &ctx.recording, kept: &self.cut_off, key };
-        let result = match ctx.view().get::<R::Kind>(key) {
-            Some(object) => self.reconciler.reconcile(object, &ctx).await,
-            None => self.reconciler.gone(key, &ctx).await.map(|()| Requeue::OnChange),
+    async fn process(&self, key: &Key, journal: &Journal) -> Result<Option<Duration>, Error> {
+        let ctx = self.ctx.begin(journal);
+        let found = ctx.view().stored(&R::Kind::gvr(), key);
+        let requeue = match found {
+            // An object that does not fit its type is there all the same: to call it gone would be wrong.
+            Some(stored) => {
+                let unfit = |error| Error::Terminal(format!("the object does not fit its type: {error}"));
+                self.reconciler.reconcile(stored.decode().map_err(unfit)?, &ctx).await?
+            }
+            None => {
+                self.reconciler.gone(key, &ctx).await?;
+                Requeue::OnChange
+            }
         };
-        let result = result.map(|requeue| match requeue {
+        Ok(match requeue {
             Requeue::OnChange => None,
             Requeue::After(delay) => Some(delay),
-        });
-        std::mem::forget(guard); // It came to its end: the gate takes over. The guard owns nothing.
-        Processed { written: ctx.recording.written(), result }
+        })
     }
 }

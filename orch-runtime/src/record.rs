@@ -1,14 +1,13 @@
 //! [`Recording`]: a client that remembers what was written through it, for the consistency gate and for reads of one's
 //! own writes.
 
-use crate::gate::Written;
+use crate::gate::Journal;
 use async_trait::async_trait;
 use orch_api::Gvr;
 use orch_store::{
     Client, Stored,
     client::{Around, DeleteOptions, ListOptions, Result, Write},
 };
-use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// A client around another that notes the revision of every write.
@@ -18,18 +17,13 @@ use std::sync::Arc;
 /// collection is read afterwards.
 pub struct Recording {
     inner: Arc<dyn Client>,
-    written: Mutex<Written>,
+    journal: Journal,
 }
 
 impl Recording {
-    /// A client that has written nothing yet.
-    pub fn new(inner: Arc<dyn Client>) -> Arc<Self> {
-        Arc::new(Self { inner, written: Mutex::default() })
-    }
-
-    /// What was written until now.
-    pub fn written(&self) -> Written {
-        self.written.lock().clone()
+    /// A client that notes its writes in a journal.
+    pub fn new(inner: Arc<dyn Client>, journal: Journal) -> Arc<Self> {
+        Arc::new(Self { inner, journal })
     }
 }
 
@@ -43,7 +37,7 @@ impl Around for Recording {
         let (gvr, dry) = (write.resource, write.is_dry());
         let stored = write.send(&*self.inner).await?;
         if !dry {
-            self.written.lock().note(gvr, stored.revision);
+            self.journal.note(gvr, stored.revision);
         }
         Ok(stored)
     }
@@ -51,7 +45,7 @@ impl Around for Recording {
     async fn sweep(&self, resource: &Gvr, select: &ListOptions, options: &DeleteOptions) -> Result<()> {
         self.inner.delete_collection(resource, select, options).await?;
         let page = self.inner.list(resource, &ListOptions { limit: 1, ..select.clone() }).await?;
-        self.written.lock().note(resource, page.revision);
+        self.journal.note(resource, page.revision);
         Ok(())
     }
 }

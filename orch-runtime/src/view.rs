@@ -1,11 +1,16 @@
 //! [`View`]: what a controller may look at while it observes: the caches, and nothing else.
 
-use crate::testing::Objects;
+use crate::{
+    Watches,
+    joined::{self, Joined, Joint},
+    testing::Objects,
+};
 use dashmap::DashMap;
-use orch_api::{Gvr, Key, Object};
-use orch_store::{Client, Informers, Stored, informer::Projection};
+use orch_api::{Gvr, Key, Object, label_selector::Selector};
+use orch_store::{Client, Informer, Informers, Stored, informer::Projection};
 use std::{
     any::{Any, TypeId},
+    collections::BTreeSet,
     sync::Arc,
 };
 
@@ -47,28 +52,51 @@ pub struct Failure {
     pub message: String,
 }
 
-/// The shared informers of a process, with the projections that were asked for.
+/// The shared informers of a process, with the projections and joined indexes that were asked for.
 #[derive(Clone)]
 pub struct Caches {
     informers: Informers,
     projections: Arc<DashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+    joints: Arc<DashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+    /// The resources of which whoever reads needs only metadata.
+    metadata_only: Arc<BTreeSet<Gvr>>,
 }
 
 impl Caches {
     /// Caches over informers.
     pub fn new(informers: Informers) -> Self {
-        Self { informers, projections: Arc::default() }
+        Self { informers, projections: Arc::default(), joints: Arc::default(), metadata_only: Arc::default() }
+    }
+
+    /// The same caches as a loop with these watches reads them: from the informers that wake it, and from no others. Two
+    /// informers of one resource, of whole objects and of metadata, are not equally far.
+    #[must_use]
+    pub fn of(&self, watches: &Watches) -> Self {
+        let metadata_only = watches.sources.iter().filter(|s| s.metadata_only).map(|s| s.gvr.clone());
+        Self { metadata_only: Arc::new(metadata_only.collect()), ..self.clone() }
     }
 
     /// The same caches, whose users write through another client, as [`Informers::with_client`] says.
     #[must_use]
     pub fn with_client(&self, client: Arc<dyn Client>) -> Self {
-        Self { informers: self.informers.with_client(client), projections: self.projections.clone() }
+        Self { informers: self.informers.with_client(client), ..self.clone() }
     }
 
     /// The informers themselves.
     pub fn informers(&self) -> &Informers {
         &self.informers
+    }
+
+    /// The informer that is read for a resource.
+    pub fn informer(&self, gvr: &Gvr) -> Informer {
+        if self.metadata_only.contains(gvr) { self.informers.metadata(gvr) } else { self.informers.held(gvr) }
+    }
+
+    /// The index over several kinds that all who ask for it share.
+    pub(crate) fn joint<I: Joined>(&self) -> Arc<Joint<I>> {
+        let make = || Arc::new(Joint::<I>::new(&self.informers)) as Arc<dyn Any + Send + Sync>;
+        let slot = self.joints.entry(TypeId::of::<I>()).or_insert_with(make).clone();
+        slot.downcast().unwrap_or_else(|_| Arc::new(Joint::new(&self.informers)))
     }
 
     fn projection<T: Facts>(&self) -> Arc<Projection<T>> {
@@ -126,6 +154,12 @@ impl<'a> View<'a> {
         self.list_stored(&K::gvr(), namespace).iter().filter_map(typed).collect()
     }
 
+    /// The typed objects of a namespace, or of all when it is empty, whose labels match. No others are decoded.
+    pub fn selected<K: Object>(&self, namespace: &str, selector: &Selector) -> Vec<Arc<K>> {
+        let all = self.list_stored(&K::gvr(), namespace);
+        all.iter().filter(|stored| selector.matches(&stored.meta.labels)).filter_map(typed).collect()
+    }
+
     /// The typed objects that name this UID among their owners.
     pub fn owned<K: Object>(&self, uid: &str) -> Vec<Arc<K>> {
         self.owned_stored(&K::gvr(), uid).iter().filter_map(typed).collect()
@@ -139,7 +173,7 @@ impl<'a> View<'a> {
     /// One object as stored.
     pub fn stored(&self, gvr: &Gvr, key: &Key) -> Option<Arc<Stored>> {
         match self.source {
-            Source::Live(caches) => caches.informers.held(gvr).get(key),
+            Source::Live(caches) => caches.informer(gvr).get(key),
             Source::Fixed(objects) => objects.get(gvr, key),
         }
     }
@@ -147,7 +181,7 @@ impl<'a> View<'a> {
     /// The objects of a namespace, or of all when it is empty, as stored.
     pub fn list_stored(&self, gvr: &Gvr, namespace: &str) -> Vec<Arc<Stored>> {
         match self.source {
-            Source::Live(caches) => caches.informers.held(gvr).list(namespace),
+            Source::Live(caches) => caches.informer(gvr).list(namespace),
             Source::Fixed(objects) => objects.list(gvr, namespace),
         }
     }
@@ -155,7 +189,7 @@ impl<'a> View<'a> {
     /// The objects that name this UID among their owners, as stored.
     pub fn owned_stored(&self, gvr: &Gvr, uid: &str) -> Vec<Arc<Stored>> {
         match self.source {
-            Source::Live(caches) => caches.informers.held(gvr).owned_by(uid),
+            Source::Live(caches) => caches.informer(gvr).owned_by(uid),
             Source::Fixed(objects) => objects.owned_by(gvr, uid),
         }
     }
@@ -163,8 +197,17 @@ impl<'a> View<'a> {
     /// The objects that an index files under a value, as stored.
     pub fn by_index_stored(&self, gvr: &Gvr, index: &str, value: &str) -> Vec<Arc<Stored>> {
         match self.source {
-            Source::Live(caches) => caches.informers.held(gvr).by_index(index, value),
+            Source::Live(caches) => caches.informer(gvr).by_index(index, value),
             Source::Fixed(objects) => objects.by_index(gvr, index, value),
+        }
+    }
+
+    /// Reads an index over several kinds, which has everything that the caches of its kinds have. Others wait meanwhile:
+    /// take out what is needed, and no more.
+    pub fn joined<I: Joined, R>(&self, read: impl FnOnce(&I) -> R) -> R {
+        match self.source {
+            Source::Live(caches) => caches.joint::<I>().read(read),
+            Source::Fixed(objects) => read(&joined::of_objects(objects)),
         }
     }
 
@@ -203,4 +246,29 @@ impl<'a> View<'a> {
 
 fn typed<K: Object>(stored: &Arc<Stored>) -> Option<Arc<K>> {
     stored.decode().inspect_err(|error| tracing::error!(%error, "a cached object does not decode")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    #[test]
+    fn objects_are_selected_by_their_labels_within_a_namespace() {
+        let map = |name: &str, namespace: &str, tier: &str| {
+            let mut map = ConfigMap::default();
+            (map.metadata.name, map.metadata.namespace) = (Some(name.into()), Some(namespace.into()));
+            map.metadata.labels = Some([("tier".to_owned(), tier.to_owned())].into());
+            map
+        };
+        let objects = [map("a", "x", "web"), map("b", "x", "store"), map("c", "y", "web")];
+        let objects = objects.iter().fold(Objects::default(), |all, map| all.with(map));
+        let names = |namespace: &str, selector: &str| -> Vec<String> {
+            let found = View::fixed(&objects).selected::<ConfigMap>(namespace, &Selector::parse(selector).unwrap());
+            found.iter().map(|map| map.key().name.to_string()).collect()
+        };
+        assert_eq!(names("", "tier=web"), ["a", "c"]);
+        assert_eq!(names("x", "tier in (web, store)"), ["a", "b"]);
+        assert_eq!(names("y", "tier!=web"), [""; 0]);
+    }
 }

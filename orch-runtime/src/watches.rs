@@ -1,6 +1,10 @@
 //! [`Watches`]: which changes ask for which keys.
 
-use crate::view::View;
+use crate::{
+    Priority,
+    joined::{self, Joined, Wakes},
+    view::View,
+};
 use futures::{Stream, StreamExt, stream::BoxStream};
 use k8s_openapi::ClusterResourceScope;
 use orch_api::{Gvk, Gvr, Key, Object};
@@ -26,6 +30,8 @@ pub struct Watches {
     pub indexes: Vec<(Gvr, &'static str, IndexFn)>,
     /// Keys that come from elsewhere.
     pub streams: Vec<External>,
+    /// Indexes over several kinds whose changes ask for keys.
+    pub(crate) joints: Vec<Wakes>,
     cluster_scoped: bool,
 }
 
@@ -44,6 +50,8 @@ pub struct Source {
     pub metadata_only: bool,
     /// How long a key waits for more changes before it is worked on.
     pub debounce: Option<Duration>,
+    /// How urgent its changes are; unset for what [`Watches::priority`] says.
+    pub priority: Option<Priority>,
 }
 
 impl Source {
@@ -86,6 +94,7 @@ impl Watches {
             sources: Vec::new(),
             indexes: Vec::new(),
             streams: Vec::new(),
+            joints: Vec::new(),
             cluster_scoped: TypeId::of::<K::Scope>() == TypeId::of::<ClusterResourceScope>(),
         };
         watches.with::<K>(Relation::Root)
@@ -139,6 +148,30 @@ impl Watches {
         self
     }
 
+    /// Makes all changes of the last named kind this urgent, those of the first list included. Unless this is said the
+    /// first list is [`Priority::Low`], a change [`Priority::Normal`], and a new generation or a deletion of a root object
+    /// [`Priority::High`].
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        if let Some(source) = self.sources.last_mut() {
+            source.priority = Some(priority);
+        }
+        self
+    }
+
+    /// Reacts to an index over several kinds, and keeps those kinds in the caches. Observers read it by
+    /// [`View::joined`](crate::View::joined).
+    #[must_use]
+    pub fn joins<I: Joined>(mut self) -> Self {
+        for kind in I::kinds() {
+            if self.sources.iter().all(|source| source.gvr != kind.gvr || source.metadata_only) {
+                self = self.source(kind.gvr, kind.gvk, Relation::Read);
+            }
+        }
+        self.joints.push(joined::wakes::<I>);
+        self
+    }
+
     /// Takes keys from a stream as well. A stream has one reader: the loop that runs first.
     #[must_use]
     pub fn stream(mut self, name: &'static str, keys: impl Stream<Item = Key> + Send + 'static) -> Self {
@@ -173,15 +206,13 @@ impl Watches {
         }
     }
 
-    fn with<K: Object>(mut self, relation: Relation) -> Self {
-        self.sources.push(Source {
-            gvr: K::gvr(),
-            kind: K::gvk(),
-            relation,
-            only: None,
-            metadata_only: false,
-            debounce: None,
-        });
+    fn with<K: Object>(self, relation: Relation) -> Self {
+        self.source(K::gvr(), K::gvk(), relation)
+    }
+
+    fn source(mut self, gvr: Gvr, kind: Gvk, relation: Relation) -> Self {
+        let source = Source { gvr, kind, relation, only: None, metadata_only: false, debounce: None, priority: None };
+        self.sources.push(source);
         self
     }
 

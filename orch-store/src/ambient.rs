@@ -206,6 +206,12 @@ impl Tasks {
         Self { tracker: TaskTracker::new(), cancelled: self.cancelled.child_token() }
     }
 
+    /// Resolves when all work has ended by itself; nothing is cancelled.
+    pub async fn ended(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
     /// Cancels all work without waiting for it.
     pub fn cancel(&self) {
         self.cancelled.cancel();

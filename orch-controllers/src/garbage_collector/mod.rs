@@ -15,6 +15,7 @@ pub use decide::{Answers, Presence};
 pub use graph::{Graph, Item};
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use k8s_openapi::{
     api::core::v1::Event, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
@@ -23,12 +24,13 @@ use orch_runtime::{
     ControlLoop, Deletes, Description, Discovery, Options, Priority, WorkQueue,
     discovery::Served,
     executor::{Executor, Recorder},
+    gate::Journal,
     queue::Queue,
     view::Caches,
 };
 use orch_store::{Ambient, ambient::Tasks};
 use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc};
 
 /// Deletes what has lost its owners.
 pub struct GarbageCollector {
@@ -140,11 +142,16 @@ async fn follow(shared: Arc<Shared>, served: Served) {
 
 async fn work(shared: Arc<Shared>, timeout: std::time::Duration) {
     while let Some(uid) = shared.queue.next().await {
-        match tokio::time::timeout(timeout, examine(&shared, &uid)).await {
-            Ok(Ok(())) => shared.queue.forget(&uid),
-            Ok(Err(why)) => {
+        let examined = AssertUnwindSafe(examine(&shared, &uid)).catch_unwind();
+        match tokio::time::timeout(timeout, examined).await {
+            Ok(Ok(Ok(()))) => shared.queue.forget(&uid),
+            Ok(Ok(Err(why))) => {
                 let delay = shared.queue.fail(uid.clone());
                 tracing::debug!(%uid, why, ?delay, "not collected; trying again");
+            }
+            Ok(Err(_)) => {
+                tracing::error!(controller = NAME, %uid, "panicked; trying again");
+                shared.queue.fail(uid.clone());
             }
             Err(_) => drop(shared.queue.fail(uid.clone())),
         }
@@ -163,7 +170,7 @@ async fn examine(shared: &Shared, uid: &Uid) -> Result<(), String> {
     for action in &plan.actions {
         tracing::debug!("{action}");
     }
-    let performed = shared.executor.perform(&plan).await;
+    let performed = shared.executor.perform(&plan, &Journal::default()).await;
     for uid in next {
         shared.queue.add(uid, Priority::Normal);
     }

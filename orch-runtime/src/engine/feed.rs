@@ -7,10 +7,12 @@ use crate::{
     view::{Caches, View},
     watches::{Relation, Source},
 };
-use futures::StreamExt;
+use futures::{StreamExt, stream::BoxStream};
 use orch_api::Key;
-use orch_store::{Ambient, Revision, ambient::Tasks, informer::Delta};
+use orch_store::{Ambient, Revision, Stored, ambient::Tasks, informer::Delta};
+use serde_json::value::RawValue;
 use std::{
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -34,19 +36,27 @@ impl Feed {
                 tasks.spawn(self.clone().follow(source.clone()));
             }
         }
+        for wakes in &self.watches.joints {
+            self.pour(&tasks, wakes(&self.caches));
+        }
         for external in &self.watches.streams {
-            let Some(mut keys) = external.keys.lock().take() else {
+            let Some(keys) = external.keys.lock().take() else {
                 tracing::warn!(controller = self.name, stream = external.name, "somebody else reads this stream");
                 continue;
             };
-            let queue = self.queue.clone();
-            tasks.spawn(async move {
-                while let Some(key) = keys.next().await {
-                    queue.add(key, Priority::Normal);
-                }
-            });
+            self.pour(&tasks, keys);
         }
         tasks
+    }
+
+    /// Leads keys that are ready to the queue.
+    fn pour(&self, tasks: &Tasks, mut keys: BoxStream<'static, Key>) {
+        let queue = self.queue.clone();
+        tasks.spawn(async move {
+            while let Some(key) = keys.next().await {
+                queue.add(key, Priority::Normal);
+            }
+        });
     }
 
     async fn follow(self, source: Source) {
@@ -61,7 +71,7 @@ impl Feed {
 
     fn enqueue(&self, source: &Source, delta: &Delta, listed: Revision) {
         let begins_anew = matches!(source.relation, Relation::Root) && begins_anew(delta);
-        let priority = priority(delta, listed, begins_anew);
+        let priority = source.priority.unwrap_or_else(|| priority(delta, listed, begins_anew));
         for key in self.keys(source, delta) {
             if begins_anew {
                 self.queue.forget(&key);
@@ -96,15 +106,63 @@ fn priority(delta: &Delta, listed: Revision, begins_anew: bool) -> Priority {
     }
 }
 
-/// Whether earlier failures say nothing about the root object any more.
+/// Whether earlier failures say nothing about the root object any more: it is another one, is wanted otherwise, or is to go.
 fn begins_anew(delta: &Delta) -> bool {
-    match (&delta.old, &delta.new) {
-        (Some(old), Some(new)) => {
-            let (old, new) = (&old.meta, &new.meta);
-            old.uid != new.uid
-                || old.generation != new.generation
-                || old.deletion_timestamp.is_some() != new.deletion_timestamp.is_some()
+    let (Some(old), Some(new)) = (&delta.old, &delta.new) else { return true };
+    old.meta.uid != new.meta.uid
+        || old.meta.is_deleting() != new.meta.is_deleting()
+        || match (old.meta.generation, new.meta.generation) {
+            (0, 0) => wanted(old) != wanted(new),
+            (old, new) => old != new,
         }
-        _ => true,
+}
+
+/// What somebody wants of an object whose kind counts no generations (a ConfigMap, a Service): everything but its metadata
+/// and status, as text. `None` where that cannot be read, which is never another wish.
+fn wanted(object: &Stored) -> Option<BTreeMap<String, &str>> {
+    let parts: BTreeMap<String, &RawValue> = serde_json::from_slice(&object.json).ok()?;
+    let wishes = parts.into_iter().filter(|(name, _)| name != "metadata" && name != "status");
+    Some(wishes.map(|(name, part)| (name, part.get())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn stored(change: Value) -> Arc<Stored> {
+        let mut object = json!({"metadata": {"name": "a", "uid": "u", "resourceVersion": "1"}, "data": {"a": "1"},
+            "status": {"phase": "Active"}});
+        json_patch(&mut object, change);
+        Arc::new(Stored::from_json(object.to_string().into()).unwrap())
+    }
+
+    fn json_patch(object: &mut Value, change: Value) {
+        for (name, value) in change.as_object().unwrap() {
+            match value {
+                Value::Object(_) if object[name].is_object() => json_patch(&mut object[name], value.clone()),
+                _ => object[name] = value.clone(),
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check(old: Value, new: Value, expect: bool) {
+        assert_eq!(begins_anew(&Delta { old: Some(stored(old)), new: Some(stored(new)) }), expect);
+    }
+
+    #[test]
+    fn failures_say_nothing_any_more_when_something_else_is_wanted_and_not_when_a_status_changes() {
+        let generation = |number: u32| json!({"metadata": {"generation": number}});
+        check(generation(1), generation(2), true);
+        check(generation(1), generation(1), false);
+        check(json!({}), json!({"metadata": {"uid": "other"}}), true);
+        check(json!({}), json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}), true);
+        check(json!({}), json!({"status": {"phase": "Terminating"}}), false);
+        check(json!({}), json!({"metadata": {"labels": {"a": "b"}}}), false);
+        // Kinds without generations.
+        check(json!({}), json!({"data": {"a": "2"}}), true);
+        // A generation counts for itself: what a webhook fills in is no new wish.
+        check(generation(1), json!({"metadata": {"generation": 1}, "data": {"a": "2"}}), false);
     }
 }

@@ -11,7 +11,7 @@ pub use options::{MakeQueue, Options};
 use crate::{
     Controller, Error, Watches,
     executor::{Executor, Recorder},
-    gate::Written,
+    gate::Journal,
     queue::Measured,
     view::{Caches, Failure, View},
 };
@@ -24,24 +24,17 @@ use std::{sync::Arc, time::Duration};
 /// Works on one key: the type-erased core of every loop.
 #[async_trait]
 pub trait Work: Send + Sync + 'static {
-    /// Observes, decides and writes.
-    async fn process(&self, key: &Key) -> Processed;
-}
-
-/// What became of a key.
-#[derive(Debug)]
-pub struct Processed {
-    /// What was written, refusals or not.
-    pub written: Written,
-    /// When to look again, or why it failed.
-    pub result: Result<Option<Duration>, Error>,
+    /// Observes, decides and writes. Answers when to look again, if not only after a change. Each write is noted as soon
+    /// as it is answered: the work may be cut off at any `await`.
+    async fn process(&self, key: &Key, journal: &Journal) -> Result<Option<Duration>, Error>;
 }
 
 /// Runs a controller until the ambience's tasks are cancelled; keys that are worked on are finished.
 pub async fn run<C: Controller>(controller: Arc<C>, caches: Caches, ambient: Ambient, options: Options) {
     let client = caches.informers().client().clone();
-    let recorder = Recorder::new(client.clone(), &ambient, C::COMPONENT);
+    let (recorder, last_words) = Recorder::of_loop(client.clone(), &ambient, C::COMPONENT);
     let watches = controller.watches();
+    let caches = caches.of(&watches);
     let work = Arc::new(Planned {
         controller,
         caches: caches.clone(),
@@ -50,6 +43,7 @@ pub async fn run<C: Controller>(controller: Arc<C>, caches: Caches, ambient: Amb
         failures: DashMap::new(),
     });
     run_erased(C::NAME, work, watches, caches, ambient, options).await;
+    last_words.await;
 }
 
 /// Runs any work: waits for all caches, and for the lead where there is one, feeds the queue from the watches, and
@@ -62,9 +56,9 @@ pub async fn run_erased(
     ambient: Ambient,
     options: Options,
 ) {
-    let informers = caches.informers();
+    let caches = caches.of(&watches);
     for source in &watches.sources {
-        let informer = source.informer(informers);
+        let informer = source.informer(caches.informers());
         let indexes = watches.indexes.iter().filter(|(gvr, _, _)| *gvr == source.gvr);
         indexes.for_each(|(_, index, values)| informer.index(index, *values));
     }
@@ -142,22 +136,19 @@ struct Planned<C> {
 
 #[async_trait]
 impl<C: Controller> Work for Planned<C> {
-    async fn process(&self, key: &Key) -> Processed {
+    async fn process(&self, key: &Key, journal: &Journal) -> Result<Option<Duration>, Error> {
         let failure = self.failures.get(key).map(|f| f.clone());
         let world = self.controller.observe(key, &View::live(&self.caches).after(failure.as_ref()));
         let Some(world) = world else {
             self.failures.remove(key);
-            return Processed { written: Written::default(), result: Ok(None) };
+            return Ok(None);
         };
-        let world = match self.controller.gather(world, &**self.caches.informers().client()).await {
-            Ok(world) => world,
-            Err(error) => return Processed { written: Written::default(), result: Err(error) },
-        };
+        let world = self.controller.gather(world, &**self.caches.informers().client()).await?;
         let plan = self.controller.plan(&world, self.clock.now());
         for action in &plan.actions {
             tracing::debug!(controller = C::NAME, %key, "{action}");
         }
-        let performed = self.executor.perform(&plan).await;
+        let performed = self.executor.perform(&plan, journal).await;
         match performed.failure {
             Some(failure) => drop(self.failures.insert(key.clone(), failure)),
             None if failure.is_some() => drop(self.failures.remove(key)),
@@ -165,7 +156,6 @@ impl<C: Controller> Work for Planned<C> {
         }
         // The failure stood in the world that was observed: look again now that it is over.
         let again = failure.is_some().then_some(Duration::ZERO);
-        let result = performed.error.map_or(Ok(plan.requeue_after.into_iter().chain(again).min()), Err);
-        Processed { written: performed.written, result }
+        performed.error.map_or(Ok(plan.requeue_after.into_iter().chain(again).min()), Err)
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::{Controller, Plan};
+use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::{
     api::core::v1::ConfigMap,
@@ -145,14 +146,15 @@ async fn a_loop_ends_when_its_ambience_does() {
 }
 
 /// What a loop of hand-made work does with a key.
-type Does = Arc<dyn Fn(Key) -> futures::future::BoxFuture<'static, Processed> + Send + Sync>;
+type Does =
+    Arc<dyn Fn(Key, Journal) -> futures::future::BoxFuture<'static, Result<Option<Duration>, Error>> + Send + Sync>;
 
 struct HandMade(Does);
 
 #[async_trait]
 impl Work for HandMade {
-    async fn process(&self, key: &Key) -> Processed {
-        (self.0)(key.clone()).await
+    async fn process(&self, key: &Key, journal: &Journal) -> Result<Option<Duration>, Error> {
+        (self.0)(key.clone(), journal.clone()).await
     }
 }
 
@@ -181,12 +183,12 @@ impl Loop {
         works: std::time::Duration,
     ) -> Self {
         let (sender, seen) = tokio::sync::mpsc::unbounded_channel();
-        let work: Does = Arc::new(move |key| {
+        let work: Does = Arc::new(move |key, _| {
             let sender = sender.clone();
             Box::pin(async move {
                 tokio::time::sleep(works).await;
                 sender.send(key).unwrap();
-                Processed { written: Written::default(), result: Ok(None) }
+                Ok(None)
             })
         });
         let prometheus = crate::metrics::Prometheus::new();
@@ -353,4 +355,164 @@ impl orch_store::client::Around for Counted {
         self.watches.fetch_add(1, Ordering::SeqCst);
         self.inner.watch(resource, options).await
     }
+}
+
+/// A client whose watches tell everything ten seconds late.
+struct Late(Arc<dyn Client>);
+
+#[async_trait]
+impl orch_store::client::Around for Late {
+    fn inner(&self) -> &dyn Client {
+        &*self.0
+    }
+
+    async fn begin_watch(
+        &self,
+        resource: &orch_api::Gvr,
+        options: &orch_store::client::WatchOptions,
+    ) -> orch_store::client::Result<orch_store::client::WatchStream> {
+        let events = self.0.watch(resource, options).await?;
+        let late = events.then(|event| async move {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            event
+        });
+        Ok(late.boxed())
+    }
+}
+
+/// Creates a child under a name that nobody foresees, and then panics or never returns, the first time.
+#[tokio::test(start_paused = true)]
+async fn what_was_written_before_a_panic_or_a_timeout_is_seen_before_the_next_try() {
+    for panics in [true, false] {
+        let ambient = Ambient::seeded(1);
+        let client: Arc<dyn Client> = Arc::new(BareClient::new(Arc::new(MemoryBackend::new()), ambient.clone()));
+        let informers = Informers::new(Arc::new(Late(client.clone())), ambient.clone());
+        let caches = Caches::new(informers);
+        let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        let (writer, reader) = (client.clone(), caches.clone());
+        let work: Does = Arc::new(move |key, journal| {
+            let (writer, reader, sender) = (writer.clone(), reader.clone(), sender.clone());
+            Box::pin(async move {
+                let there = View::live(&reader).list::<ConfigMap>("").len();
+                if &*key.name != "root" {
+                    return Ok(None);
+                }
+                sender.send(there).unwrap();
+                if there == 1 {
+                    let child = orch_store::client::encode(&source("child", "1")).unwrap();
+                    let key = Key::new("default", "child");
+                    let made = writer.create(&ConfigMap::gvr(), &key, None, child, &Default::default()).await?;
+                    journal.note(&ConfigMap::gvr(), made.revision);
+                    assert!(!panics, "no idea");
+                    std::future::pending::<()>().await;
+                }
+                Ok(None)
+            })
+        });
+        let options = Options { timeout: Duration::from_secs(1), ..Options::default() };
+        let watches = Watches::root::<ConfigMap>();
+        let running = run_erased("cut-off", Arc::new(HandMade(work)), watches, caches, ambient.clone(), options);
+        ambient.tasks.spawn_graceful(running);
+        client.add(&source("root", "1")).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        assert_eq!((seen.try_recv(), seen.try_recv()), (Ok(1), Ok(2)), "panics: {panics}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_over_metadata_reads_what_wakes_it_also_when_another_one_wants_whole_objects() {
+    let ambient = Ambient::seeded(1);
+    let client: Arc<dyn Client> = Arc::new(BareClient::new(Arc::new(MemoryBackend::new()), ambient.clone()));
+    // Whole objects come late, metadata at once.
+    let mixed = Arc::new(Mixed { late: Late(client.clone()), inner: client.clone() });
+    let caches = Caches::new(Informers::new(mixed, ambient.clone()));
+    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let watches = Watches::root::<ConfigMap>().metadata_only();
+    let reader = caches.of(&watches);
+    let work: Does = Arc::new(move |key, _| {
+        let (reader, sender) = (reader.clone(), sender.clone());
+        Box::pin(async move {
+            let there = View::live(&reader).stored(&ConfigMap::gvr(), &key).is_some();
+            sender.send((key.name.to_string(), there)).unwrap();
+            Ok(None)
+        })
+    });
+    let running =
+        run_erased("metadata", Arc::new(HandMade(work)), watches, caches.clone(), ambient.clone(), Options::default());
+    ambient.tasks.spawn_graceful(running);
+    client.add(&source("a", "1")).await.unwrap();
+    assert_eq!(seen.recv().await, Some(("a".to_owned(), true)));
+    caches.informers().of::<ConfigMap>().synced().await;
+    client.add(&source("b", "1")).await.unwrap();
+    assert_eq!(seen.recv().await, Some(("b".to_owned(), true)), "what is read is as far as what woke");
+}
+
+struct Mixed {
+    late: Late,
+    inner: Arc<dyn Client>,
+}
+
+#[async_trait]
+impl orch_store::client::Around for Mixed {
+    fn inner(&self) -> &dyn Client {
+        &*self.inner
+    }
+
+    async fn begin_watch(
+        &self,
+        resource: &orch_api::Gvr,
+        options: &orch_store::client::WatchOptions,
+    ) -> orch_store::client::Result<orch_store::client::WatchStream> {
+        let from: &dyn Client = if options.metadata_only { &*self.inner } else { &self.late };
+        from.watch(resource, options).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_whose_first_list_is_not_urgent_can_be_made_so() {
+    let ambient = Ambient::seeded(1);
+    let client: Arc<dyn Client> = Arc::new(BareClient::new(Arc::new(MemoryBackend::new()), ambient.clone()));
+    for n in 0..10 {
+        client.add(&source(&format!("old-{n}"), "1")).await.unwrap();
+    }
+    let caches = Caches::new(Informers::new(client.clone(), ambient.clone()));
+    let one = |options: &mut Options| options.concurrency = 1;
+    let watches = Watches::root::<ConfigMap>().priority(crate::Priority::Normal);
+    let mut running = Loop::over(client, caches, ambient, watches, one, Duration::from_millis(100));
+    assert_eq!(running.next().await, "old-0");
+    running.add("new").await;
+    let order = running.soon().await;
+    assert!(!order.contains(&"new".to_owned()), "{order:?}");
+    assert_eq!(running.next().await, "new");
+}
+
+/// Says something when it has done its work, which takes five seconds.
+struct Speaks;
+
+#[async_trait]
+impl crate::Reconciler for Speaks {
+    type Kind = ConfigMap;
+
+    async fn reconcile(&self, map: Arc<ConfigMap>, ctx: &crate::Context) -> Result<crate::Requeue, Error> {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        ctx.recorder.record(crate::plan::Notice::normal(&*map, "Done", "that was it"));
+        Ok(crate::Requeue::OnChange)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_loop_says_while_it_is_stopped_is_written() {
+    let ambient = Ambient::seeded(1);
+    // What the loop stands on outlives it.
+    let ground = Ambient { tasks: orch_store::Tasks::new(), ..ambient.clone() };
+    let client: Arc<dyn Client> = Arc::new(BareClient::new(Arc::new(MemoryBackend::new()), ground.clone()));
+    let caches = Caches::new(Informers::new(client.clone(), ground));
+    let watches = Watches::root::<ConfigMap>();
+    let running = crate::reconciler::run("speaks", Speaks, watches, caches, ambient.clone(), Options::default());
+    ambient.tasks.spawn_graceful(running);
+    client.add(&source("a", "1")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    ambient.tasks.stop().await;
+    let events = client.read_all::<k8s_openapi::api::core::v1::Event>("default").await.unwrap();
+    assert_eq!(events.iter().filter_map(|e| e.reason.as_deref()).collect::<Vec<_>>(), ["Done"]);
 }

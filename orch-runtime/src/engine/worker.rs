@@ -1,9 +1,9 @@
 //! A worker: takes keys, survives what happens to them, and returns each through the consistency gate.
 
-use super::{Options, Processed, Work};
+use super::{Options, Work};
 use crate::{
     Error, Watches,
-    gate::Written,
+    gate::{Journal, Written},
     metrics::{self, Counter, Gauge, Histogram, Meter},
     queue::{Measured, WorkQueue},
     view::Caches,
@@ -107,21 +107,23 @@ pub(super) async fn run(shared: Arc<Shared>) {
     (shared.meters.max)(shared.options.concurrency.max(1) as f64);
     while let Some(key) = shared.queue.next().await {
         let (busy, began) = (Busy::new(&shared.meters), Instant::now());
-        let processed = process(&shared, &key).await;
+        let journal = Journal::default();
+        let result = process(&shared, &key, &journal).await;
         (shared.meters.time)(began.elapsed().as_secs_f64());
-        shared.meters.count(&processed.result);
+        shared.meters.count(&result);
         drop(busy);
-        settle(&shared, &key, processed.result);
-        release(&shared, key, processed.written);
+        settle(&shared, &key, result);
+        release(&shared, key, journal.written());
     }
 }
 
-async fn process(shared: &Shared, key: &Key) -> Processed {
-    let work = AssertUnwindSafe(shared.work.process(key)).catch_unwind();
+async fn process(shared: &Shared, key: &Key, journal: &Journal) -> Result<Option<Duration>, Error> {
+    // The future is made inside as well: making it may panic, too.
+    let work = AssertUnwindSafe(async { shared.work.process(key, journal).await }).catch_unwind();
     match tokio::time::timeout(shared.options.timeout, work).await {
-        Ok(Ok(processed)) => processed,
-        Ok(Err(panic)) => failed(Error::Panic(words(&*panic))),
-        Err(_) => failed(Error::Timeout(shared.options.timeout)),
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => Err(Error::Panic(words(&*panic))),
+        Err(_) => Err(Error::Timeout(shared.options.timeout)),
     }
 }
 
@@ -153,18 +155,14 @@ fn settle(shared: &Shared, key: &Key, result: Result<Option<Duration>, Error>) {
 /// Returns the key once the caches have seen what was written; the worker does not wait for that.
 fn release(shared: &Arc<Shared>, key: Key, mut written: Written) {
     written.retain(|gvr| shared.watches.sources.iter().any(|s| s.gvr == *gvr));
-    if written.seen(shared.caches.informers()) {
+    if written.seen(&shared.caches) {
         return shared.queue.done(&key);
     }
     let waiting = shared.clone();
     shared.ambient.tasks.spawn(async move {
-        written.wait(waiting.caches.informers()).await;
+        written.wait(&waiting.caches).await;
         waiting.queue.done(&key);
     });
-}
-
-fn failed(error: Error) -> Processed {
-    Processed { written: Written::default(), result: Err(error) }
 }
 
 /// What a panic said.

@@ -115,7 +115,10 @@ impl Correlator {
             messages.clear();
         }
         *last = now;
-        messages.insert(message.to_owned());
+        // No more than are needed to tell: somebody may say something else each time.
+        if messages.len() < SIMILAR_MAX {
+            messages.insert(message.to_owned());
+        }
         messages.len() >= SIMILAR_MAX
     }
 

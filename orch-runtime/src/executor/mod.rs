@@ -10,12 +10,12 @@ pub use slow_start::{BURST, slow_start};
 
 use crate::{
     Error,
-    gate::Written,
-    plan::{Action, Announce, EventKind, Notice, Plan, Target},
+    gate::Journal,
+    plan::{Action, Announce, EventKind, Notice, Plan},
     view::Failure,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
-use orch_api::{Gvr, Key, StatusError};
+use orch_api::{Key, StatusError};
 use orch_store::{
     Client, Stored,
     client::{ListOptions, Patch, WriteOptions},
@@ -36,16 +36,14 @@ pub struct Executor {
 /// What became of a plan.
 #[derive(Debug, Default)]
 pub struct Performed {
-    /// What was written, for the consistency gate.
-    pub written: Written,
     /// The first refusal.
     pub error: Option<Error>,
     /// The first refusal of an announced write, for the next observation.
     pub failure: Option<Failure>,
 }
 
-/// The outcome of one action: what was written and where.
-type Outcome = Result<Option<(Gvr, Arc<Stored>)>, StatusError>;
+/// The outcome of one action: what was written.
+type Outcome = Result<Option<Arc<Stored>>, StatusError>;
 
 impl Executor {
     /// An executor that writes as the named controller.
@@ -54,17 +52,18 @@ impl Executor {
     }
 
     /// Performs the actions in order: neighbouring creates in slow-start batches, neighbouring deletes
-    /// together. After a refusal only reports of status go on.
-    pub async fn perform(&self, plan: &Plan) -> Performed {
+    /// together. After a refusal only reports of status go on. What is written is noted for the consistency gate as soon
+    /// as it is answered.
+    pub async fn perform(&self, plan: &Plan, journal: &Journal) -> Performed {
         let mut performed = Performed::default();
         for group in plan.actions.chunk_by(|a, b| class(a).is_some() && class(a) == class(b)) {
             if performed.error.is_some() && !group.iter().all(Action::reports) {
                 continue;
             }
             let outcomes = match group.first().and_then(class) {
-                Some(Class::Create) => slow_start(group, |action| self.one(action).boxed()).await,
-                Some(Class::Delete) => self.together(group).await,
-                None => self.in_turn(group).await,
+                Some(Class::Create) => slow_start(group, |action| self.one(action, journal).boxed()).await,
+                Some(Class::Delete) => self.together(group, journal).await,
+                None => self.in_turn(group, journal).await,
             };
             for (action, outcome) in outcomes {
                 performed.note(action, outcome);
@@ -73,22 +72,26 @@ impl Executor {
         performed
     }
 
-    async fn together<'a>(&'a self, group: &'a [Action]) -> Vec<(&'a Action, Outcome)> {
-        let requests: Vec<BoxFuture<'a, Outcome>> = group.iter().map(|action| self.one(action).boxed()).collect();
+    async fn together<'a>(&'a self, group: &'a [Action], journal: &'a Journal) -> Vec<(&'a Action, Outcome)> {
+        let requests: Vec<BoxFuture<'a, Outcome>> =
+            group.iter().map(|action| self.one(action, journal).boxed()).collect();
         let outcomes: Vec<Outcome> = stream::iter(requests).buffered(CONCURRENT_DELETES).collect().await;
         group.iter().zip(outcomes).collect()
     }
 
-    async fn in_turn<'a>(&self, group: &'a [Action]) -> Vec<(&'a Action, Outcome)> {
+    async fn in_turn<'a>(&self, group: &'a [Action], journal: &Journal) -> Vec<(&'a Action, Outcome)> {
         let mut outcomes = Vec::with_capacity(group.len());
         for action in group {
-            outcomes.push((action, self.one(action).await));
+            outcomes.push((action, self.one(action, journal).await));
         }
         outcomes
     }
 
-    async fn one(&self, action: &Action) -> Outcome {
+    async fn one(&self, action: &Action, journal: &Journal) -> Outcome {
         let outcome = self.request(action).await;
+        if let (Some(gvr), Ok(Some(stored))) = (action.resource(), &outcome) {
+            journal.note(gvr, stored.revision);
+        }
         if let Some(announce) = announce(action) {
             self.announce(announce, &outcome);
         }
@@ -100,27 +103,23 @@ impl Executor {
 
     async fn request(&self, action: &Action) -> Outcome {
         let write = WriteOptions { field_manager: self.name.to_owned(), ..WriteOptions::default() };
-        let written = |target: &Target, stored| Ok(Some((target.gvr.clone(), stored)));
         match action {
             Action::Create { target, body, .. } => {
-                let created = self.client.create(&target.gvr, &target.key, None, body.clone(), &write).await?;
-                written(target, created)
+                self.client.create(&target.gvr, &target.key, None, body.clone(), &write).await.map(Some)
             }
             Action::Update { target, subresource, body, .. } => {
-                let updated = self.client.update(&target.gvr, &target.key, *subresource, body.clone(), &write).await?;
-                written(target, updated)
+                self.client.update(&target.gvr, &target.key, *subresource, body.clone(), &write).await.map(Some)
             }
             Action::Patch { target, subresource, patch } => {
-                let patched = self.client.patch(&target.gvr, &target.key, *subresource, patch.clone(), &write).await?;
-                written(target, patched)
+                self.client.patch(&target.gvr, &target.key, *subresource, patch.clone(), &write).await.map(Some)
             }
             Action::ApplyStatus { target, manager, body } => {
                 let write = WriteOptions { field_manager: (*manager).to_owned(), force: true, ..write };
                 let patch = Patch::Apply(body.clone());
-                written(target, self.client.patch(&target.gvr, &target.key, Some("status"), patch, &write).await?)
+                self.client.patch(&target.gvr, &target.key, Some("status"), patch, &write).await.map(Some)
             }
             Action::Delete { target, options, .. } => {
-                written(target, self.client.delete(&target.gvr, &target.key, options).await?)
+                self.client.delete(&target.gvr, &target.key, options).await.map(Some)
             }
             Action::DeleteAll { gvr, namespace } => {
                 let select = ListOptions { namespace: namespace.clone(), ..ListOptions::default() };
@@ -135,7 +134,7 @@ impl Executor {
 
     fn announce(&self, announce: &Announce, outcome: &Outcome) {
         let (kind, (reason, message), about) = match (outcome, &announce.success) {
-            (Ok(Some((_, stored))), Some(success)) => (EventKind::Normal, success, stored.key.name.to_string()),
+            (Ok(Some(stored)), Some(success)) => (EventKind::Normal, success, stored.key.name.to_string()),
             (Err(error), _) if !is_terminating(error) && !error.is_not_found() => {
                 (EventKind::Warning, &announce.failure, error.message().to_owned())
             }
@@ -149,17 +148,12 @@ impl Executor {
 
 impl Performed {
     fn note(&mut self, action: &Action, outcome: Outcome) {
-        match outcome {
-            Ok(Some((gvr, stored))) => self.written.note(&gvr, stored.revision),
-            Ok(None) => {}
-            Err(error) => {
-                if let Some(announce) = announce(action).filter(|_| self.failure.is_none()) {
-                    let reason = announce.failure.0.to_owned();
-                    self.failure = Some(Failure { reason, message: error.message().to_owned() });
-                }
-                self.error.get_or_insert(error.into());
-            }
+        let Err(error) = outcome else { return };
+        if let Some(announce) = announce(action).filter(|_| self.failure.is_none()) {
+            let reason = announce.failure.0.to_owned();
+            self.failure = Some(Failure { reason, message: error.message().to_owned() });
         }
+        self.error.get_or_insert(error.into());
     }
 }
 

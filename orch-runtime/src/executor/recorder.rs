@@ -9,15 +9,18 @@ use k8s_openapi::{
 };
 use orch_api::{Key, Object};
 use orch_store::{
-    Ambient, Client, ClientExt,
+    Ambient, Client, ClientExt, Tasks,
     client::{Patch, WriteOptions},
 };
 use serde_json::json;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// Events that wait to be written; more are dropped.
 const BACKLOG: usize = 1000;
+
+/// How long the events of a loop that has ended may take to be written.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Who records events, and how.
 #[derive(Clone, Debug)]
@@ -49,6 +52,24 @@ impl Recorder {
     /// A recorder whose events are written by a task of the ambience.
     pub fn new(client: Arc<dyn Client>, ambient: &Ambient, component: &'static str) -> Self {
         Self::of(client, ambient, Reporter { component, host: String::new(), style: Style::Counted })
+    }
+
+    /// The same for a loop that finishes what it has begun after its ambience was cancelled: what it says then is written,
+    /// too. The future resolves when that has happened, once nobody holds the recorder any more.
+    pub(crate) fn of_loop(
+        client: Arc<dyn Client>,
+        ambient: &Ambient,
+        component: &'static str,
+    ) -> (Self, impl Future<Output = ()> + use<>) {
+        let tasks = Tasks::new();
+        let recorder = Self::new(client, &Ambient { tasks: tasks.clone(), ..ambient.clone() }, component);
+        let last_words = async move {
+            if tokio::time::timeout(LAST_WORDS, tasks.ended()).await.is_err() {
+                tracing::debug!(component, "its last events took too long and are dropped");
+                tasks.stop().await;
+            }
+        };
+        (recorder, last_words)
     }
 
     /// The same for a reporter of any kind.

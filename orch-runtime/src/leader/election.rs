@@ -9,7 +9,7 @@ use k8s_openapi::{
 use orch_api::{Key, StatusError};
 use orch_store::{Ambient, Client, ClientExt};
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How much longer than the retry period a candidate waits at most, so that many do not ask at once.
 const JITTER: f64 = 1.2;
@@ -145,14 +145,19 @@ impl Elector {
         if !held || !self.election.release {
             return;
         }
-        if let Err(error) = self.give_up().await {
-            tracing::info!(lease = %self.election.lease, %error, "the lease was not released and will run out");
-        }
+        // Who waits for the end must not wait for a server that does not answer.
+        let given_up = timeout(self.election.renew_deadline, self.give_up()).await;
+        let why = match given_up {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer".to_owned(),
+        };
+        tracing::info!(lease = %self.election.lease, why, "the lease was not released and will run out");
     }
 
     async fn acquire_and_keep(&mut self) {
         let lease = self.election.lease.clone();
-        while !self.attempt().await {
+        while !self.attempt_within(Instant::now() + self.election.renew_deadline).await {
             let pause = self.election.retry_period.mul_f64(1.0 + JITTER * self.ambient.chance.fraction());
             tokio::time::sleep(pause).await;
         }
@@ -160,12 +165,15 @@ impl Elector {
         while let Some(until) = self.lead.until() {
             let next = until.min(Instant::now() + self.election.retry_period);
             tokio::time::sleep_until(next).await;
-            // A try may not outlast the lead: the fence closes then.
-            if timeout_at(until, self.attempt()).await.is_err() {
-                break;
-            }
+            // A try does not outlast the lead, since the fence closes then; and one that hangs leaves time for another.
+            self.attempt_within(until.min(Instant::now() + self.election.renew_deadline / 2)).await;
         }
         tracing::warn!(%lease, identity = self.election.identity, "leads no longer");
+    }
+
+    /// The same, given up at an instant. Its write may have happened then, which the next try finds out.
+    async fn attempt_within(&mut self, deadline: Instant) -> bool {
+        timeout_at(deadline, self.attempt()).await.unwrap_or(false)
     }
 
     /// One try to acquire or renew. Whether it succeeded.

@@ -27,8 +27,9 @@ mod tests;
 pub use election::{Election, Elector, Ended};
 pub use fence::Fenced;
 
+use orch_store::watched as watch;
 use std::sync::Arc;
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 /// Whether this process leads, for all who ask. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -67,12 +68,12 @@ impl Leadership {
     /// Resolves when this process leads for the first time.
     pub async fn acquired(&self) {
         // The sender lives in `self`, so waiting cannot fail.
-        let _ = self.0.subscribe().wait_for(|lead| matches!(lead, Lead::Until(_))).await;
+        drop(self.0.subscribe().wait_for(|lead| matches!(lead, Lead::Until(_))).await);
     }
 
     /// Resolves when this process leads no longer.
     pub async fn lost(&self) {
-        let _ = self.0.subscribe().wait_for(|lead| *lead == Lead::Over).await;
+        drop(self.0.subscribe().wait_for(|lead| *lead == Lead::Over).await);
     }
 
     fn hold(&self, until: Instant) {

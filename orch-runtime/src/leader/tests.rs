@@ -60,6 +60,8 @@ struct Link {
     inner: Arc<dyn Client>,
     broken: Mutex<bool>,
     slow: Mutex<Duration>,
+    /// How many writes from now on are swallowed: they get no answer, ever.
+    swallows: Mutex<usize>,
 }
 
 #[async_trait::async_trait]
@@ -69,6 +71,15 @@ impl Around for Link {
     }
 
     async fn write(&self, write: orch_store::client::Write<'_>) -> orch_store::client::Result<Arc<orch_store::Stored>> {
+        let swallowed = {
+            let mut swallows = self.swallows.lock();
+            let some = *swallows > 0;
+            *swallows = swallows.saturating_sub(1);
+            some
+        };
+        if swallowed {
+            std::future::pending::<()>().await;
+        }
         let slow = *self.slow.lock();
         tokio::time::sleep(slow).await;
         if *self.broken.lock() {
@@ -97,7 +108,12 @@ impl World {
     }
 
     fn candidate(&self, identity: &str) -> Candidate {
-        let link = Arc::new(Link { inner: self.client.clone(), broken: Mutex::new(false), slow: Mutex::default() });
+        let link = Arc::new(Link {
+            inner: self.client.clone(),
+            broken: Mutex::new(false),
+            slow: Mutex::default(),
+            swallows: Mutex::default(),
+        });
         let ambient = Ambient { tasks: self.ambient.tasks.child(), ..self.ambient.clone() };
         let mut elector = Elector::new(link.clone(), election(identity), &ambient.child(identity));
         let (lead, tasks) = (elector.lead(), ambient.tasks.clone());
@@ -170,6 +186,7 @@ async fn a_write_under_way_when_the_lease_runs_out_is_abandoned_at_the_deadline(
         inner: world.client.clone(),
         broken: Mutex::new(false),
         slow: Mutex::new(Duration::from_secs(3600)),
+        swallows: Mutex::default(),
     });
     *candidate.link.broken.lock() = true;
     let mut map = ConfigMap::default();
@@ -178,4 +195,35 @@ async fn a_write_under_way_when_the_lease_runs_out_is_abandoned_at_the_deadline(
     let error = Fenced::new(link, candidate.lead.clone()).add(&map).await.unwrap_err();
     assert!(error.message().contains("not known"), "{error}");
     assert_eq!(Instant::now().duration_since(deadline).as_millis(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_without_an_answer_costs_time_and_not_the_lead() {
+    let world = World::new();
+    let first = world.candidate("first");
+    first.lead.acquired().await;
+    *first.link.swallows.lock() = 1;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert!(first.lead.holds());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_whose_try_got_no_answer_tries_again() {
+    let world = World::new();
+    let first = world.candidate("first");
+    *first.link.swallows.lock() = 1;
+    let leads = tokio::time::timeout(Duration::from_secs(60), first.lead.acquired()).await;
+    assert!(leads.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_without_an_answer_does_not_hold_up_the_end() {
+    let world = World::new();
+    let first = world.candidate("first");
+    first.lead.acquired().await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    *first.link.swallows.lock() = usize::MAX;
+    let began = Instant::now();
+    first.tasks.stop().await;
+    assert!(began.elapsed() <= Duration::from_secs(10), "{:?}", began.elapsed());
 }

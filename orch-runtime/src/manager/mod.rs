@@ -9,17 +9,19 @@
 //!     .control_loop(welcome)
 //!     .lead(Election::new(orch_api::Key::new("default", "welcome"), std::env::var("HOSTNAME")?))
 //!     .serve("0.0.0.0:8080".parse()?) // /metrics, /healthz, /readyz
-//!     .run(std::future::pending())
+//!     .run_until_signal()
 //!     .await?;
 //! # Ok(())
 //! # }
 //! ```
 
 mod health;
+mod signals;
 #[cfg(test)]
 mod tests;
 
 pub use health::{Check, Endpoints};
+pub use signals::Signals;
 
 use crate::{
     ControlLoop, Controller, Options, Reconciler, Watches, controller,
@@ -31,6 +33,7 @@ use crate::{
 use futures::{FutureExt, future::BoxFuture};
 use orch_store::{Ambient, Client, Tasks};
 use std::{future::Future, net::SocketAddr, sync::Arc};
+use tokio::sync::oneshot;
 
 /// A loop of any shape: how to run it over a cluster.
 type Run = Arc<dyn Fn(Caches, Ambient, Options) -> BoxFuture<'static, ()> + Send + Sync>;
@@ -66,6 +69,12 @@ pub enum ManagerError {
     /// The address for health and metrics cannot be served.
     #[error("serving on {0}: {1}")]
     Serve(SocketAddr, std::io::Error),
+    /// The system does not let the process listen to signals.
+    #[error("listening to signals: {0}")]
+    Signals(std::io::Error),
+    /// A second signal came while the loops finished what they had begun.
+    #[error("interrupted before everything had ended")]
+    Interrupted,
 }
 
 impl Manager {
@@ -158,11 +167,8 @@ impl Manager {
         if let Some(election) = &self.election {
             election.check().map_err(ManagerError::Election)?;
         }
-        for (_, caches) in &self.clusters {
-            let informers = caches.informers().clone();
-            let synced = move || if informers.all_synced() { Ok(()) } else { Err("caches are not synced".to_owned()) };
-            self.endpoints.add_ready("informer-sync", synced);
-        }
+        let synced = self.synced();
+        self.endpoints.add_ready("informer-sync", synced);
         // What the loops stand on outlives them: a lease that is renewed, and whoever asks for metrics.
         let ground = Ambient { tasks: Tasks::new(), ..self.ambient.clone() };
         if let Some(address) = self.address {
@@ -172,6 +178,7 @@ impl Manager {
         let lead = self.elect(&ground);
         let loops = self.start(lead.as_ref());
         let lost = tokio::select! {
+            biased;
             () = stop => false,
             () = self.ambient.tasks.cancelled().cancelled_owned() => false,
             () = lost(lead.as_ref()) => true,
@@ -181,6 +188,35 @@ impl Manager {
         match self.election {
             Some(election) if lost => Err(ManagerError::LeaseLost(election.lease.to_string())),
             _ => Ok(()),
+        }
+    }
+
+    /// The same until the process is asked to end, by SIGTERM or SIGINT. A second signal does not wait for what runs: it
+    /// answers [`ManagerError::Interrupted`] at once.
+    pub async fn run_until_signal(self) -> Result<(), ManagerError> {
+        let mut signals = Signals::new().map_err(ManagerError::Signals)?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let run = self.run(async { drop(stopped.await) });
+        tokio::pin!(run);
+        tokio::select! {
+            biased;
+            ended = &mut run => return ended,
+            () = signals.next() => drop(stop),
+        }
+        tokio::select! {
+            biased;
+            ended = run => ended,
+            () = signals.next() => Err(ManagerError::Interrupted),
+        }
+    }
+
+    /// Whether the caches of all clusters are synced, or which are not.
+    fn synced(&self) -> impl Check + use<> {
+        let clusters = self.clusters.clone();
+        move || match clusters.iter().find(|(_, caches)| !caches.informers().all_synced()) {
+            None => Ok(()),
+            Some((name, _)) if name.is_empty() => Err("caches are not synced".to_owned()),
+            Some((name, _)) => Err(format!("caches of the cluster {name} are not synced")),
         }
     }
 

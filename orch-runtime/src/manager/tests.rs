@@ -238,3 +238,81 @@ async fn a_reconcile_that_timed_out_after_a_write_is_tried_again_only_when_the_c
     tokio::time::sleep(Duration::from_secs(300)).await;
     assert_eq!(*tries.lock(), [1, 2]);
 }
+
+/// Notes what it is told to be gone.
+#[derive(Clone, Default)]
+struct Mourner(Arc<Mutex<Vec<String>>>);
+
+#[async_trait]
+impl Reconciler for Mourner {
+    type Kind = ConfigMap;
+
+    async fn reconcile(&self, _: Arc<ConfigMap>, _: &Context) -> Result<Requeue, Error> {
+        Ok(Requeue::OnChange)
+    }
+
+    async fn gone(&self, key: &Key, _: &Context) -> Result<(), Error> {
+        self.0.lock().push(key.name.to_string());
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_does_not_fit_its_type_is_not_taken_for_gone() {
+    let (world, mourner) = (World::new(), Mourner::default());
+    let watches = Watches::root::<ConfigMap>();
+    let manager = Manager::new(&world.caches, &world.ambient).reconciler("mourner", watches, mourner.clone());
+    let endpoints = manager.endpoints();
+    let _running = world.run(manager);
+    let misfit = serde_json::json!({"metadata": {"name": "misfit", "namespace": "default"}, "data": 5});
+    let key = Key::new("default", "misfit");
+    world.client.create(&ConfigMap::gvr(), &key, None, misfit, &Default::default()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(*mourner.0.lock(), [""; 0]);
+    let text = String::from_utf8(endpoints.answer("/metrics", "").body.to_vec()).unwrap();
+    assert!(text.contains("controller_runtime_terminal_reconcile_errors_total{controller=\"mourner\"} 1"), "{text}");
+    world.client.remove::<ConfigMap>(&key).await.ok();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(*mourner.0.lock(), ["misfit"]);
+}
+
+/// Never comes to an end, as a reconcile that waits for a slow cloud.
+struct Stuck;
+
+#[async_trait]
+impl Reconciler for Stuck {
+    type Kind = ConfigMap;
+
+    async fn reconcile(&self, _: Arc<ConfigMap>, _: &Context) -> Result<Requeue, Error> {
+        std::future::pending().await
+    }
+}
+
+/// In one test, since a signal meets the whole process. The time is real: signals come from outside.
+#[tokio::test]
+async fn a_signal_ends_a_manager_in_order_and_a_second_one_at_once() {
+    let send = || {
+        let id = std::process::id().to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    };
+    let world = World::new();
+    let (manager, _) = world.signer("orderly");
+    let running = manager.run_until_signal();
+    tokio::pin!(running);
+    assert!(futures::poll!(&mut running).is_pending());
+    send();
+    tokio::time::timeout(Duration::from_secs(20), running).await.expect("it ends").unwrap();
+
+    let manager = Manager::new(&world.caches, &world.ambient).reconciler("stuck", Watches::root::<ConfigMap>(), Stuck);
+    world.add("a").await;
+    let running = manager.run_until_signal();
+    tokio::pin!(running);
+    for _ in 0..2 {
+        // Long enough to have begun with the object; the first signal alone would wait for it for half a minute.
+        let early = tokio::time::timeout(Duration::from_millis(200), &mut running).await;
+        assert!(early.is_err(), "{early:?}");
+        send();
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(10), running).await.expect("it ends at once");
+    assert_eq!(ended.unwrap_err().to_string(), "interrupted before everything had ended");
+}

@@ -174,6 +174,19 @@ pub fn reference<K: Object>(object: &K) -> ObjectReference {
 }
 
 impl Action {
+    /// The resource that is written; `None` for events, which no controller reads again.
+    pub fn resource(&self) -> Option<&Gvr> {
+        match self {
+            Self::Create { target, .. }
+            | Self::Update { target, .. }
+            | Self::Patch { target, .. }
+            | Self::ApplyStatus { target, .. }
+            | Self::Delete { target, .. } => Some(&target.gvr),
+            Self::DeleteAll { gvr, .. } => Some(gvr),
+            Self::Event(_) => None,
+        }
+    }
+
     /// Whether the action only reports a status: it goes on even if an earlier action was refused.
     pub fn reports(&self) -> bool {
         match self {

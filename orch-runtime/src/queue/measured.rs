@@ -29,6 +29,8 @@ pub struct Measured<K> {
 struct Times<K> {
     /// Since when each waiting key is due; in the future where it was delayed.
     due: HashMap<K, Instant>,
+    /// Before when a failed key is not due, whoever asks for it.
+    held: HashMap<K, Instant>,
     /// Since when each key is worked on.
     begun: HashMap<K, Instant>,
 }
@@ -39,7 +41,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Measured<K> {
         let labels = [("name", name), ("controller", name)];
         let measured = Arc::new(Self {
             inner,
-            times: Mutex::new(Times { due: HashMap::new(), begun: HashMap::new() }),
+            times: Mutex::new(Times { due: HashMap::new(), held: HashMap::new(), begun: HashMap::new() }),
             adds: meter.counter(&metrics::QUEUE_ADDS, &labels),
             retries: meter.counter(&metrics::QUEUE_RETRIES, &labels),
             latency: meter.histogram(&metrics::QUEUE_LATENCY, &labels),
@@ -56,6 +58,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Measured<K> {
 
     fn wanted(&self, key: &K, at: Instant) {
         let mut times = self.times.lock();
+        let at = times.held.get(key).map_or(at, |held| at.max(*held));
         match times.due.get_mut(key) {
             Some(due) => *due = at.min(*due),
             None => drop(times.due.insert(key.clone(), at)),
@@ -93,12 +96,22 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> WorkQueue<K> for Measured<K> 
     fn fail(&self, key: K) -> Duration {
         (self.retries)(1);
         let delay = self.inner.fail(key.clone());
+        let due = Instant::now() + delay;
+        let mut times = self.times.lock();
+        times.held.insert(key.clone(), due);
         // Who asked for the key meanwhile waits for its backoff, too.
-        self.times.lock().due.insert(key, Instant::now() + delay);
+        times.due.insert(key, due);
         delay
     }
 
     fn forget(&self, key: &K) {
+        let mut times = self.times.lock();
+        let held = times.held.remove(key);
+        // It becomes ready now, if it waits for nothing but that.
+        if let Some(due) = times.due.get_mut(key).filter(|due| Some(**due) == held) {
+            *due = Instant::now().min(*due);
+        }
+        drop(times);
         self.inner.forget(key);
     }
 
@@ -108,6 +121,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> WorkQueue<K> for Measured<K> 
         let due = {
             let mut times = self.times.lock();
             times.begun.insert(key.clone(), now);
+            times.held.remove(&key);
             times.due.remove(&key)
         };
         (self.latency)(due.map_or(0.0, |due| now.saturating_duration_since(due).as_secs_f64()));
@@ -128,5 +142,52 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> WorkQueue<K> for Measured<K> 
 
     fn close(&self) {
         self.inner.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        metrics::Prometheus,
+        queue::{Backoff, Queue},
+    };
+
+    fn measured() -> (Arc<Measured<&'static str>>, Prometheus) {
+        let prometheus = Prometheus::new();
+        let backoff = Backoff { base: Duration::from_secs(60), max: Duration::from_secs(60) };
+        (Measured::new("q", Arc::new(Queue::new(backoff)), &prometheus), prometheus)
+    }
+
+    async fn failed(queue: &Measured<&'static str>) {
+        queue.add("a", Priority::Normal);
+        assert_eq!(queue.next().await, Some("a"));
+        queue.fail("a");
+        queue.done(&"a");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_in_its_backoff_is_not_late_whoever_asks_for_it() {
+        let (queue, prometheus) = measured();
+        failed(&queue).await;
+        queue.add("a", Priority::High);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let text = prometheus.text();
+        assert!(text.contains("workqueue_oldest_item_age_seconds{name=\"q\",controller=\"q\"} 0.0"), "{text}");
+        assert_eq!(queue.next().await, Some("a"));
+        let text = prometheus.text();
+        assert!(text.contains("workqueue_queue_duration_seconds_sum{name=\"q\",controller=\"q\"} 0.0"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_whose_backoff_is_lifted_is_due_then() {
+        let (queue, prometheus) = measured();
+        failed(&queue).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        queue.forget(&"a");
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        assert_eq!(queue.next().await, Some("a"));
+        let text = prometheus.text();
+        assert!(text.contains("workqueue_queue_duration_seconds_sum{name=\"q\",controller=\"q\"} 7.0"), "{text}");
     }
 }

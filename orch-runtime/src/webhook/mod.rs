@@ -88,13 +88,14 @@ impl Webhooks {
         let tls = Reloading::open(certificate.as_ref(), key.as_ref())?.server_config()?;
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let handler: http::Handler = Arc::new(move |request| self.clone().answer(request).boxed());
+        let hooks = Arc::new(self);
+        let handler: http::Handler = Arc::new(move |request| hooks.clone().answer(request).boxed());
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         tasks.spawn_graceful(http::serve(listener, Some(acceptor), handler, tasks.clone()));
         Ok(address)
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Answer {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answer {
         let path = request.uri().path();
         let Some(hook) = self.paths.get(path) else { return Answer::text(404, "no webhook has this path\n") };
         if request.method() != Method::POST {

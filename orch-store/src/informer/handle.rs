@@ -58,6 +58,11 @@ impl Informer {
         self.read(State::len)
     }
 
+    /// The bytes of JSON that the objects have. In the process of the server they are the server's own.
+    pub fn bytes(&self) -> usize {
+        self.read(|state| state.list("").map(|object| object.json.len()).sum())
+    }
+
     /// Whether there are no objects.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

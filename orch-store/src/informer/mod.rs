@@ -22,14 +22,17 @@ mod handle;
 mod projection;
 mod reflect;
 mod state;
+mod transform;
 
 pub use handle::Informer;
 pub use projection::Projection;
 pub use state::Delta;
+pub use transform::Transform;
 
 use crate::{Ambient, Client};
 use orch_api::{Gvr, Object};
 use parking_lot::Mutex;
+use serde_json::Value;
 use std::{collections::HashMap, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +43,7 @@ pub struct Informers {
     ambient: Ambient,
     scope: Arc<Scope>,
     started: Arc<Mutex<HashMap<(Gvr, Depth), Started>>>,
+    transforms: Arc<Mutex<HashMap<Gvr, Transform>>>,
 }
 
 /// An informer whose watch runs.
@@ -70,7 +74,7 @@ impl Informers {
     /// Informers over a client; the watches are tasks of the ambience.
     pub fn new(client: Arc<dyn Client>, ambient: Ambient) -> Self {
         let ambient = ambient.child("informers");
-        Self { client, ambient, scope: Arc::default(), started: Arc::default() }
+        Self { client, ambient, scope: Arc::default(), started: Arc::default(), transforms: Arc::default() }
     }
 
     /// The same informers, whose users write through another client: one that is fenced or watched. It must lead to the
@@ -98,6 +102,18 @@ impl Informers {
         self.scoped(Scope { namespace: namespace.into(), ..(*self.scope).clone() })
     }
 
+    /// Keeps the objects of a resource without what the function takes out of them, such as `metadata.managedFields` or a
+    /// Pod's environment. For whoever builds the program to say, before anybody looks: it holds for all who share these
+    /// informers. Worth it where the objects come over a network; in the process of the server their bytes are shared, and a
+    /// smaller copy is one more. Whether it was said in time; a resource that is followed already stays whole.
+    pub fn transform(&self, resource: &Gvr, take_out: impl Fn(&mut Value) + Send + Sync + 'static) -> bool {
+        let in_time = !self.holds(resource);
+        if in_time {
+            self.transforms.lock().insert(resource.clone(), Arc::new(take_out));
+        }
+        in_time
+    }
+
     /// The shared informer of a resource; its watch begins with the first call, which must be made
     /// inside a tokio runtime.
     pub fn get(&self, resource: &Gvr) -> Informer {
@@ -110,10 +126,15 @@ impl Informers {
     }
 
     /// A shared informer whose objects need only have their metadata: for the garbage collector and
-    /// its like. Where the whole objects are here already, those are shared.
+    /// its like. Where the whole objects are here already, those are shared. Once asked, the answer stays the same: who
+    /// took the metadata keeps reading what wakes it, also when somebody asks for whole objects later.
     pub fn metadata(&self, resource: &Gvr) -> Informer {
-        let whole = self.started.lock().get(&(resource.clone(), Depth::Whole)).map(|s| s.informer.clone());
-        whole.unwrap_or_else(|| self.start(resource, Depth::Metadata))
+        let held = {
+            let started = self.started.lock();
+            let at = |depth| started.get(&(resource.clone(), depth)).map(|s| s.informer.clone());
+            at(Depth::Metadata).or_else(|| at(Depth::Whole))
+        };
+        held.unwrap_or_else(|| self.start(resource, Depth::Metadata))
     }
 
     /// The informer that is here already, of whole objects or of metadata; that of whole objects where none is.
@@ -156,6 +177,7 @@ impl Informers {
                 resource: resource.clone(),
                 scope: self.scope.clone(),
                 metadata_only: depth == Depth::Metadata,
+                transform: self.transforms.lock().get(resource).cloned(),
             };
             let stop = CancellationToken::new();
             let work = reflect::run(informer.clone(), source, self.ambient.child(&resource.group_resource()));

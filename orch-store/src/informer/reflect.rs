@@ -1,6 +1,10 @@
 //! The asynchronous shell: keeps an informer's state up with the server.
 
-use super::{Informer, Scope, state::Change};
+use super::{
+    Informer, Scope,
+    state::Change,
+    transform::{self, Transform},
+};
 use crate::{
     Ambient, Client, Revision, Stored,
     client::{ListOptions, Result, WatchEvent, WatchOptions, WatchStream},
@@ -22,6 +26,7 @@ pub(super) struct Source {
     pub(super) resource: Gvr,
     pub(super) scope: Arc<Scope>,
     pub(super) metadata_only: bool,
+    pub(super) transform: Option<Transform>,
 }
 
 /// What is known of the server's state, and so how to go on.
@@ -186,7 +191,8 @@ impl Source {
             timeout,
             metadata_only: self.metadata_only,
         };
-        self.client.watch(&self.resource, &options).await
+        let events = self.client.watch(&self.resource, &options).await?;
+        Ok(transform::events(self.transform.as_ref(), events))
     }
 
     /// All pages of a list.
@@ -202,7 +208,10 @@ impl Source {
         let mut objects = Vec::new();
         loop {
             let page = self.client.list(&self.resource, &options).await?;
-            objects.extend(page.items);
+            objects.extend(page.items.into_iter().map(|whole| match &self.transform {
+                Some(transform) => transform::object(transform, whole),
+                None => whole,
+            }));
             if page.continue_token.is_empty() {
                 return Ok((objects, page.revision));
             }

@@ -367,3 +367,34 @@ async fn metadata_shares_the_whole_objects_where_they_are_here_already() {
     world.informers.metadata(&NODES).synced().await;
     assert_eq!(world.client.watches.load(Ordering::Relaxed), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_needs_is_not_kept_and_a_panic_keeps_it_all() {
+    for lists in [false, true] {
+        let world = World::new();
+        world.client.faults.lock().no_watch_list = lists;
+        assert!(!world.informers.transform(&PODS, |_| {}), "it is followed already");
+        assert!(world.informers.transform(&NODES, |node| {
+            assert!(node["metadata"]["name"] != "bad", "no idea");
+            node["spec"] = Value::Null;
+            node["metadata"] = Value::Null;
+        }));
+        for name in ["good", "bad"] {
+            let body = json!({"metadata": {"name": name, "labels": {"a": "b"}}, "spec": {"podCIDR": "10.0.0.0/24"}});
+            world.client.create(&NODES, &Key::cluster(name), None, body, &WriteOptions::default()).await.unwrap();
+        }
+        let nodes = world.informers.get(&NODES);
+        nodes.synced().await;
+        let body = json!({"metadata": {"name": "late"}, "spec": {"podCIDR": "10.0.0.0/24"}});
+        let late =
+            world.client.create(&NODES, &Key::cluster("late"), None, body, &WriteOptions::default()).await.unwrap();
+        nodes.seen(&Key::cluster("late"), late.revision).await;
+        assert_eq!(names(nodes.list("")), "bad good late");
+        let kept = |name: &str| nodes.get(&Key::cluster(name)).unwrap();
+        assert_eq!(kept("good").json, r#"{"metadata":null,"spec":null}"#);
+        assert_eq!(kept("late").revision, late.revision, "a key keeps its place in time");
+        assert!(kept("good").meta.labels.contains_key("a"), "what is extracted stays");
+        assert!(kept("bad").json.len() > 50);
+        assert_eq!(nodes.bytes(), kept("bad").json.len() + kept("good").json.len() + kept("late").json.len());
+    }
+}

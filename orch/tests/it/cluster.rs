@@ -250,3 +250,14 @@ fn scheduled(pod: Option<&Pod>) -> Option<(String, String)> {
     let condition = conditions.iter().find(|c| c.type_ == "PodScheduled")?;
     Some((condition.status.clone(), condition.message.clone().unwrap_or_default()))
 }
+
+/// A write that is under way when the cluster stops waits for the watch cache, which must outlive it.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_stops_at_once_also_while_its_loops_write() {
+    for seed in 0..20 {
+        let cluster = Cluster::builder().seed(seed).simulated_nodes(1).build().await.unwrap();
+        let began = tokio::time::Instant::now();
+        cluster.stop().await;
+        assert!(began.elapsed() < Duration::from_secs(5), "seed {seed}: {:?}", began.elapsed());
+    }
+}

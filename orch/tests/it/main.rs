@@ -5,3 +5,4 @@ mod cluster;
 mod kube_rs;
 mod operator;
 mod sim;
+mod webhook;

@@ -33,6 +33,18 @@ pub(crate) fn processes() -> &'static Cluster {
     CLUSTER.get_or_init(|| Cluster::start(&["--runtime", "process"]))
 }
 
+/// A node, for the tests of operators: each watches all namespaces, so that two would fight.
+pub(crate) fn for_operator_on_kube() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| Cluster::start(&["--runtime", "simulated", "--nodes", "1"]))
+}
+
+/// The same for the other operator.
+pub(crate) fn for_operator_on_orch() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| Cluster::start(&["--runtime", "simulated", "--nodes", "1"]))
+}
+
 impl Cluster {
     fn start(arguments: &[&str]) -> Self {
         let directory = tempfile::Builder::new().prefix("orch-kubectl-").tempdir().unwrap();

@@ -11,6 +11,7 @@ mod helm;
 mod input;
 mod nodes;
 mod objects;
+mod operators;
 mod python;
 mod rollouts;
 mod run;
