@@ -20,12 +20,19 @@ pub async fn mounts(node: &Node, pod: &Pod, container: &Container, env: &[(Strin
         };
         let root = match &volume.host_path {
             Some(host) => PathBuf::from(&host.path),
-            None => directory(node, pod, &volume.name),
+            None => {
+                let dir = directory(node, pod, &volume.name);
+                // A persistent volume is a link to where it is.
+                tokio::fs::read_link(&dir).await.unwrap_or(dir)
+            }
         };
+        let claim = volume.persistent_volume_claim.as_ref();
+        let kept = claim.is_some_and(|claim| claim.read_only == Some(true))
+            || volume.config_map.is_some() && wanted.sub_path.is_none();
         mounts.push(Mount {
             host_path: below(&root, &sub_path(wanted, env)).await?,
             container_path: PathBuf::from("/").join(&wanted.mount_path),
-            read_only: wanted.read_only == Some(true) || volume.config_map.is_some() && wanted.sub_path.is_none(),
+            read_only: wanted.read_only == Some(true) || kept,
             propagation: match wanted.mount_propagation.as_deref() {
                 Some("HostToContainer") => Propagation::HostToContainer,
                 Some("Bidirectional") => Propagation::Bidirectional,
