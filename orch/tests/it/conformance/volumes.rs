@@ -138,8 +138,7 @@ async fn a_storage_class_runs_through_its_life() {
     Kind::storage(&cluster, "storageclasses").runs_through_its_life(&class).await;
 }
 
-/// [sig-storage] VolumeAttributesClass [FeatureGate:VolumeAttributesClass] should run through the lifecycle of a
-/// VolumeAttributesClass [Conformance]
+/// [sig-storage] VolumeAttributesClass [FeatureGate:VolumeAttributesClass] should run through the lifecycle of a VolumeAttributesClass [Conformance]
 #[tokio::test(start_paused = true)]
 async fn a_volume_attributes_class_runs_through_its_life() {
     let cluster = cluster().await;

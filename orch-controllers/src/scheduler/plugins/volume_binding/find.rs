@@ -63,7 +63,7 @@ impl Claims {
                 left: asked.then(|| storage.capacities().filter(|left| left.class == class.name).cloned().collect()),
             });
         }
-        waiting.sort_by(|a, b| a.claim.request.cmp(&b.claim.request));
+        waiting.sort_by_key(|waiting| waiting.claim.request);
         Ok(Self { bound, waiting })
     }
 
