@@ -1,5 +1,8 @@
 //! Objects that read like the situation, for the tests of this crate.
 
+mod volumes;
+pub(crate) use volumes::*;
+
 use crate::common::owner::controller_ref;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{

@@ -4,9 +4,12 @@
 //! tests beside it. [`all`] is the list of them; `docs/controllers.md` is made from it. The laws that every
 //! controller obeys are checked over the list, see [`orch_runtime::testing::laws`].
 
+pub mod attributes_protection;
+pub mod claim_protection;
 pub mod common;
 pub mod deployment;
 pub mod endpoint_slice;
+pub mod ephemeral_volume;
 pub mod garbage_collector;
 pub mod namespace;
 pub mod node_lifecycle;
@@ -15,6 +18,10 @@ pub mod root_ca;
 pub mod scheduler;
 pub mod service_account;
 pub mod taint_eviction;
+pub mod volume_binder;
+pub mod volume_expand;
+pub mod volume_protection;
+pub mod volume_release;
 
 #[cfg(test)]
 mod fixtures;
@@ -44,6 +51,13 @@ pub fn all(config: &Config) -> Vec<Arc<dyn ControlLoop>> {
         of(taint_eviction::TaintEviction),
         of(service_account::ServiceAccountController),
         of(root_ca::RootCaPublisher { ca: config.root_ca.clone() }),
+        of(volume_binder::VolumeBinder),
+        of(volume_release::VolumeRelease),
+        of(volume_protection::VolumeProtection),
+        of(claim_protection::ClaimProtection),
+        of(attributes_protection::AttributesProtection),
+        of(volume_expand::VolumeExpander),
+        of(ephemeral_volume::EphemeralVolumes),
         Arc::new(garbage_collector::GarbageCollector { discovery: config.discovery.clone() }),
     ]
 }

@@ -26,6 +26,7 @@ pub mod oci;
 pub mod pod;
 pub mod probe;
 pub mod process;
+pub mod provision;
 pub mod proxy;
 mod quantity;
 mod resources;

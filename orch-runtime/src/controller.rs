@@ -17,7 +17,8 @@ use std::{fmt, sync::Arc};
 ///
 /// - `observe` reads caches only, and returns `None` when there is nothing to do for the key.
 /// - `plan` is a function of its arguments: the same world and time give the same plan.
-/// - A plan that was performed is followed by an empty plan, if nothing else happened.
+/// - A plan that was performed is followed by one that writes nothing, if nothing else happened. It may tell again in an
+///   event what somebody waits for.
 /// - Nothing is created for an object that is being deleted.
 /// - Only what [`Controller::DELETES`] says is deleted.
 pub trait Controller: Send + Sync + 'static {

@@ -33,6 +33,7 @@ pub mod queue;
 pub mod reconciler;
 pub mod record;
 pub mod scheduler;
+pub mod storage;
 pub mod testing;
 pub mod view;
 pub mod wait;

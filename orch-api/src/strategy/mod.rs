@@ -4,6 +4,7 @@
 //! Everything is a function of the objects alone. Who asks (a CertificateSigningRequest's user) and what time it is
 //! (a volume's `lastPhaseTransitionTime`) is the server's to write.
 
+mod claim;
 mod crd;
 mod generation;
 mod grace;
@@ -54,6 +55,7 @@ pub fn prepare_create(kind: &Kind, object: &mut Value) {
     match id(kind) {
         ("", "Pod") => pod::created(object),
         ("", "Namespace") => namespace_created(object),
+        ("", "PersistentVolumeClaim") => claim::normalize(object, None),
         ("batch", "Job") => job::created(object),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::store_version(object),
         _ => {}
@@ -69,6 +71,7 @@ pub fn prepare_update(kind: &Kind, new: &mut Value, old: &Value) {
     }
     match id(kind) {
         ("", "Namespace") => take_part(new, old, "spec", "finalizers"),
+        ("", "PersistentVolumeClaim") => claim::normalize(new, Some(old)),
         ("", "Service") => service::updated(new, old),
         ("", "Secret") if value::text(new, "type").is_empty() => take(new, old, "type"),
         ("certificates.k8s.io", "CertificateSigningRequest") => take(new, old, "spec"),
@@ -211,10 +214,11 @@ fn keeps_status(kind: &Kind) -> bool {
     id(kind) == ("", "Node")
 }
 
-/// The status of a new object. Numbers are those that Go's encoding never leaves out.
+/// The status of a new object. Numbers and flags are those that Go's encoding never leaves out.
 fn initial_status(kind: &Kind) -> Value {
     match id(kind) {
         ("", "PersistentVolume" | "PersistentVolumeClaim") => json!({"phase": "Pending"}),
+        ("storage.k8s.io", "VolumeAttachment") => json!({"attached": false}),
         ("", "Namespace") => json!({"phase": "Active"}),
         ("", "Service") | ("networking.k8s.io", "Ingress") => json!({"loadBalancer": {}}),
         ("", "ReplicationController") | ("apps", "ReplicaSet") => json!({"replicas": 0}),

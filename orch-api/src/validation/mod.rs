@@ -182,7 +182,10 @@ fn rules(kind: &Kind) -> Rules {
         ("apiextensions.k8s.io", "CustomResourceDefinition") => with(definition, definition_updated),
         ("events.k8s.io", "Event") => with(small::event, small::event_updated),
         ("storage.k8s.io", "StorageClass") => with(storage::class_created, storage::class_updated),
-        ("storage.k8s.io", "CSIDriver") => with(small::csi_driver, |new, _| small::csi_driver(new)),
+        ("storage.k8s.io", "CSIDriver") => with(small::csi_driver, small::csi_driver_updated),
+        ("storage.k8s.io", "CSINode") => with(storage::csi_node, storage::csi_node_updated),
+        ("storage.k8s.io", "CSIStorageCapacity") => with(storage::capacity_created, storage::capacity_updated),
+        ("storage.k8s.io", "VolumeAttributesClass") => with(storage::attributes_created, storage::attributes_updated),
         ("storage.k8s.io", "VolumeAttachment") => with(small::volume_attachment, small::volume_attachment_updated),
         _ => base,
     }

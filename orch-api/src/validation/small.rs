@@ -126,6 +126,15 @@ pub(super) fn csi_driver(driver: At<'_>) {
     spec.at("volumeLifecycleModes").items().for_each(|mode| mode.one_of(&["Ephemeral", "Persistent"]));
 }
 
+/// An update of a CSIDriver: whether volumes are attached, and which life they have, stays.
+pub(super) fn csi_driver_updated<'a>(new: At<'a>, old: At<'a>) {
+    csi_driver(new);
+    let (spec, before) = (new.at("spec"), old.at("spec"));
+    // The path has, as upstream has it, another name than the field.
+    spec.at("attachedRequired").with(spec.at("attachRequired").value()).immutable(before.at("attachRequired"));
+    spec.at("volumeLifecycleModes").immutable(before.at("volumeLifecycleModes"));
+}
+
 /// VolumeAttachment (`pkg/apis/storage/validation`).
 pub(super) fn volume_attachment(attachment: At<'_>) {
     let spec = attachment.at("spec");

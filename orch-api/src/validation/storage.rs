@@ -277,3 +277,96 @@ pub(super) fn class_updated<'a>(new: At<'a>, old: At<'a>) {
         new.at(field).immutable(old.at(field));
     }
 }
+
+/// VolumeAttributesClass.
+pub(super) fn attributes_created(class: At<'_>) {
+    let driver = class.at("driverName");
+    driver.require("");
+    driver.text(|name| if name.is_empty() { Vec::new() } else { qualified(&name.to_lowercase()) });
+    let parameters = class.at("parameters");
+    if parameters.len() > 512 {
+        return parameters.too_long_as("may not be more than 512 bytes");
+    }
+    for (key, _) in parameters.entries().filter(|(key, _)| key.is_empty()) {
+        parameters.invalid_as(key, "field can not be empty.");
+    }
+    if parameters.is_empty() {
+        parameters.required("must contain at least one key/value pair");
+    }
+}
+
+/// An update of a VolumeAttributesClass: what it says stays.
+pub(super) fn attributes_updated<'a>(new: At<'a>, old: At<'a>) {
+    for field in ["driverName", "parameters"] {
+        if !new.at(field).same(old.at(field)) {
+            new.at(field).forbidden(format!("updates to {field} are forbidden."));
+        }
+    }
+    attributes_created(new);
+}
+
+/// CSIStorageCapacity.
+pub(super) fn capacity_created(capacity: At<'_>) {
+    label_selector(capacity.at("nodeTopology"));
+    capacity.at("storageClassName").text(dns_subdomain);
+    let amount = capacity.at("capacity");
+    if amount.is_set() {
+        pod::quantity("storage", amount);
+    }
+}
+
+/// An update of a CSIStorageCapacity: whom it is about stays.
+pub(super) fn capacity_updated<'a>(new: At<'a>, old: At<'a>) {
+    for field in ["nodeTopology", "storageClassName"] {
+        if !new.at(field).same(old.at(field)) {
+            new.at(field).invalid("field is immutable");
+        }
+    }
+}
+
+/// CSINode.
+pub(super) fn csi_node(node: At<'_>) {
+    let mut seen = Vec::new();
+    for driver in node.at("spec").at("drivers").items() {
+        let (name, id) = (driver.at("name"), driver.at("nodeID"));
+        csi_driver_name(name);
+        id.require("");
+        if id.str().len() > 192 {
+            id.invalid("must be 192 characters or less");
+        }
+        driver.at("allocatable").at("count").non_negative();
+        if seen.contains(&name.str()) {
+            name.duplicate();
+        }
+        seen.push(name.str());
+        let mut keys = Vec::new();
+        for key in driver.at("topologyKeys").items() {
+            if key.is_empty() {
+                driver.required("");
+            }
+            if keys.contains(&key.str()) {
+                driver.with(key.value()).duplicate();
+            }
+            keys.push(key.str());
+            driver.with(key.value()).text(qualified);
+        }
+    }
+}
+
+/// An update of a CSINode: a driver that is there changes in how many volumes it takes alone.
+pub(super) fn csi_node_updated<'a>(new: At<'a>, old: At<'a>) {
+    csi_node(new);
+    let fixed = |driver: At<'a>| {
+        let mut driver = driver.value().cloned().unwrap_or_default();
+        driver.as_object_mut().map(|driver| driver.remove("allocatable"));
+        driver
+    };
+    for before in old.at("spec").at("drivers").items() {
+        let same_name = |driver: &At<'a>| driver.at("name").str() == before.at("name").str();
+        for driver in new.at("spec").at("drivers").items().filter(same_name) {
+            if fixed(driver) != fixed(before) {
+                new.at("spec").at("drivers").with(driver.value()).invalid("field is immutable");
+            }
+        }
+    }
+}

@@ -5,7 +5,8 @@ use super::{
     DefaultIngressClass, DefaultStorageClass, DefaultTolerationSeconds, LimitRanger, MutatingAdmissionPolicy,
     MutatingAdmissionWebhook, NamespaceLifecycle, NodeRestriction, PersistentVolumeClaimResize, Plugin,
     PodResizeValidator, PodSecurity, PodTopologyLabels, Priority, ResourceQuota, Review, RuntimeClass, ServiceAccount,
-    TaintNodesByCondition, ValidatingAdmissionPolicy, ValidatingAdmissionWebhook, View, round::Round,
+    StorageObjectInUseProtection, TaintNodesByCondition, ValidatingAdmissionPolicy, ValidatingAdmissionWebhook, View,
+    round::Round,
 };
 use crate::core::Core;
 use orch_api::StatusError;
@@ -19,8 +20,8 @@ impl Chain {
     /// The plugins that are on by default, in kube-apiserver's order (`pkg/kubeapiserver/options/plugins.go`), and
     /// [`NodeRestriction`], which every cluster with kubelets turns on.
     ///
-    /// [`StorageObjectInUseProtection`](super::StorageObjectInUseProtection) is not among them: nobody here takes its
-    /// finalizers away yet, and claims would never go. Its place is behind [`DefaultStorageClass`].
+    /// The finalizers of [`StorageObjectInUseProtection`] are taken away by controllers: in a server without any, volumes and
+    /// claims that are deleted wait for somebody who does it.
     pub fn default_plugins() -> Vec<Arc<dyn Plugin>> {
         vec![
             Arc::new(NamespaceLifecycle),
@@ -32,6 +33,7 @@ impl Chain {
             Arc::new(Priority),
             Arc::new(DefaultTolerationSeconds),
             Arc::new(DefaultStorageClass),
+            Arc::new(StorageObjectInUseProtection),
             Arc::new(PersistentVolumeClaimResize),
             Arc::new(RuntimeClass),
             Arc::new(CertificateApproval),

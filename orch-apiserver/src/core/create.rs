@@ -80,6 +80,7 @@ impl Core {
     ) -> Result<Arc<Stored>, StatusError> {
         meta::fill(object, self.ambient.clock.now(), &self.ambient.chance);
         strategy::prepare_create(&call.kind, object);
+        super::phase::created(&call.kind, object, self.ambient.clock.now());
         let mut held = self.services.begin_create(call, object)?;
         let key = Key::new(call.key.namespace.clone(), json::meta(object, "name"));
         let errors = validation::create(&call.kind, object, self.setting);

@@ -18,6 +18,7 @@ pub mod json;
 pub mod managed;
 pub mod meta;
 pub mod patch;
+mod phase;
 pub mod read;
 pub mod refusal;
 pub(crate) mod selection;

@@ -159,6 +159,7 @@ impl Core {
             }
             Part::Status => {
                 strategy::prepare_status_update(&call.kind, &mut new, &old);
+                super::phase::updated(&call.kind, &mut new, &old, now);
                 validation::status_update(&call.kind, &new, &old)
             }
             Part::Checked => Vec::new(),

@@ -1,8 +1,10 @@
-//! What several controllers need: facts of pods, selectors, owner references.
+//! What several controllers need: facts of pods, who uses which claim, selectors, owner references.
 
 pub mod facts;
+pub mod finalizers;
 pub mod owner;
 pub mod selector;
+pub mod storage;
 pub mod time;
 
 pub use facts::{Phase, PodFacts};

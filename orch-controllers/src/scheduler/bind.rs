@@ -9,7 +9,7 @@ use orch_api::{Object, StatusError};
 use orch_runtime::{
     executor::Recorder,
     plan::{EventKind, Notice},
-    scheduler::{Permitted, PodInfo},
+    scheduler::{Binding, Permitted, PodInfo},
 };
 use orch_store::{
     Ambient, Client, Informer, Informers, Tasks,
@@ -19,12 +19,13 @@ use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Bindings under way at once.
+/// Bindings under way at once, without those that wait for something else than a request.
 const MOST_BINDINGS: usize = 256;
 
 /// Performs what the state decided.
 pub(super) struct Binder {
     client: Arc<dyn Client>,
+    informers: Informers,
     pods: Informer,
     tasks: Tasks,
     recorder: Recorder,
@@ -37,6 +38,8 @@ pub(super) struct Binder {
 struct Outcome {
     assumed: Assumed,
     result: Result<(), StatusError>,
+    /// Whether it is not counted among those under way.
+    waits: bool,
 }
 
 impl Binder {
@@ -47,6 +50,7 @@ impl Binder {
             recorder: Recorder::new(client.clone(), ambient, "default-scheduler"),
             client,
             pods: informers.of::<Pod>(),
+            informers,
             tasks: ambient.tasks.clone(),
             ambient: ambient.clone(),
             results,
@@ -61,11 +65,12 @@ impl Binder {
 
     /// Binds in the background; [`Binder::finished`] takes the outcome back.
     pub(super) fn bind(&mut self, assumed: Assumed) {
-        self.under_way += 1;
-        let (client, report) = (self.client.clone(), self.report.clone());
+        let waits = waits(&assumed);
+        self.under_way += usize::from(!waits);
+        let (client, informers, report) = (self.client.clone(), self.informers.clone(), self.report.clone());
         self.tasks.spawn(async move {
-            let result = bind(&*client, &assumed).await;
-            let _ = report.send(Outcome { assumed, result });
+            let result = bind(&*client, &informers, &assumed).await;
+            let _ = report.send(Outcome { assumed, result, waits });
         });
     }
 
@@ -108,8 +113,8 @@ impl Binder {
     }
 
     fn settle(&mut self, outcome: Outcome, state: &mut State, ambient: &Ambient) {
-        self.under_way -= 1;
-        let Outcome { assumed, result } = outcome;
+        let Outcome { assumed, result, waits } = outcome;
+        self.under_way -= usize::from(!waits);
         let pod = assumed.queued.pod.clone();
         match result {
             Ok(()) => {
@@ -140,12 +145,17 @@ impl Binder {
     }
 }
 
-async fn bind(client: &dyn Client, assumed: &Assumed) -> Result<(), StatusError> {
-    let (pod, node, points) = (&assumed.queued.pod, &*assumed.node, &assumed.profile.points);
-    let cycle = Default::default();
+/// Whether a plugin may have the pod wait for long.
+fn waits(assumed: &Assumed) -> bool {
+    assumed.profile.points.pre_bind.iter().any(|plugin| plugin.is_needed(&assumed.cycle))
+}
+
+async fn bind(client: &dyn Client, informers: &Informers, assumed: &Assumed) -> Result<(), StatusError> {
+    let (pod, node, points) = (&assumed.queued.pod, &assumed.node, &assumed.profile.points);
+    let cycle = &assumed.cycle;
     for plugin in &points.permit {
         let refused = |r: orch_runtime::scheduler::Rejection| StatusError::internal(r.reasons.join(", "));
-        match plugin.permit(&cycle, pod, node) {
+        match plugin.permit(cycle, pod, node) {
             Permitted::Allow => {}
             Permitted::Reject(rejection) => return Err(refused(rejection)),
             Permitted::Wait(most) => match tokio::time::timeout(most, plugin.ready(pod, node)).await {
@@ -154,8 +164,9 @@ async fn bind(client: &dyn Client, assumed: &Assumed) -> Result<(), StatusError>
             },
         }
     }
-    for plugin in &points.pre_bind {
-        plugin.pre_bind(client, pod, node).await?;
+    let binding = Binding { client, informers, cycle, pod, node };
+    for plugin in points.pre_bind.iter().filter(|plugin| plugin.is_needed(cycle)) {
+        plugin.pre_bind(&binding).await?;
     }
     for plugin in &points.bind {
         if plugin.bind(client, pod, node).await? {

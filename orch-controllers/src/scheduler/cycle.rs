@@ -32,19 +32,25 @@ pub struct Refusal {
 }
 
 /// Decides for one pod. The search over the nodes begins at `start`, which moves on so that all nodes get
-/// their turn. Ties are broken by chance.
-pub fn decide(profile: &Profile, pod: &PodInfo, cluster: &Cluster, start: &mut NodeIndex, chance: &Chance) -> Decision {
-    let mut cycle = Cycle::default();
-    let search = match prepare(profile, &mut cycle, pod, cluster) {
+/// their turn. Ties are broken by chance. What the plugins found out is in `cycle` afterwards.
+pub fn decide(
+    profile: &Profile,
+    cycle: &mut Cycle,
+    pod: &PodInfo,
+    cluster: &Cluster,
+    start: &mut NodeIndex,
+    chance: &Chance,
+) -> Decision {
+    let search = match prepare(profile, cycle, pod, cluster) {
         Ok(search) => search,
         Err(refusal) => return Decision::Refused(refusal),
     };
-    let found = search.run(&cycle, pod, cluster, start);
+    let found = search.run(cycle, pod, cluster, start);
     match found.feasible[..] {
-        [] => Decision::Refused(refuse(profile, &cycle, pod, cluster, found.rejected, &search.narrowed_by)),
+        [] => Decision::Refused(refuse(profile, cycle, pod, cluster, found.rejected, &search.narrowed_by)),
         [only] => Decision::Node(cluster.nodes()[only].name.clone()),
         _ => {
-            let scores = score(profile, &mut cycle, pod, cluster, &found.feasible);
+            let scores = score(profile, cycle, pod, cluster, &found.feasible);
             let best = pick(&found.feasible, &scores, chance);
             Decision::Node(cluster.nodes()[best].name.clone())
         }

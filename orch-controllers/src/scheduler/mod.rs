@@ -13,6 +13,7 @@ pub mod cycle;
 pub mod plugins;
 pub mod queue;
 pub mod state;
+pub mod storage;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use orch_runtime::scheduler::PodInfo;
 use orch_store::{Ambient, Informers, informer::Delta};
 use state::{State, Work};
 use std::time::Duration;
+use storage::StorageFeed;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// After this many decisions other tasks get a turn.
@@ -34,9 +36,11 @@ const DECISIONS_PER_TURN: usize = 16;
 /// Schedules pods until the ambience stops. Profiles are chosen by `spec.schedulerName`.
 pub async fn run(profiles: Vec<Profile>, informers: Informers, ambient: Ambient) {
     let (pods, nodes) = (informers.of::<Pod>(), informers.of::<Node>());
-    let mut feeds = Feeds { pods: pods.subscribe(), nodes: nodes.subscribe() };
+    let storage = StorageFeed::start(&informers);
+    let mut feeds = Feeds { pods: pods.subscribe(), nodes: nodes.subscribe(), storage };
     pods.synced().await;
     nodes.synced().await;
+    feeds.storage.synced().await;
     let mut state = State::new(profiles, ambient.chance.child("scheduler"));
     let mut binder = Binder::new(informers, &ambient);
     loop {
@@ -84,6 +88,10 @@ async fn wait(feeds: &mut Feeds, binder: &mut Binder, state: &mut State, ambient
             Some(delta) => node_changed(state, &delta, ambient),
             None => return false,
         },
+        change = feeds.storage.recv() => match change {
+            Some(change) => state.storage_set(&change, ambient.clock.now()),
+            None => return false,
+        },
         () = binder.finished(state, ambient) => {}
         () = deadline => {}
     }
@@ -93,12 +101,17 @@ async fn wait(feeds: &mut Feeds, binder: &mut Binder, state: &mut State, ambient
 struct Feeds {
     pods: UnboundedReceiver<Delta>,
     nodes: UnboundedReceiver<Delta>,
+    storage: StorageFeed,
 }
 
 impl Feeds {
     fn drain(&mut self, state: &mut State, ambient: &Ambient) {
         while let Ok(delta) = self.nodes.try_recv() {
             node_changed(state, &delta, ambient);
+        }
+        // Before the pods, so that a new pod finds its claims.
+        while let Some(change) = self.storage.try_recv() {
+            state.storage_set(&change, ambient.clock.now());
         }
         while let Ok(delta) = self.pods.try_recv() {
             pod_changed(state, &delta, ambient);

@@ -3,6 +3,7 @@
 use super::{
     cycle::{Decision, Refusal, decide},
     queue::Queue,
+    storage::StorageChange,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
@@ -36,6 +37,8 @@ pub struct Assumed {
     pub node: Arc<str>,
     /// Who binds it.
     pub profile: Arc<Profile>,
+    /// What the plugins kept for the binding.
+    pub cycle: Cycle,
 }
 
 impl State {
@@ -97,16 +100,23 @@ impl State {
         }
     }
 
+    /// The claims, volumes and classes changed.
+    pub fn storage_set(&mut self, change: &StorageChange, now: Timestamp) {
+        let (profiles, queue) = (&self.profiles, &mut self.queue);
+        change.apply(self.cluster.storage_mut(), |event| wake(profiles, queue, now, event));
+    }
+
     /// Decides for the next pod, if one is due.
     pub fn step(&mut self, now: Timestamp) -> Option<Work> {
         let queued = self.queue.pop(now)?;
         let profile = self.profile(&queued.pod)?.clone();
-        match decide(&profile, &queued.pod, &self.cluster, &mut self.start, &self.chance) {
+        let mut cycle = Cycle::default();
+        match decide(&profile, &mut cycle, &queued.pod, &self.cluster, &mut self.start, &self.chance) {
             Decision::Node(node) => {
                 let assumed = PodInfo { node: node.clone(), ..(*queued.pod).clone() };
                 self.cluster.set_pod(Arc::new(assumed), &node);
-                match reserve(&profile, &queued.pod, &node) {
-                    Ok(()) => Some(Work::Bind(Assumed { queued, node, profile })),
+                match reserve(&profile, &mut cycle, &queued.pod, &node, &mut self.cluster) {
+                    Ok(()) => Some(Work::Bind(Assumed { queued, node, profile, cycle })),
                     Err((plugin, rejection)) => {
                         self.cluster.remove_pod(&queued.pod.uid);
                         let message = rejection.reasons.join(", ");
@@ -120,7 +130,7 @@ impl State {
 
     /// The binding failed: the pod takes nothing and, if it still waits, is tried again after a while.
     pub fn unbind(&mut self, assumed: Assumed, still_pending: bool, now: Timestamp) {
-        unreserve(&assumed.profile, &assumed.queued.pod, &assumed.node);
+        unreserve(&assumed.profile, &assumed.cycle, &assumed.queued.pod, &assumed.node, &mut self.cluster);
         if let Some((pod, _)) = self.cluster.remove_pod(&assumed.queued.pod.uid) {
             wake(&self.profiles, &mut self.queue, now, &ClusterEvent::PodFreed(&pod));
         }
@@ -190,18 +200,22 @@ fn matters(old: &PodInfo, new: &PodInfo) -> bool {
         || old.affinity.selector != new.affinity.selector
 }
 
-fn reserve(profile: &Profile, pod: &PodInfo, node: &str) -> Result<(), (&'static str, Rejection)> {
-    let cycle = Cycle::default();
+fn reserve(
+    profile: &Profile,
+    cycle: &mut Cycle,
+    pod: &PodInfo,
+    node: &Arc<str>,
+    cluster: &mut Cluster,
+) -> Result<(), (&'static str, Rejection)> {
     for plugin in &profile.points.reserve {
-        if let Err(rejection) = plugin.reserve(&cycle, pod, node) {
-            unreserve(profile, pod, node);
+        if let Err(rejection) = plugin.reserve(cycle, pod, node, cluster) {
+            unreserve(profile, cycle, pod, node, cluster);
             return Err((plugin.name(), rejection));
         }
     }
     Ok(())
 }
 
-fn unreserve(profile: &Profile, pod: &PodInfo, node: &str) {
-    let cycle = Cycle::default();
-    profile.points.reserve.iter().rev().for_each(|p| p.unreserve(&cycle, pod, node));
+fn unreserve(profile: &Profile, cycle: &Cycle, pod: &PodInfo, node: &Arc<str>, cluster: &mut Cluster) {
+    profile.points.reserve.iter().rev().for_each(|p| p.unreserve(cycle, pod, node, cluster));
 }

@@ -12,10 +12,21 @@ pub use context::Node;
 pub use machine::Machine;
 pub use pods::{PodFeed, SharedPods};
 
-use crate::{event::Recorder, files::DnsConfig, follow::Objects, logs::Rotation, pod::PodHandle, probe::Prober};
+use crate::{
+    event::Recorder,
+    files::DnsConfig,
+    follow::Objects,
+    logs::Rotation,
+    pod::PodHandle,
+    probe::Prober,
+    provision::{Directories, Imagined},
+};
 use dashmap::DashMap;
 use orch_api::Key;
-use orch_runtime::node::container::{ContainerRuntime, RuntimeError};
+use orch_runtime::node::{
+    container::{ContainerRuntime, RuntimeError},
+    volume::VolumeProvisioner,
+};
 use orch_store::{Ambient, Client, Informers, Tasks};
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -44,6 +55,8 @@ pub struct AgentConfig {
     pub lease_interval: Duration,
     /// When logs are rotated.
     pub rotation: Rotation,
+    /// Who makes the node's own volumes; when unset, they are directories of the data directory, or imagined.
+    pub provisioner: Option<Arc<dyn VolumeProvisioner>>,
 }
 
 impl AgentConfig {
@@ -61,6 +74,16 @@ impl AgentConfig {
             materialize: true,
             lease_interval: Duration::from_secs(10),
             rotation: Rotation::default(),
+            provisioner: None,
+        }
+    }
+
+    /// Who makes the node's own volumes.
+    pub fn provisioner(&self) -> Arc<dyn VolumeProvisioner> {
+        match &self.provisioner {
+            Some(provisioner) => provisioner.clone(),
+            None if self.materialize => Arc::new(Directories::new(self.data_dir.join("volumes"))),
+            None => Arc::new(Imagined),
         }
     }
 }

@@ -16,6 +16,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// ConfigMaps.
 pub const CONFIG_MAPS: Gvr = Gvr::of("", "v1", "configmaps");
+/// PersistentVolumeClaims.
+pub const CLAIMS: Gvr = Gvr::of("", "v1", "persistentvolumeclaims");
 /// Secrets.
 pub const SECRETS: Gvr = Gvr::of("", "v1", "secrets");
 
@@ -101,6 +103,7 @@ pub fn references(pod: &Pod) -> Vec<(Gvr, Key)> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     spec.image_pull_secrets.iter().flatten().for_each(|r| add(&SECRETS, &r.name));
     for volume in spec.volumes.iter().flatten() {
+        crate::volume::claim_of(pod, volume).iter().for_each(|(name, _)| add(&CLAIMS, name));
         volume.config_map.iter().for_each(|v| add(&CONFIG_MAPS, &v.name));
         volume.secret.iter().for_each(|v| add(&SECRETS, v.secret_name.as_deref().unwrap_or_default()));
         for source in volume.projected.iter().flat_map(|p| p.sources.iter().flatten()) {

@@ -364,7 +364,7 @@ impl Worker {
             let stored = shared.inbox.lock().pod.clone();
             Done::Volumes(match stored.decode::<Pod>() {
                 Ok(pod) => volume::prepare(&node, &pod, &*references).await,
-                Err(error) => Err(volume::MountError { volume: String::new(), why: error.to_string() }),
+                Err(error) => Err(volume::MountError::SetUp { volume: String::new(), why: error.to_string() }),
             })
         }));
     }

@@ -1,8 +1,7 @@
-//! emptyDir and hostPath volumes.
+//! emptyDir, hostPath and local volumes.
 
-use super::{Context, Prepared, VolumePlugin, files::fs_group};
+use super::{Context, Prepared, Source, VolumePlugin, files::fs_group, ownership};
 use async_trait::async_trait;
-use k8s_openapi::api::core::v1::Volume;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::{
     io,
@@ -15,14 +14,14 @@ pub(super) struct EmptyDir;
 
 #[async_trait]
 impl VolumePlugin for EmptyDir {
-    fn supports(&self, volume: &Volume) -> bool {
-        volume.empty_dir.is_some()
+    fn supports(&self, source: &Source<'_>) -> bool {
+        source.volume.empty_dir.is_some()
     }
 
-    async fn prepare(&self, context: &Context<'_>, volume: &Volume, dir: &Path) -> Result<Prepared, String> {
+    async fn prepare(&self, context: &Context<'_>, source: &Source<'_>, dir: &Path) -> Result<Prepared, String> {
         let failed = |e: io::Error| format!("{}: {e}", dir.display());
         tokio::fs::create_dir_all(dir).await.map_err(failed)?;
-        let source = volume.empty_dir.clone().unwrap_or_default();
+        let source = source.volume.empty_dir.clone().unwrap_or_default();
         let memory = source.medium.as_deref() == Some("Memory");
         if memory && nix::unistd::geteuid().is_root() && !is_mounted(dir).map_err(failed)? {
             let size = source.size_limit.map(|q| format!("size={}", crate::quantity::units(&q.0)));
@@ -50,12 +49,12 @@ pub(super) struct HostPath;
 
 #[async_trait]
 impl VolumePlugin for HostPath {
-    fn supports(&self, volume: &Volume) -> bool {
-        volume.host_path.is_some()
+    fn supports(&self, source: &Source<'_>) -> bool {
+        source.host_path().is_some()
     }
 
-    async fn prepare(&self, _: &Context<'_>, volume: &Volume, _: &Path) -> Result<Prepared, String> {
-        let source = volume.host_path.clone().unwrap_or_default();
+    async fn prepare(&self, _: &Context<'_>, source: &Source<'_>, _: &Path) -> Result<Prepared, String> {
+        let source = source.host_path().cloned().unwrap_or_default();
         let (path, kind) = (PathBuf::from(&source.path), source.type_.unwrap_or_default());
         let failed = |e: io::Error| format!("{}: {e}", source.path);
         match kind.as_str() {
@@ -64,6 +63,35 @@ impl VolumePlugin for HostPath {
             _ => {}
         }
         check_type(&path, &kind)?;
+        Ok(Prepared { path, refresh_at: None })
+    }
+
+    async fn tear_down(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A directory or file of the node that is a persistent volume: of the node's own making, or of its administrator's.
+pub(super) struct Local;
+
+#[async_trait]
+impl VolumePlugin for Local {
+    fn supports(&self, source: &Source<'_>) -> bool {
+        source.local().is_some()
+    }
+
+    async fn prepare(&self, context: &Context<'_>, source: &Source<'_>, _: &Path) -> Result<Prepared, String> {
+        let path = PathBuf::from(source.local().unwrap_or_default());
+        if !tokio::fs::try_exists(&path).await.unwrap_or(false) {
+            return Err(format!("path {:?} does not exist", path.display().to_string()));
+        }
+        let read_only = source.volume.persistent_volume_claim.as_ref().is_some_and(|c| c.read_only == Some(true));
+        let (pod, root) = (context.pod.clone(), path.clone());
+        let given = tokio::task::spawn_blocking(move || ownership::apply(&pod, &root, read_only)).await;
+        given
+            .map_err(io::Error::other)
+            .flatten()
+            .map_err(|error| format!("applyFSGroup failed for vol {}: {error}", source.name()))?;
         Ok(Prepared { path, refresh_at: None })
     }
 

@@ -1,7 +1,7 @@
 //! configMap, secret, downwardAPI and projected volumes.
 
 use super::{
-    Context, Prepared, VolumePlugin,
+    Context, Prepared, Source, VolumePlugin,
     atomic::{self, File, Payload},
     content::{self, TokenRequest},
 };
@@ -9,10 +9,7 @@ use crate::env::fields::Facts;
 use async_trait::async_trait;
 use base64::Engine;
 use jiff::Timestamp;
-use k8s_openapi::{
-    api::core::v1::{Pod, Volume},
-    apimachinery::pkg::apis::meta::v1::Time,
-};
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time};
 use orch_api::{Gvr, Key};
 use orch_store::client::WriteOptions;
 use serde::{Deserialize, Serialize};
@@ -29,15 +26,16 @@ pub(super) struct Files;
 
 #[async_trait]
 impl VolumePlugin for Files {
-    fn supports(&self, volume: &Volume) -> bool {
+    fn supports(&self, source: &Source<'_>) -> bool {
+        let volume = source.volume;
         volume.config_map.is_some()
             || volume.secret.is_some()
             || volume.downward_api.is_some()
             || volume.projected.is_some()
     }
 
-    async fn prepare(&self, context: &Context<'_>, volume: &Volume, dir: &Path) -> Result<Prepared, String> {
-        let (node, pod) = (context.node, context.pod);
+    async fn prepare(&self, context: &Context<'_>, source: &Source<'_>, dir: &Path) -> Result<Prepared, String> {
+        let (node, pod, volume) = (context.node, context.pod, source.volume);
         let facts =
             Facts { pod_ips: Vec::new(), host_ips: node.host_ips.clone(), allocatable: node.allocatable.clone() };
         let mut payload = content::payload(pod, volume, &facts, context.objects).map_err(|e| e.0)?;

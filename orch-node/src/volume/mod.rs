@@ -8,6 +8,8 @@ pub mod content;
 mod directories;
 mod files;
 mod mounts;
+mod ownership;
+mod source;
 
 use crate::{agent::context::Node, env::Lookups};
 use async_trait::async_trait;
@@ -19,15 +21,38 @@ use std::{
 };
 
 pub use mounts::mounts;
+pub use source::{Source, claim_of};
 
 /// Why a volume is not there: the message of `FailedMount`.
 #[derive(Debug, thiserror::Error)]
-#[error("MountVolume.SetUp failed for volume {volume:?} : {why}")]
-pub struct MountError {
-    /// The volume's name in the pod.
-    pub volume: String,
-    /// Why.
-    pub why: String,
+pub enum MountError {
+    /// It could not be made.
+    #[error("MountVolume.SetUp failed for volume {volume:?} : {why}")]
+    SetUp {
+        /// The volume.
+        volume: String,
+        /// Why.
+        why: String,
+    },
+    /// It is another node's.
+    #[error("MountVolume.NodeAffinity check failed for volume {volume:?} : {why}")]
+    Affinity {
+        /// The volume.
+        volume: String,
+        /// Why.
+        why: String,
+    },
+    /// Its claim is not to be used, or not yet.
+    #[error(
+        "Unable to attach or mount volumes: unmounted volumes=[{volume}], unattached volumes=[], failed to process \
+         volumes=[{volume}]: {why}"
+    )]
+    Claim {
+        /// The volume's name in the pod.
+        volume: String,
+        /// Why.
+        why: String,
+    },
 }
 
 /// What a plugin works with.
@@ -58,16 +83,17 @@ pub struct Prepared {
 #[async_trait]
 pub trait VolumePlugin: Send + Sync {
     /// Whether this plugin makes such a volume.
-    fn supports(&self, volume: &Volume) -> bool;
-    /// Makes or updates the volume.
-    async fn prepare(&self, context: &Context<'_>, volume: &Volume, dir: &Path) -> Result<Prepared, String>;
+    fn supports(&self, source: &Source<'_>) -> bool;
+    /// Makes or updates the volume. What is answered is mounted; if that is not `dir`, and the source is persistent, `dir`
+    /// becomes a link to it.
+    async fn prepare(&self, context: &Context<'_>, source: &Source<'_>, dir: &Path) -> Result<Prepared, String>;
     /// Undoes what removing the pod's directory does not.
     async fn tear_down(&self, dir: &Path) -> io::Result<()>;
 }
 
 /// Every plugin, in the order in which they are asked.
-pub fn plugins() -> [&'static dyn VolumePlugin; 3] {
-    [&directories::EmptyDir, &directories::HostPath, &files::Files]
+pub fn plugins() -> [&'static dyn VolumePlugin; 4] {
+    [&directories::EmptyDir, &directories::HostPath, &directories::Local, &files::Files]
 }
 
 /// Makes or updates all volumes of a pod; the time at which to do it again.
@@ -75,18 +101,38 @@ pub async fn prepare(node: &Node, pod: &Pod, objects: &(dyn Lookups + Sync)) -> 
     let context = Context { node, pod, objects };
     let mut refresh: Option<Timestamp> = None;
     for volume in pod.spec.iter().flat_map(|s| s.volumes.iter().flatten()) {
-        let prepared = one(&context, volume).await.map_err(|why| MountError { volume: volume.name.clone(), why })?;
+        let prepared = one(&context, volume).await?;
         refresh = [refresh, prepared.refresh_at].into_iter().flatten().min();
     }
     Ok(refresh)
 }
 
-pub(crate) async fn one(context: &Context<'_>, volume: &Volume) -> Result<Prepared, String> {
+async fn one(context: &Context<'_>, volume: &Volume) -> Result<Prepared, MountError> {
     let dir = directory(context.node, context.pod, &volume.name);
-    match plugins().into_iter().find(|p| p.supports(volume)) {
-        Some(plugin) => plugin.prepare(context, volume, &dir).await,
-        None => Err("no volume plugin matched".into()),
+    if claim_of(context.pod, volume).is_some()
+        && let Ok(path) = tokio::fs::read_link(&dir).await
+    {
+        // It was made before, and its claim cannot go while the pod is here.
+        return Ok(Prepared { path, refresh_at: None });
     }
+    let source = source::resolve(context, volume).await?;
+    let failed = |why: String| MountError::SetUp { volume: source.name().to_owned(), why };
+    let Some(plugin) = plugins().into_iter().find(|p| p.supports(&source)) else {
+        return Err(failed("no volume plugin matched".into()));
+    };
+    let prepared = plugin.prepare(context, &source, &dir).await.map_err(failed)?;
+    if source.persistent.is_some() && prepared.path != dir {
+        link(&prepared.path, &dir).await.map_err(|error| failed(format!("{}: {error}", dir.display())))?;
+    }
+    Ok(prepared)
+}
+
+/// Makes `dir` a link to a path. It is the last step: where it is, the volume was prepared.
+async fn link(path: &Path, dir: &Path) -> io::Result<()> {
+    if let Some(parent) = dir.parent() {
+        tokio::fs::create_dir_all(parent).await?;
+    }
+    tokio::fs::symlink(path, dir).await
 }
 
 /// Removes the volumes and directories of a pod.

@@ -20,12 +20,19 @@ pub async fn mounts(node: &Node, pod: &Pod, container: &Container, env: &[(Strin
         };
         let root = match &volume.host_path {
             Some(host) => PathBuf::from(&host.path),
-            None => directory(node, pod, &volume.name),
+            None => {
+                let dir = directory(node, pod, &volume.name);
+                // A persistent volume is a link to where it is.
+                tokio::fs::read_link(&dir).await.unwrap_or(dir)
+            }
         };
+        let claim = volume.persistent_volume_claim.as_ref();
+        let kept = claim.is_some_and(|claim| claim.read_only == Some(true))
+            || volume.config_map.is_some() && wanted.sub_path.is_none();
         mounts.push(Mount {
             host_path: below(&root, &sub_path(wanted, env)).await?,
             container_path: PathBuf::from("/").join(&wanted.mount_path),
-            read_only: wanted.read_only == Some(true) || volume.config_map.is_some() && wanted.sub_path.is_none(),
+            read_only: wanted.read_only == Some(true) || kept,
             propagation: match wanted.mount_propagation.as_deref() {
                 Some("HostToContainer") => Propagation::HostToContainer,
                 Some("Bidirectional") => Propagation::Bidirectional,
@@ -55,7 +62,7 @@ async fn below(root: &Path, sub: &str) -> io::Result<PathBuf> {
     }
     let path = root.join(sub);
     if !tokio::fs::try_exists(&path).await? {
-        tokio::fs::create_dir_all(&path).await?;
+        make(root, Path::new(sub)).await?;
     }
     let (real, root) = (tokio::fs::canonicalize(&path).await?, tokio::fs::canonicalize(root).await?);
     if real.starts_with(&root) {
@@ -63,4 +70,20 @@ async fn below(root: &Path, sub: &str) -> io::Result<PathBuf> {
     } else {
         Err(io::Error::other(format!("subPath {sub:?} leads out of its volume")))
     }
+}
+
+/// Makes the directories of a path below a volume. Whoever may write to the volume may write to them (`SafeMakeDir`).
+async fn make(root: &Path, sub: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = tokio::fs::metadata(root).await?.permissions().mode() & 0o7777;
+    let mut path = root.to_owned();
+    for component in sub.components() {
+        path.push(component);
+        match tokio::fs::create_dir(&path).await {
+            Ok(()) => crate::files::set_mode(&path, mode).await?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

@@ -1,3 +1,4 @@
 //! Plug points of the node agent.
 
 pub mod container;
+pub mod volume;

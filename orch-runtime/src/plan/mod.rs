@@ -107,9 +107,14 @@ impl Plan {
         self.requeue_after = Some(self.requeue_after.map_or(delay, |earlier| earlier.min(delay)));
     }
 
-    /// Whether the plan writes nothing.
+    /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.actions.is_empty()
+    }
+
+    /// Whether it changes no object: it does nothing, or tells something in events.
+    pub fn writes_nothing(&self) -> bool {
+        self.actions.iter().all(|action| matches!(action, Action::Event(_)))
     }
 
     fn push_create<K: Object>(&mut self, object: &K, announce: Option<Announce>, may_exist: bool) {

@@ -17,7 +17,7 @@ pub struct NodeAffinity {
 }
 
 /// Requirements that must all hold.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeTerm {
     /// On labels.
@@ -27,7 +27,7 @@ pub struct NodeTerm {
 }
 
 /// One requirement.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Requirement {
     /// Label or field.

@@ -3,7 +3,7 @@
 //! kube-scheduler copies its cache into a snapshot before each cycle because events arrive meanwhile. Here
 //! events and cycles take turns in one task, so the cache is the snapshot and nothing is copied.
 
-use super::{node::NodeInfo, pod::PodInfo};
+use super::{node::NodeInfo, pod::PodInfo, storage::Storage};
 use k8s_openapi::api::core::v1::Node;
 use std::{collections::HashMap, sync::Arc};
 
@@ -21,6 +21,7 @@ pub struct Cluster {
     homeless: HashMap<Arc<str>, HashMap<Arc<str>, Arc<PodInfo>>>,
     /// On how many nodes each image is.
     image_nodes: HashMap<Arc<str>, usize>,
+    storage: Storage,
 }
 
 impl Cluster {
@@ -37,6 +38,16 @@ impl Cluster {
     /// The place of a node in the array.
     pub fn position(&self, name: &str) -> Option<NodeIndex> {
         self.index.get(name).copied()
+    }
+
+    /// The claims, volumes and classes.
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    /// The claims, volumes and classes, for who keeps them.
+    pub fn storage_mut(&mut self) -> &mut Storage {
+        &mut self.storage
     }
 
     /// On how many nodes an image is.
@@ -101,7 +112,10 @@ impl Cluster {
         if self.places.get(&pod.uid).is_some_and(|place| place != node) {
             self.remove_pod(&pod.uid);
         }
-        self.places.insert(pod.uid.clone(), node.clone());
+        if self.places.insert(pod.uid.clone(), node.clone()).is_none() {
+            // The volumes of a pod never change: it is counted once.
+            self.storage.add_user(&pod);
+        }
         match self.index.get(node) {
             Some(&i) => self.nodes[i].add(pod),
             None => {
@@ -124,6 +138,7 @@ impl Cluster {
                 pod
             }
         };
+        self.storage.remove_user(&pod);
         Some((pod, place))
     }
 

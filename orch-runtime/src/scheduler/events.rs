@@ -1,6 +1,11 @@
 //! What happened in the cluster, and whether it can help a pod that did not fit (queueing hints).
 
-use super::{node::NodeInfo, pod::PodInfo};
+use super::{
+    node::NodeInfo,
+    pod::PodInfo,
+    storage::{Attachment, DriverInfo, DriverLimits},
+};
+use crate::storage::{CapacityInfo, ClaimInfo, ClassInfo, VolumeInfo};
 use std::sync::Arc;
 
 /// Something that may make room.
@@ -14,6 +19,20 @@ pub enum ClusterEvent<'a> {
     PodFreed(&'a Arc<PodInfo>),
     /// The unscheduled pod itself changed.
     PodUpdated(&'a Arc<PodInfo>, &'a Arc<PodInfo>),
+    /// A claim appeared or changed.
+    Claim(Option<&'a ClaimInfo>, &'a ClaimInfo),
+    /// A volume appeared or changed.
+    Volume(Option<&'a VolumeInfo>, &'a VolumeInfo),
+    /// A class appeared or changed.
+    Class(Option<&'a ClassInfo>, &'a ClassInfo),
+    /// A CSI driver changed.
+    Driver(&'a str, DriverInfo, DriverInfo),
+    /// What a driver has left was told, or changed.
+    Capacity(Option<&'a CapacityInfo>, &'a CapacityInfo),
+    /// How many volumes a node takes was told, or changed.
+    Limits(Option<&'a DriverLimits>, &'a DriverLimits),
+    /// A volume was detached.
+    Detached(&'a Attachment),
 }
 
 /// Whether an event is worth another try.

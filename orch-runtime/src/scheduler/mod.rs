@@ -8,7 +8,8 @@
 //!
 //! The names, the order and the messages are those of kube-scheduler
 //! (`staging/src/k8s.io/kube-scheduler/framework/interface.go`). Everything up to Reserve is synchronous and
-//! pure; a plugin that must ask the outside world does it in PreBind.
+//! pure; a plugin that must ask the outside world does it in PreBind. What Reserve promises stands in the
+//! [`Cluster`], so that the next pod sees it.
 
 mod affinity;
 mod cluster;
@@ -18,17 +19,21 @@ mod plugin;
 mod pod;
 mod profile;
 mod resources;
+mod storage;
 mod taints;
+mod volumes;
 
 pub use affinity::{NodeAffinity, NodeTerm};
 pub use cluster::{Cluster, NodeIndex};
 pub use events::{ClusterEvent, Hint, Interest};
 pub use node::NodeInfo;
 pub use plugin::{
-    Bind, Cycle, Filter, MAX_SCORE, Permit, Permitted, Plugin, PostBind, PostFilter, PostFiltered, PreBind, PreEnqueue,
-    PreFilter, PreFiltered, PreScore, QueueSort, Rejection, Reserve, Score,
+    Bind, Binding, Cycle, Filter, MAX_SCORE, Permit, Permitted, Plugin, PostBind, PostFilter, PostFiltered, PreBind,
+    PreEnqueue, PreFilter, PreFiltered, PreScore, QueueSort, Rejection, Reserve, Score,
 };
 pub use pod::{HostPort, PodInfo, Queued};
 pub use profile::{Points, Profile, Scored};
 pub use resources::Resources;
+pub use storage::{Attachment, DriverInfo, DriverLimits, News, Storage};
 pub use taints::{Effect, Taint, Toleration};
+pub use volumes::{Disk, PodClaim};

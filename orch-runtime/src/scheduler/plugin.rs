@@ -9,7 +9,7 @@ use super::{
 };
 use async_trait::async_trait;
 use orch_api::StatusError;
-use orch_store::Client;
+use orch_store::{Client, Informers};
 use std::{
     any::{Any, TypeId},
     borrow::Cow,
@@ -158,10 +158,16 @@ pub trait Score: Plugin {
 
 /// Takes what the pod needs beside the node's resources.
 pub trait Reserve: Plugin {
-    /// Called once a node is chosen.
-    fn reserve(&self, cycle: &Cycle, pod: &PodInfo, node: &str) -> Result<(), Rejection>;
+    /// Called once a node is chosen. What is taken is noted in the cluster, and what is to be done about it in the cycle.
+    fn reserve(
+        &self,
+        cycle: &mut Cycle,
+        pod: &PodInfo,
+        node: &Arc<str>,
+        cluster: &mut Cluster,
+    ) -> Result<(), Rejection>;
     /// Gives it back; called in reverse order, also when `reserve` was not.
-    fn unreserve(&self, cycle: &Cycle, pod: &PodInfo, node: &str);
+    fn unreserve(&self, cycle: &Cycle, pod: &PodInfo, node: &Arc<str>, cluster: &mut Cluster);
 }
 
 /// What Permit decided.
@@ -184,11 +190,28 @@ pub trait Permit: Plugin {
     async fn ready(&self, pod: &PodInfo, node: &str) -> Result<(), Rejection>;
 }
 
+/// What PreBind works with.
+#[derive(Clone, Copy)]
+pub struct Binding<'a> {
+    /// The API.
+    pub client: &'a dyn Client,
+    /// The caches, which lag.
+    pub informers: &'a Informers,
+    /// What the plugins kept while the pod was scheduled.
+    pub cycle: &'a Cycle,
+    /// The pod.
+    pub pod: &'a PodInfo,
+    /// Its node.
+    pub node: &'a Arc<str>,
+}
+
 /// Prepares the binding, outside the scheduling cycle. May do IO.
 #[async_trait]
 pub trait PreBind: Plugin {
+    /// Whether there is anything to prepare for this pod. Pods for which there is may wait for long, and hold no others up.
+    fn is_needed(&self, cycle: &Cycle) -> bool;
     /// An error sends the pod back to the queue.
-    async fn pre_bind(&self, client: &dyn Client, pod: &PodInfo, node: &str) -> Result<(), StatusError>;
+    async fn pre_bind(&self, binding: &Binding<'_>) -> Result<(), StatusError>;
 }
 
 /// Binds a pod to its node.

@@ -4,6 +4,7 @@ use super::{
     affinity::{NodeAffinity, NodeTerm},
     resources::Resources,
     taints::Toleration,
+    volumes::{Disk, PodClaim, VolumeJson},
 };
 use jiff::Timestamp;
 use orch_api::Key;
@@ -49,6 +50,10 @@ pub struct PodInfo {
     pub tolerations: Vec<Toleration>,
     /// Images of all containers, with tag or digest.
     pub images: Vec<Arc<str>>,
+    /// Claims that its volumes are.
+    pub claims: Vec<PodClaim>,
+    /// Disks that it states itself.
+    pub disks: Vec<Disk>,
     /// Names of the gates that keep it from being scheduled.
     pub gates: Vec<Arc<str>>,
     /// The message of its false `PodScheduled` condition, empty without one.
@@ -118,9 +123,26 @@ impl PodInfo {
                     .collect(),
             },
             tolerations: spec.tolerations,
+            claims: spec.volumes.iter().filter_map(|v| v.claim(&stored.key.name)).collect(),
+            disks: spec.volumes.iter().filter_map(VolumeJson::disk).collect(),
             gates: spec.scheduling_gates.into_iter().map(|g| g.name).collect(),
             refusal: unscheduled.map(|c| c.message.clone()).unwrap_or_default(),
         })
+    }
+
+    /// The key of a claim of its.
+    pub fn claim_key(&self, claim: &PodClaim) -> Key {
+        Key { namespace: self.key.namespace.clone(), name: claim.name.clone() }
+    }
+
+    /// The claims that it names, without those that are made for it alone.
+    pub fn named_claims(&self) -> impl Iterator<Item = Key> {
+        self.claims.iter().filter(|claim| !claim.ephemeral).map(|claim| self.claim_key(claim))
+    }
+
+    /// Whether it uses the claim.
+    pub fn uses(&self, claim: &Key) -> bool {
+        self.key.namespace == claim.namespace && self.claims.iter().any(|c| c.name == claim.name)
     }
 }
 
@@ -204,6 +226,7 @@ struct Spec {
     affinity: Option<Affinity>,
     tolerations: Vec<Toleration>,
     scheduling_gates: Vec<Gate>,
+    volumes: Vec<VolumeJson>,
 }
 
 #[derive(Deserialize, Default)]

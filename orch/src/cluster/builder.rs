@@ -10,6 +10,7 @@ use orch_node::{
     agent::{Machine, PodFeed, SharedPods},
     follow::Objects,
     probe::Prober,
+    provision,
     simulated::{FleetConfig, Rules, start_fleet},
 };
 use orch_runtime::{
@@ -173,6 +174,9 @@ impl Builder {
         }
         let agents = start_nodes(self.fleet, self.nodes, &informers, &ambient).await?;
         agents.iter().for_each(|agent| dialer.add(agent));
+        if !agents.is_empty() && !self.without_controllers {
+            storage(&agents, &caches, &ambient).await?;
+        }
         Ok(Cluster { server, client, caches, agents, ambient, ground: ground.tasks })
     }
 
@@ -221,6 +225,17 @@ async fn account_of_pods(client: &dyn Client) -> Result<(), Error> {
     let key = Key::new("default", "default");
     client.wait_for::<ServiceAccount, _>(&key, |account| account.is_some()).await?;
     Ok(())
+}
+
+/// Starts who makes the volumes of the nodes, and sees to it that there is a class of them.
+async fn storage(agents: &[Agent], caches: &Caches, ambient: &Ambient) -> Result<(), Error> {
+    let of = |agent: &Agent| (agent.name().into(), agent.config().provisioner());
+    let nodes = Arc::new(agents.iter().map(of).collect());
+    ambient.tasks.spawn_graceful(provision::run(nodes, caches.clone(), ambient.clone()));
+    match caches.informers().client().add(&provision::default_class()).await {
+        Err(error) if !error.is_already_exists() => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 async fn start_nodes(

@@ -17,6 +17,7 @@ use orch_node::{
     Agent, AgentConfig, AgentParts,
     agent::{Machine, PodFeed},
     follow::Objects,
+    provision,
     simulated::{Rules, SimulatedRuntime},
 };
 use orch_runtime::{
@@ -226,6 +227,9 @@ impl Host {
                 pods: PodFeed::Watch,
                 ambient: ambient.clone(),
             };
+            let nodes = Arc::new([(node.as_str().into(), config.provisioner())].into());
+            let caches = Caches::new(Informers::new(parts.client.clone(), ambient.clone()));
+            ambient.tasks.spawn_graceful(provision::run(nodes, caches, ambient.clone()));
             Box::pin(async move {
                 if let Ok(agent) = Agent::start(config, parts).await {
                     ambient.tasks.cancelled().cancelled().await;

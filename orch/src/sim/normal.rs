@@ -157,6 +157,10 @@ fn is_of_interest(seen: &Seen) -> bool {
 
 /// What stands for a generated name.
 fn stand_in(seen: &Seen) -> Option<String> {
+    if seen.kind == "PersistentVolume" && seen.name.starts_with("pvc-") {
+        // Named for the UID of the claim that it was made for.
+        return Some(format!("pvc-{}-*", seen.text("/spec/claimRef/name")));
+    }
     let prefix = seen.text("/metadata/generateName");
     (!prefix.is_empty()).then(|| format!("{prefix}*"))
 }
@@ -188,6 +192,15 @@ fn words(text: &str, names: &BTreeMap<&str, String>) -> String {
     }
     if text.parse::<jiff::Timestamp>().is_ok() {
         return "T".into();
+    }
+    // Which node a volume is on, and where it is there, says its name.
+    if text.strip_prefix("node-").is_some_and(|number| number.parse::<u32>().is_ok()) {
+        return "node-*".into();
+    }
+    if let Some((directory, name)) = text.rsplit_once('/')
+        && let Some(stand_in) = names.get(name)
+    {
+        return format!("{directory}/{stand_in}");
     }
     // Admission draws the name of the volume with the token.
     if text.starts_with("kube-api-access-") {

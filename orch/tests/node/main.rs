@@ -19,3 +19,4 @@ mod streams;
 mod tools;
 mod trouble;
 mod unprivileged;
+mod volumes;

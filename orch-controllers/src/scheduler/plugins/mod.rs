@@ -8,10 +8,14 @@ mod node_affinity;
 mod node_name;
 mod node_ports;
 mod node_unschedulable;
+mod node_volume_limits;
 mod priority_sort;
 mod resources_fit;
 mod scheduling_gates;
 mod taint_toleration;
+mod volume_binding;
+mod volume_restrictions;
+mod volume_zone;
 
 pub use balanced_allocation::NodeResourcesBalancedAllocation;
 pub use default_binder::DefaultBinder;
@@ -20,10 +24,14 @@ pub use node_affinity::NodeAffinity;
 pub use node_name::NodeName;
 pub use node_ports::NodePorts;
 pub use node_unschedulable::NodeUnschedulable;
+pub use node_volume_limits::NodeVolumeLimits;
 pub use priority_sort::PrioritySort;
 pub use resources_fit::NodeResourcesFit;
 pub use scheduling_gates::SchedulingGates;
 pub use taint_toleration::TaintToleration;
+pub use volume_binding::VolumeBinding;
+pub use volume_restrictions::VolumeRestrictions;
+pub use volume_zone::VolumeZone;
 
 use orch_runtime::scheduler::{MAX_SCORE, Profile};
 
@@ -38,6 +46,10 @@ pub fn default_profile() -> Profile {
         .with(NodeAffinity)
         .with(NodePorts)
         .with(NodeResourcesFit)
+        .with(VolumeRestrictions)
+        .with(NodeVolumeLimits)
+        .with(VolumeBinding)
+        .with(VolumeZone)
         .with(NodeResourcesBalancedAllocation)
         .with(ImageLocality)
         .with(DefaultBinder)

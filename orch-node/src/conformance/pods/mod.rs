@@ -7,6 +7,7 @@
 mod files;
 mod health;
 mod lives;
+mod volumes;
 mod world;
 
 pub use world::World;
@@ -38,7 +39,7 @@ pub struct Summary {
 
 /// Every case.
 pub fn all() -> Vec<Case> {
-    lives::cases().into_iter().chain(health::cases()).chain(files::cases()).collect()
+    lives::cases().into_iter().chain(health::cases()).chain(files::cases()).chain(volumes::cases()).collect()
 }
 
 /// Runs every case that the runtime can do, all at the same time.

@@ -11,6 +11,7 @@ mod identity;
 mod owners;
 mod replicas;
 mod rollout;
+mod volumes;
 
 pub use budget::Budgets;
 pub use capacity::{Capacity, OneBinding};
@@ -19,6 +20,7 @@ pub use identity::OnePerIdentity;
 pub use owners::{NothingForTheDead, OnlyItsOwn};
 pub use replicas::NoExcess;
 pub use rollout::Rollout;
+pub use volumes::Volumes;
 
 use super::{
     knowledge::Knowledge,
@@ -91,5 +93,6 @@ pub fn all(loops: &[orch_runtime::Description]) -> Vec<Box<dyn Oracle>> {
         Box::new(NoExcess),
         Box::new(Rollout),
         Box::new(Budgets),
+        Box::new(Volumes),
     ]
 }

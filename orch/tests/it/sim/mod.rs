@@ -6,3 +6,4 @@ mod found;
 mod ours;
 mod planted;
 mod speed;
+mod volumes;

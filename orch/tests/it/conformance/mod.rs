@@ -1,0 +1,3 @@
+//! Tests of the Kubernetes conformance suite, ported. Each carries its codename in its documentation.
+
+mod volumes;
