@@ -156,7 +156,7 @@ fn one_that_is_too_late_is_not_started() {
     check(cron(spec, json!({})), &[], expect![[r#"
         requeue after 300s
     "#]]);
-    let spec = json!({"schedule": "50 * * * *", "startingDeadlineSeconds": 600});
+    let spec = json!({"schedule": "50 * * * *", "startingDeadlineSeconds": 601});
     check(cron(spec, json!({})), &[], expect![[r#"
         requeue after 300s
     "#]]);

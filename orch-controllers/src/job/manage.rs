@@ -53,26 +53,35 @@ pub(super) fn end(tally: &Tally<'_>, plan: &mut Plan) {
 fn create(tally: &Tally<'_>, missing: usize, now: Timestamp, plan: &mut Plan) {
     let job = tally.job;
     let template = template(job);
-    let announce = Announce::created(job, "Created pod: {}");
-    let count = missing.min(BURST);
-    if missing > count {
-        plan.requeue_within(Duration::ZERO); // The rest follows when the caches have seen these.
-    }
     let wait = if spec::limit_per_index(job).is_some() { Duration::ZERO } else { backoff::of_job(tally, now) };
     if !wait.is_zero() {
         return plan.requeue_within(wait);
     }
-    if !spec::is_indexed(job) {
-        let pod = pod_of(job, &template);
-        return plan.create_many(&pod, count, &announce);
+    let (count, before) = (missing.min(BURST), plan.actions.len());
+    if spec::is_indexed(job) {
+        create_indexes(tally, &template, &pending(tally, count), now, plan);
+    } else {
+        plan.create_many(&pod_of(job, &template), count, &announce(job));
     }
-    for index in pending(tally, count) {
-        let before = tally.waiting.get(&index).copied();
+    if missing > count && plan.actions.len() > before {
+        plan.requeue_within(Duration::ZERO); // The rest follows when the caches have seen these.
+    }
+}
+
+fn create_indexes(tally: &Tally<'_>, template: &PodTemplateSpec, indexes: &[usize], now: Timestamp, plan: &mut Plan) {
+    for index in indexes {
+        let before = tally.waiting.get(index).copied();
         match before.map_or(Duration::ZERO, |before| backoff::of_index(before, now)) {
-            Duration::ZERO => plan.create_announced(&pod_of_index(job, &template, index, before), announce.clone()),
+            Duration::ZERO => {
+                plan.create_announced(&pod_of_index(tally.job, template, *index, before), announce(tally.job));
+            }
             wait => plan.requeue_within(wait),
         }
     }
+}
+
+fn announce(job: &Job) -> Announce {
+    Announce::created(job, "Created pod: {}")
 }
 
 /// The first indexes that have no pod and need one.

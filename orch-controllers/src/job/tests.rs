@@ -385,6 +385,7 @@ fn a_condition_may_excuse_a_failure() {
 fn an_exit_code_may_give_up_an_index() {
     let mut spec = policy("FailIndex", json!({"onExitCodes": {"operator": "NotIn", "values": [1]}}));
     spec["backoffLimitPerIndex"] = json!(5);
+    spec["completions"] = json!(2);
     let pods = [with_index(exited("a", 2, 30), 0), with_index(exited("b", 1, 30), 1)];
     check(&indexed(2, spec), &pods, expect![[r#"
         status Job default/work conditions[FailureTarget].message="Job has failed indexes" conditions[FailureTarget].reason=FailedIndexes conditions[FailureTarget].status=True failedIndexes=0 uncountedTerminatedPods.failed=["pods-a"]
@@ -409,7 +410,7 @@ fn a_success_policy_ends_the_job_before_all_indexes_are_done() {
 }
 
 #[test]
-fn a_pod_that_is_being_deleted_is_replaced_at_once_or_when_it_has_ended() {
+fn a_pod_that_is_being_deleted_has_failed_at_once_or_when_it_has_ended() {
     let pods = [fixtures::deleting(pod("a", "Running"))];
     check(&plain(json!({"completions": 1})), &pods, expect![[r#"
         status Job default/work terminating=1 uncountedTerminatedPods.failed=["pods-a"]

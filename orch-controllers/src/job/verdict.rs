@@ -5,7 +5,7 @@ use super::{
     spec,
     tally::Tally,
 };
-use crate::common::time::{plus_seconds, until};
+use crate::common::time::{by_the_clock, plus_seconds};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use orch_api::conditions;
@@ -102,7 +102,7 @@ fn by_deadline(job: &Job, now: Timestamp, plan: &mut Plan) -> Option<Verdict> {
     if deadline <= now && job.status.as_ref().is_some_and(|status| status.start_time.is_some()) {
         return Some(Verdict::failure("DeadlineExceeded", words));
     }
-    plan.requeue_within(until(deadline, now));
+    plan.requeue_within(by_the_clock(deadline, now));
     None
 }
 

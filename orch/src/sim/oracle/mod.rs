@@ -8,6 +8,7 @@ mod budget;
 mod capacity;
 mod finalizers;
 mod identity;
+mod jobs;
 mod owners;
 mod replicas;
 mod rollout;
@@ -16,6 +17,7 @@ pub use budget::Budgets;
 pub use capacity::{Capacity, OneBinding};
 pub use finalizers::Finalizers;
 pub use identity::OnePerIdentity;
+pub use jobs::CountedOnce;
 pub use owners::{NothingForTheDead, OnlyItsOwn};
 pub use replicas::NoExcess;
 pub use rollout::Rollout;
@@ -91,5 +93,6 @@ pub fn all(loops: &[orch_runtime::Description]) -> Vec<Box<dyn Oracle>> {
         Box::new(NoExcess),
         Box::new(Rollout),
         Box::new(Budgets),
+        Box::new(CountedOnce::default()),
     ]
 }
