@@ -167,7 +167,8 @@ fn transitions<'a>(job: At<'a>, status: At<'a>, before: At<'a>) {
     let resumes = holds(before, "Suspended")
         && status.at("conditions").items().any(|c| c.at("type").str() == "Suspended" && c.at("status").str() == "False");
     if start_before.is_set() && !start.same(start_before) && !spec.at("suspend").flag() && !resumes {
-        start.invalid("field is immutable for unsuspended job once set");
+        let shown = start.value().cloned().unwrap_or_default();
+        start.invalid_as(shown, "field is immutable for unsuspended job once set");
     }
     if holds(before, "SuccessCriteriaMet") && !holds(status, "SuccessCriteriaMet") {
         all.invalid_bare("cannot disable the SuccessCriteriaMet=True condition");

@@ -563,7 +563,9 @@ fn a_jobs_selector_is_generated_or_brought_on_purpose() {
         "Job",
         job(labels("9")),
         &[
-            &format!("spec.template.metadata.labels: Invalid value: {wrong}: must be '1-2-3'"),
+            &format!(
+                "spec.template.metadata.labels[batch.kubernetes.io/controller-uid]: Invalid value: {wrong}: must be '1-2-3'"
+            ),
             &format!("spec.template.metadata.labels: Invalid value: {wrong}: `selector` does not match template `labels`"),
         ],
     );
@@ -709,10 +711,10 @@ fn a_jobs_counters_grow_and_its_indexes_are_in_order() {
     check_job_status(
         json!({}),
         json!({"succeeded": 2, "failed": 2}),
-        json!({"succeeded": 1, "failed": 1, "completedIndexes": "0", "failedIndexes": ""}),
+        json!({"succeeded": 1, "failed": 1, "completedIndexes": "0", "failedIndexes": "1"}),
         &[
             "status.completedIndexes: Invalid value: \"0\": cannot set non-empty completedIndexes when non-indexed completion mode",
-            "status.failedIndexes: Invalid value: \"\": cannot set non-null failedIndexes when backoffLimitPerIndex is null",
+            "status.failedIndexes: Invalid value: \"1\": cannot set non-null failedIndexes when backoffLimitPerIndex is null",
             "status.failed: Invalid value: 1: cannot decrease the failed counter",
             "status.succeeded: Invalid value: 1: cannot decrease the succeeded counter",
         ],

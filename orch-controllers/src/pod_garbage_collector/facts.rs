@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Whether a node is not ready and somebody has said, by a taint, that it is out of service: its pods run no more
 /// (KEP-2268).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OutOfService(pub bool);
+pub(super) struct OutOfService(pub bool);
 
 impl Facts for OutOfService {
     fn gvr() -> Gvr {

@@ -9,7 +9,7 @@ use orch::{
     api::owner,
     runtime::{plan::reference, wait},
     store::{
-        Client, Revision,
+        Revision,
         client::{DeleteOptions, ListOptions, Propagation, TypedEvent, WatchOptions},
     },
 };
@@ -170,7 +170,7 @@ async fn jobs_run_beside_each_other() {
     assert!(world.all::<Job>().await.iter().filter(|job| is_active(job)).count() >= 2);
 }
 
-/// [sig-apps] CronJob should not schedule jobs when suspended [Slow] [Conformance]
+/// [sig-apps] CronJob should not schedule jobs when suspended [Conformance] [Slow]
 #[tokio::test(start_paused = true)]
 async fn a_suspended_cron_job_starts_nothing() {
     let world = World::start().await;
@@ -183,7 +183,7 @@ async fn a_suspended_cron_job_starts_nothing() {
     assert!(world.all::<Job>().await.is_empty());
 }
 
-/// [sig-apps] CronJob should not schedule new jobs when ForbidConcurrent [Slow] [Conformance]
+/// [sig-apps] CronJob should not schedule new jobs when ForbidConcurrent [Conformance] [Slow]
 #[tokio::test(start_paused = true)]
 async fn a_job_that_runs_forbids_the_next() {
     let world = World::start().await;
