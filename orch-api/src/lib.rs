@@ -13,6 +13,7 @@ pub mod access;
 pub mod cel;
 pub mod conditions;
 pub mod crd;
+pub mod cron;
 pub mod decode;
 pub mod defaults;
 pub mod duration;

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, ReplicaSet, ReplicaSetSpec},
+        batch::v1::{CronJob, CronJobSpec, Job, JobSpec},
         core::v1::{Container, Namespace, Pod, PodCondition, PodSpec, PodStatus, PodTemplateSpec},
     },
     apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, Time},
@@ -80,6 +81,30 @@ pub(crate) fn replica_set(name: &str, replicas: i32) -> ReplicaSet {
         },
         status: None,
     }
+}
+
+pub(crate) fn job(name: &str, completions: i32) -> Job {
+    let spec = JobSpec {
+        completions: Some(completions),
+        parallelism: Some(2),
+        selector: Some(selector(name)),
+        template: template("app:1", name),
+        ttl_seconds_after_finished: Some(60),
+        ..JobSpec::default()
+    };
+    Job { metadata: meta("default", name, &format!("job-{name}")), spec: Some(spec), status: None }
+}
+
+pub(crate) fn cron_job(name: &str, schedule: &str) -> CronJob {
+    let spec = CronJobSpec { schedule: schedule.into(), ..CronJobSpec::default() };
+    CronJob { metadata: meta("default", name, &format!("cron-{name}")), spec, status: None }
+}
+
+pub(crate) fn pod_of_job(name: &str, job: &Job) -> Pod {
+    let mut pod = pod(name, job.metadata.name.as_deref().unwrap());
+    pod.metadata.owner_references = Some(vec![controller_ref(job)]);
+    pod.metadata.finalizers = Some(vec![crate::job::TRACKING.into()]);
+    pod
 }
 
 pub(crate) fn pod(name: &str, app: &str) -> Pod {

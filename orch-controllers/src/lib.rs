@@ -7,17 +7,21 @@
 pub mod attributes_protection;
 pub mod claim_protection;
 pub mod common;
+pub mod cron_job;
 pub mod deployment;
 pub mod endpoint_slice;
 pub mod ephemeral_volume;
 pub mod garbage_collector;
+pub mod job;
 pub mod namespace;
 pub mod node_lifecycle;
+pub mod pod_garbage_collector;
 pub mod replica_set;
 pub mod root_ca;
 pub mod scheduler;
 pub mod service_account;
 pub mod taint_eviction;
+pub mod ttl_after_finished;
 pub mod volume_binder;
 pub mod volume_expand;
 pub mod volume_protection;
@@ -45,6 +49,10 @@ pub fn all(config: &Config) -> Vec<Arc<dyn ControlLoop>> {
     vec![
         of(deployment::DeploymentController),
         of(replica_set::ReplicaSetController),
+        of(job::JobController),
+        of(cron_job::CronJobController),
+        of(ttl_after_finished::TtlAfterFinished),
+        of(pod_garbage_collector::PodGarbageCollector::default()),
         of(endpoint_slice::EndpointSliceController),
         of(namespace::NamespaceController { discovery: config.discovery.clone() }),
         of(node_lifecycle::NodeLifecycle::new(config.since)),

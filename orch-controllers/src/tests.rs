@@ -17,7 +17,21 @@ fn cluster() -> Objects {
         .with(&fixtures::replica_set("few", 5))
         .with(&fixtures::replica_set("many", 1))
         .with(&fixtures::deleting(fixtures::replica_set("ending", 2)))
+        .with(&fixtures::job("fresh", 3))
+        .with(&fixtures::job("half", 5))
+        .with(&fixtures::job("done", 1))
+        .with(&fixtures::deleting(fixtures::job("ending", 2)))
+        .with(&fixtures::cron_job("hourly", "0 * * * *"))
+        .with(&fixtures::cron_job("never", "0 0 31 12 *"))
+        .with(&fixtures::deleting(fixtures::cron_job("ending", "* * * * *")))
+        .with(&fixtures::deleting(fixtures::pod("forsaken", "nothing")))
         .with(&service("web"));
+    for (i, phase) in ["Running", "Succeeded", "Failed"].into_iter().enumerate() {
+        for (name, completions) in [("half", 5), ("done", 1), ("ending", 2)] {
+            let pod = fixtures::pod_of_job(&format!("{name}-{i}"), &fixtures::job(name, completions));
+            objects.insert(&fixtures::phase(pod, phase));
+        }
+    }
     for i in 0..4 {
         let pod = fixtures::pod_of_set(&format!("many-{i}"), &fixtures::replica_set("many", 1));
         objects.insert(&fixtures::ready(fixtures::on_node(pod, "silent"), minutes_ago(i)));

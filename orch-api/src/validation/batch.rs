@@ -2,17 +2,23 @@
 
 use super::{
     at::At,
-    cron,
+    indexes, job_status,
     names::{dns_label, dns_subdomain, qualified},
     pod,
-    selector::{label_selector, matches},
+    selector::{label_selector, matches, selects},
 };
+use crate::cron::{Schedule, zone};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// A new Job.
 pub(super) fn job(job: At<'_>) {
-    generated_selector(job);
+    named_and_selected(job, true);
     job_spec(job.at("spec"));
+}
+
+fn named_and_selected(job: At<'_>, has_prefixed_labels: bool) {
+    generated_selector(job, has_prefixed_labels);
     let (name, completions) =
         (job.at("metadata").at("name"), job.at("spec").at("completions").int().unwrap_or_default());
     if job.at("spec").at("completionMode").str() == "Indexed" && completions > 0 {
@@ -23,29 +29,30 @@ pub(super) fn job(job: At<'_>) {
     }
 }
 
-/// Unless the Job brings its own selector, template and selector name the Job by UID and name.
-fn generated_selector(job: At<'_>) {
+const UID: &str = "batch.kubernetes.io/controller-uid";
+const NAME: &str = "batch.kubernetes.io/job-name";
+
+/// Unless the Job brings its own selector, template and selector name the Job by UID and name. Jobs from before 1.27 have
+/// no labels with a prefix.
+fn generated_selector(job: At<'_>, has_prefixed_labels: bool) {
     let (meta, spec) = (job.at("metadata"), job.at("spec"));
     if spec.at("manualSelector").flag() || !spec.at("selector").is_set() {
         return;
     }
     meta.at("uid").require("");
     let labels = spec.at("template").at("metadata").at("labels");
-    for (key, field) in [
-        ("controller-uid", "uid"),
-        ("job-name", "name"),
-        ("batch.kubernetes.io/controller-uid", "uid"),
-        ("batch.kubernetes.io/job-name", "name"),
-    ] {
-        let (label, expected) = (labels.key(key), meta.at(field).str());
+    let names = [("controller-uid", "uid"), ("job-name", "name"), (UID, "uid"), (NAME, "name")];
+    let expected: BTreeMap<&str, &str> =
+        names.iter().take(if has_prefixed_labels { 4 } else { 2 }).map(|(key, field)| (*key, meta.at(field).str())).collect();
+    for (key, _) in names.iter().take(expected.len()) {
+        let (label, expected) = (labels.key(key), expected.get(key).copied().unwrap_or_default());
         if !label.is_set() {
             label.required(format!("must be '{expected}'"));
         } else if label.str() != expected {
             labels.key(key).invalid_as(labels.value().cloned().unwrap_or_default(), format!("must be '{expected}'"));
         }
     }
-    let uid = "batch.kubernetes.io/controller-uid";
-    if spec.at("selector").at("matchLabels").at(uid).str() != meta.at("uid").str() {
+    if !selects(spec.at("selector"), |key| expected.get(key).copied()) {
         spec.at("selector").invalid("`selector` not auto-generated");
     }
 }
@@ -162,12 +169,27 @@ fn success_policy(spec: At<'_>) {
         if !count.is_set() && !indexes.is_set() {
             rule.required("at least one of succeededCount or succeededIndexes must be specified");
         }
+        if indexes.str().len() > MOST_INDEXES {
+            indexes.too_long(MOST_INDEXES);
+        }
+        let listed = indexes::read(indexes.str(), all);
+        if let Err(why) = &listed {
+            indexes.invalid(format!("error parsing succeededIndexes: {why}"));
+        }
         count.non_negative();
         if count.int().is_some_and(|n| n > all) {
             count.invalid(format!("must be less than or equal to {all} (the number of specified completions)"));
         }
+        let listed = listed.map_or(0, |listed| listed.iter().map(|(first, last)| last - first + 1).sum());
+        if indexes.is_set() && count.int().is_some_and(|n| n > listed) {
+            let of = "the number of indexes in the specified succeededIndexes field";
+            count.invalid(format!("must be less than or equal to {listed} ({of})"));
+        }
     }
 }
+
+/// The most bytes of a list of indexes.
+const MOST_INDEXES: usize = 64 * 1024;
 
 fn failure_policy(spec: At<'_>) {
     const ACTIONS: [&str; 4] = ["Count", "FailIndex", "FailJob", "Ignore"];
@@ -238,10 +260,13 @@ fn exit_codes<'a>(codes: At<'a>, pod: At<'a>) {
     }
 }
 
-/// An update of a Job: what it does stays; a Job that has not started may still choose where its pods run.
+/// An update of a Job: what it does stays. A Job that is suspended, with no pods left, may still choose where its pods run
+/// and what they need.
 pub(super) fn job_updated<'a>(new: At<'a>, old: At<'a>) {
-    job_spec(new.at("spec"));
     let (spec, before) = (new.at("spec"), old.at("spec"));
+    let labels_before = before.at("template").at("metadata").at("labels");
+    named_and_selected(new, [UID, NAME].iter().all(|key| labels_before.key(key).is_set()));
+    job_spec(spec);
     let (completions, completions_before) = (spec.at("completions"), before.at("completions"));
     if spec.at("completionMode").str() != "Indexed" {
         completions.immutable(completions_before);
@@ -250,79 +275,47 @@ pub(super) fn job_updated<'a>(new: At<'a>, old: At<'a>) {
         completions.invalid("can only be modified in tandem with spec.parallelism");
     }
     spec.at("selector").immutable(before.at("selector"));
-    let is_waiting = before.at("suspend").flag() && !old.at("status").at("startTime").is_set();
-    template_stays(spec.at("template"), before.at("template"), is_waiting);
+    template_stays(spec.at("template"), before.at("template"), old);
     for field in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
         spec.at(field).immutable(before.at(field));
     }
 }
 
-fn template_stays(new: At<'_>, old: At<'_>, is_waiting: bool) {
-    let fixed = |template: At<'_>| {
-        let mut template = template.value().cloned().unwrap_or_default();
-        if is_waiting {
-            for (part, fields) in [
-                ("metadata", &["labels", "annotations"][..]),
-                ("spec", &["nodeSelector", "tolerations", "schedulingGates"][..]),
-            ] {
-                if let Some(part) = template.get_mut(part).and_then(Value::as_object_mut) {
-                    fields.iter().for_each(|field| drop(part.remove(*field)));
-                    let affinity = part.get_mut("affinity").and_then(Value::as_object_mut);
-                    if affinity.is_some_and(|a| {
-                        a.remove("nodeAffinity");
-                        a.is_empty()
-                    }) {
-                        part.remove("affinity");
-                    }
-                }
-            }
-        }
-        template
-    };
-    if !super::same(Some(&fixed(new)), Some(&fixed(old))) {
-        new.invalid("field is immutable");
+/// What the template says of where pods run may change while the Job is suspended and has no pods, and what containers
+/// need (KEP-2926, KEP-5440).
+fn template_stays<'a>(new: At<'a>, old: At<'a>, job: At<'a>) {
+    let status = job.at("status");
+    let is_suspended = job.at("spec").at("suspend").flag();
+    let never_ran = !status.at("startTime").is_set() || job_status::holds(status, "Suspended");
+    let has_pods = status.at("active").int().unwrap_or_default() > 0;
+    if !(is_suspended && never_ran && !has_pods) {
+        return new.immutable(old);
+    }
+    let (spec, before) = (new.at("spec"), old.at("spec"));
+    if !super::same(Some(&fixed(spec)), Some(&fixed(before))) {
+        spec.invalid("field is immutable");
     }
 }
 
-/// An update of a Job's status: what is finished stays finished.
-pub(super) fn job_status_updated<'a>(new: At<'a>, old: At<'a>) {
-    let (status, before) = (new.at("status"), old.at("status"));
-    for field in ["active", "succeeded", "failed", "ready", "terminating"] {
-        status.at(field).non_negative();
+/// What stays of a pod's spec in any case.
+fn fixed(spec: At<'_>) -> Value {
+    let mut spec = spec.value().cloned().unwrap_or_default();
+    let Some(fields) = spec.as_object_mut() else { return spec };
+    for free in ["nodeSelector", "tolerations", "schedulingGates"] {
+        fields.remove(free);
     }
-    let holds = |status: At<'_>, kind: &str| {
-        status.at("conditions").items().any(|c| c.at("type").str() == kind && c.at("status").str() == "True")
-    };
-    let conditions = status.at("conditions");
-    for (a, b) in [("Complete", "Failed"), ("Complete", "FailureTarget"), ("SuccessCriteriaMet", "Failed")] {
-        if holds(status, a) && holds(status, b) {
-            let b = if b == "Failed" { "Failed=true" } else { "FailureTarget=true" };
-            conditions.invalid_bare(format!("cannot set {a}=True and {b} conditions"));
-        }
+    let affinity = fields.get_mut("affinity").and_then(Value::as_object_mut);
+    if affinity.is_some_and(|affinity| {
+        affinity.remove("nodeAffinity");
+        affinity.is_empty()
+    }) {
+        fields.remove("affinity");
     }
-    for kind in ["Failed", "Complete", "FailureTarget", "SuccessCriteriaMet"] {
-        if holds(before, kind) && !holds(status, kind) {
-            let terminal = if kind == "SuccessCriteriaMet" { "" } else { "terminal " };
-            conditions.invalid_bare(format!("cannot disable the {terminal}{kind}=True condition"));
-        }
+    for list in ["initContainers", "containers"] {
+        let containers = fields.get_mut(list).and_then(Value::as_array_mut);
+        containers.into_iter().flatten().filter_map(Value::as_object_mut).for_each(|c| drop(c.remove("resources")));
     }
-    for field in ["failed", "succeeded"] {
-        if status.at(field).int().unwrap_or_default() < before.at(field).int().unwrap_or_default() {
-            let value = status.at(field).int().unwrap_or_default();
-            status.at(field).invalid_as(value, format!("cannot decrease the {field} counter"));
-        }
-    }
-    let (done, done_before) = (status.at("completionTime"), before.at("completionTime"));
-    if done.is_set() && done_before.is_set() && !done.same(done_before) {
-        done.invalid("field is immutable");
-    }
-    if holds(status, "Complete") && !done.is_set() {
-        done.required("completionTime is required for Complete jobs");
-    }
-    let (started, started_before) = (status.at("startTime"), before.at("startTime"));
-    if started_before.is_set() && !started.same(started_before) && !new.at("spec").at("suspend").flag() {
-        started.invalid("field is immutable for unsuspended job once set");
-    }
+    spec
 }
 
 /// A new CronJob.
@@ -342,7 +335,7 @@ pub(super) fn cron_job_updated<'a>(new: At<'a>, old: At<'a>) {
 fn cron_spec<'a>(spec: At<'a>, old: Option<At<'a>>) {
     let schedule = spec.at("schedule");
     if schedule.require("") {
-        if let Err(message) = cron::check(schedule.str()) {
+        if let Err(message) = Schedule::parse(schedule.str()) {
             schedule.invalid(message);
         }
         let had_zone = old.is_some_and(|old| old.at("schedule").str().contains("TZ"));
@@ -371,21 +364,26 @@ fn cron_spec<'a>(spec: At<'a>, old: Option<At<'a>>) {
     spec.at("failedJobsHistoryLimit").non_negative();
 }
 
-fn time_zone(zone: At<'_>) {
-    if !zone.is_set() {
+fn time_zone(at: At<'_>) {
+    if !at.is_set() {
         return;
     }
-    if zone.is_empty() {
-        return zone.invalid("timeZone must be nil or non-empty string");
+    if at.is_empty() {
+        return at.invalid("timeZone must be nil or non-empty string");
     }
     let is_part = |part: &str| {
         let chars = part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'+'));
         (1..=14).contains(&part.len()) && chars && !matches!(part, "." | "..") && !part.starts_with('-')
     };
-    if !zone.str().split('/').all(is_part) {
-        return zone.invalid(format!("unknown time zone {}", zone.str()));
+    if !at.str().split('/').all(is_part) {
+        return at.invalid(format!("unknown time zone {}", at.str()));
     }
-    if zone.str().eq_ignore_ascii_case("local") {
-        zone.invalid("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+    if at.str().eq_ignore_ascii_case("local") {
+        at.invalid("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+    }
+    if at.str() != "Local"
+        && let Err(why) = zone(at.str())
+    {
+        at.invalid(why);
     }
 }

@@ -11,10 +11,11 @@ mod batch;
 mod certificates;
 mod cluster;
 mod config;
-mod cron;
 mod endpoints;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod indexes;
+mod job_status;
 mod meta;
 pub(crate) mod names;
 mod networking;
@@ -157,7 +158,7 @@ fn rules(kind: &Kind) -> Rules {
         ("", kind) => core_rules(kind, base),
         ("apps", kind) => apps_rules(kind, base),
         ("admissionregistration.k8s.io", kind) => admission_rules(kind),
-        ("batch", "Job") => Rules { status: batch::job_status_updated, ..with(batch::job, batch::job_updated) },
+        ("batch", "Job") => Rules { status: job_status::updated, ..with(batch::job, batch::job_updated) },
         ("batch", "CronJob") => with(batch::cron_job, batch::cron_job_updated),
         ("autoscaling", _) => {
             Rules { status: autoscaling::status_updated, ..with(autoscaling::created, autoscaling::updated) }

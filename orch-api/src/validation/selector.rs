@@ -44,7 +44,11 @@ pub(super) fn is_everything(at: At<'_>) -> bool {
 
 /// Whether a selector matches these labels. A malformed selector matches nothing.
 pub(super) fn matches(selector: At<'_>, labels: At<'_>) -> bool {
-    let label = |key: &str| labels.value().and_then(|l| l.get(key)).and_then(serde_json::Value::as_str);
+    selects(selector, |key| labels.value().and_then(|l| l.get(key)).and_then(serde_json::Value::as_str))
+}
+
+/// The same for labels that are nowhere in an object.
+pub(super) fn selects<'l>(selector: At<'_>, label: impl Fn(&str) -> Option<&'l str>) -> bool {
     let equal = selector.at("matchLabels").entries().all(|(key, value)| label(key) == Some(value.str()));
     equal
         && selector.at("matchExpressions").items().all(|requirement| {

@@ -12,3 +12,9 @@ pub fn plus_seconds(at: Timestamp, seconds: i64) -> Timestamp {
 pub fn until(at: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
 }
+
+/// How long to wait for a moment of the wall clock: at most five minutes. Timers run on monotonic time, and tell nothing
+/// of a clock that was set meanwhile.
+pub fn by_the_clock(at: Timestamp, now: Timestamp) -> Duration {
+    until(at, now).min(Duration::from_secs(300))
+}

@@ -20,10 +20,10 @@ use orch_store::{
     Client, Stored,
     client::{ListOptions, Patch, WriteOptions},
 };
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-/// How many deletes are under way at once.
-const CONCURRENT_DELETES: usize = 50;
+/// How many deletes, or patches of different objects, are under way at once.
+const CONCURRENT: usize = 50;
 
 /// Performs plans on behalf of one controller.
 #[derive(Clone)]
@@ -52,8 +52,9 @@ impl Executor {
     }
 
     /// Performs the actions in order: neighbouring creates in slow-start batches, neighbouring deletes
-    /// together. After a refusal only reports of status go on. What is written is noted for the consistency gate as soon
-    /// as it is answered.
+    /// Performs the actions in order: neighbouring creates in slow-start batches, neighbouring deletes together, and so
+    /// neighbouring patches of different objects. After a refusal only reports of status go on. What is written is noted
+    /// for the consistency gate as soon as it is answered.
     pub async fn perform(&self, plan: &Plan, journal: &Journal) -> Performed {
         let mut performed = Performed::default();
         for group in plan.actions.chunk_by(|a, b| class(a).is_some() && class(a) == class(b)) {
@@ -63,7 +64,8 @@ impl Executor {
             let outcomes = match group.first().and_then(class) {
                 Some(Class::Create) => slow_start(group, |action| self.one(action, journal).boxed()).await,
                 Some(Class::Delete) => self.together(group, journal).await,
-                None => self.in_turn(group, journal).await,
+                Some(Class::Patch) if are_different(group) => self.together(group, journal).await,
+                Some(Class::Patch) | None => self.in_turn(group, journal).await,
             };
             for (action, outcome) in outcomes {
                 performed.note(action, outcome);
@@ -75,7 +77,7 @@ impl Executor {
     async fn together<'a>(&'a self, group: &'a [Action], journal: &'a Journal) -> Vec<(&'a Action, Outcome)> {
         let requests: Vec<BoxFuture<'a, Outcome>> =
             group.iter().map(|action| self.one(action, journal).boxed()).collect();
-        let outcomes: Vec<Outcome> = stream::iter(requests).buffered(CONCURRENT_DELETES).collect().await;
+        let outcomes: Vec<Outcome> = stream::iter(requests).buffered(CONCURRENT).collect().await;
         group.iter().zip(outcomes).collect()
     }
 
@@ -92,13 +94,11 @@ impl Executor {
         if let (Some(gvr), Ok(Some(stored))) = (action.resource(), &outcome) {
             journal.note(gvr, stored.revision);
         }
-        if let Some(announce) = announce(action) {
+        let settled = outcome.as_ref().is_err_and(|error| is_settled(action, error));
+        if let Some(announce) = announce(action).filter(|_| !settled) {
             self.announce(announce, &outcome);
         }
-        match outcome {
-            Err(error) if is_settled(action, &error) => Ok(None),
-            other => other,
-        }
+        if settled { Ok(None) } else { outcome }
     }
 
     async fn request(&self, action: &Action) -> Outcome {
@@ -135,9 +135,7 @@ impl Executor {
     fn announce(&self, announce: &Announce, outcome: &Outcome) {
         let (kind, (reason, message), about) = match (outcome, &announce.success) {
             (Ok(Some(stored)), Some(success)) => (EventKind::Normal, success, stored.key.name.to_string()),
-            (Err(error), _) if !is_terminating(error) && !error.is_not_found() => {
-                (EventKind::Warning, &announce.failure, error.message().to_owned())
-            }
+            (Err(error), _) => (EventKind::Warning, &announce.failure, error.message().to_owned()),
             _ => return,
         };
         let regarding = announce.regarding.clone();
@@ -161,14 +159,25 @@ impl Performed {
 enum Class {
     Create,
     Delete,
+    Patch,
 }
 
 fn class(action: &Action) -> Option<Class> {
     match action {
         Action::Create { .. } => Some(Class::Create),
         Action::Delete { .. } => Some(Class::Delete),
+        Action::Patch { subresource: None, .. } => Some(Class::Patch),
         _ => None,
     }
+}
+
+/// Whether no object is patched twice.
+fn are_different(group: &[Action]) -> bool {
+    let mut seen = HashSet::new();
+    group.iter().all(|action| match action {
+        Action::Patch { target, .. } => seen.insert((&target.gvr, &target.key)),
+        _ => true,
+    })
 }
 
 fn announce(action: &Action) -> Option<&Announce> {

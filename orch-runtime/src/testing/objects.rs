@@ -217,7 +217,10 @@ fn is_finished(body: &Value) -> bool {
     meta.get("deletionTimestamp").is_some_and(|t| !t.is_null()) && !finalizers
 }
 
-/// RFC 7396.
+/// The directive of a strategic merge patch that takes values out of a list.
+const DELETE_FROM: &str = "$deleteFromPrimitiveList/";
+
+/// RFC 7396, and of strategic merge what controllers use.
 fn merge(target: &mut Value, change: &Value) {
     let Value::Object(change) = change else {
         *target = change.clone();
@@ -227,6 +230,12 @@ fn merge(target: &mut Value, change: &Value) {
         *target = Value::Object(Map::new());
     }
     for (name, value) in change {
+        if let Some((list, gone)) = name.strip_prefix(DELETE_FROM).zip(value.as_array()) {
+            if let Some(list) = target.get_mut(list).and_then(Value::as_array_mut) {
+                list.retain(|item| !gone.contains(item));
+            }
+            continue;
+        }
         match (value, &mut *target) {
             (Value::Null, Value::Object(target)) => drop(target.remove(name)),
             (value, target) => merge(&mut target[name.as_str()], value),

@@ -4,7 +4,7 @@ use super::state::{Seen, State};
 
 /// What is not as it should be, one line each, once the cluster has come to rest.
 pub fn unmet(state: &State) -> Vec<String> {
-    state.all().filter_map(|seen| check(seen)).collect()
+    state.all().filter_map(|seen| check(seen).or_else(|| uncounted(seen, state))).collect()
 }
 
 fn check(seen: &Seen) -> Option<String> {
@@ -25,6 +25,7 @@ fn check(seen: &Seen) -> Option<String> {
             let ready = seen.number("/status/numberReady");
             (desired != ready).then(|| format!("{seen} wants {desired} and has {ready} ready"))
         }
+        "Job" => job(seen),
         _ => return None,
     };
     let unobserved = generation != observed && !matches!(&*seen.kind, "Namespace" | "Pod") && generation > 0;
@@ -32,4 +33,23 @@ fn check(seen: &Seen) -> Option<String> {
         let reports = matches!(&*seen.kind, "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet");
         (reports && unobserved).then(|| format!("{seen} is at generation {generation}, and {observed} was observed"))
     })
+}
+
+/// A Job has come to its end, or is suspended and has no Pods, or has Pods that work.
+fn job(job: &Seen) -> Option<String> {
+    let (active, ready) = (job.number("/status/active"), job.number("/status/ready"));
+    match () {
+        () if job.has_condition("Complete") || job.has_condition("Failed") => None,
+        () if job.at("/spec/suspend") == true => (active > 0).then(|| format!("{job} is suspended and has {active} Pods")),
+        () if active == 0 || ready < active => Some(format!("{job} has not ended, and {ready} of {active} Pods are ready")),
+        () => None,
+    }
+}
+
+/// A Pod that waits to be counted by a Job which will not.
+fn uncounted(pod: &Seen, state: &State) -> Option<String> {
+    let waits = pod.at("/metadata/finalizers").as_array()?.iter().any(|name| name == orch_controllers::job::TRACKING);
+    let job = pod.controller().and_then(|(uid, _)| state.by_uid(uid).filter(|_| state.exists(uid)));
+    let counts = job.is_some_and(|job| !job.has_condition("Complete") && !job.has_condition("Failed"));
+    (waits && !counts).then(|| format!("{pod} waits to be counted, and no Job will"))
 }

@@ -33,6 +33,8 @@ const DROPPED: &[&str] = &[
     "addresses",
     "images",
     "pod-template-generation",
+    "controller-uid",
+    "batch.kubernetes.io/controller-uid",
 ];
 
 impl Normal {
@@ -80,7 +82,11 @@ impl Normal {
             .all()
             .filter(|seen| is_of_interest(seen))
             .filter_map(|seen| {
-                let value = normal("", &form(seen)?, &names);
+                let mut value = form(seen)?;
+                if let Some(status) = value.get_mut("status").filter(|_| seen.kind == "Job").and_then(Value::as_object_mut) {
+                    status.remove("failed"); // How many tries it took.
+                }
+                let value = normal("", &value, &names);
                 let name = names.get(&*seen.name).cloned().unwrap_or_else(|| seen.name.clone());
                 Some(format!("{} {}/{name} {value}", seen.kind, seen.namespace))
             })
@@ -152,7 +158,9 @@ fn is_of_interest(seen: &Seen) -> bool {
             | "FlowSchema"
             | "PriorityLevelConfiguration"
     ) && !matches!((&*seen.kind, seen.is_deleting()), ("Namespace", true));
-    !system && !own && seen.name != "kube-root-ca.crt" && seen.name != "kubernetes"
+    // A Job's Pods are the history of its tries; what came of them is in its status.
+    let tries = seen.kind == "Pod" && seen.controller().is_some_and(|(_, kind)| kind == "Job");
+    !system && !own && !tries && seen.name != "kube-root-ca.crt" && seen.name != "kubernetes"
 }
 
 /// What stands for a generated name.

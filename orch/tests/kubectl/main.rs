@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, unreachable_pub)] // All of this program is tests.
 
 mod authorization;
+mod batch;
 mod cluster;
 mod containers;
 mod helm;

@@ -21,6 +21,11 @@ pub fn warnings(kind: &Kind, new: &Value, old: Option<&Value>) -> Vec<String> {
     let run = Run::default();
     let (at, is_new) = (run.root(new), old.is_none());
     let mut out = Vec::new();
+    let schedule = at.at("spec").at("schedule");
+    if kind.kind == "CronJob" && kind.group == "batch" && !is_new && schedule.str().contains("TZ") {
+        let see = "see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details";
+        out.push(format!("cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, {see}"));
+    }
     match (&*kind.group, &*kind.kind) {
         ("", "Pod") if is_new => {
             name(at, "this is used in the Pod's hostname", &mut out);
@@ -48,11 +53,24 @@ fn workload(kind: &Kind, at: At<'_>, is_new: bool, out: &mut Vec<String>) {
         "CronJob" => at.at("spec").at("jobTemplate").at("spec"),
         _ => at.at("spec"),
     };
+    if kind.group == "batch" {
+        job(spec, out);
+    }
     pod::pod(spec.at("template"), true, out);
     spec.at("volumeClaimTemplates").items().for_each(|template| claim(template.at("spec"), out));
     if kind.kind == "StatefulSet" && spec.at("revisionHistoryLimit").int().is_some_and(|n| n < 0) {
         let words = "a negative value retains all historical revisions; a value >= 0 is recommended";
         out.push(format!("spec.revisionHistoryLimit: {words}"));
+    }
+}
+
+fn job(spec: At<'_>, out: &mut Vec<String>) {
+    let count = |field| spec.at(field).int().unwrap_or_default();
+    let is_indexed = spec.at("completionMode").str() == "Indexed";
+    if is_indexed && count("completions") > 100_000 && count("parallelism") > 10_000 {
+        let words = "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, \
+            Kubernetes might not be able to track completedIndexes when a big number of indexes fail";
+        out.push(format!("{}: {words}", spec.path()));
     }
 }
 

@@ -8,6 +8,7 @@ mod budget;
 mod capacity;
 mod finalizers;
 mod identity;
+mod jobs;
 mod owners;
 mod replicas;
 mod rollout;
@@ -17,6 +18,7 @@ pub use budget::Budgets;
 pub use capacity::{Capacity, OneBinding};
 pub use finalizers::Finalizers;
 pub use identity::OnePerIdentity;
+pub use jobs::CountedOnce;
 pub use owners::{NothingForTheDead, OnlyItsOwn};
 pub use replicas::NoExcess;
 pub use rollout::Rollout;
@@ -94,5 +96,6 @@ pub fn all(loops: &[orch_runtime::Description]) -> Vec<Box<dyn Oracle>> {
         Box::new(Rollout),
         Box::new(Budgets),
         Box::new(Volumes),
+        Box::new(CountedOnce::default()),
     ]
 }

@@ -1,9 +1,10 @@
-//! A ReplicaSet's Pods: no more than it wants, no fewer.
+//! A ReplicaSet's Pods: no more than it wants, no fewer. A Job's: no more at a time.
 
 use super::{GRACE, Judge, Oracle};
 use crate::sim::state::{Seen, Verb, Write};
-/// Nobody creates a Pod for a ReplicaSet that, as far as its controller knows, has enough of them, nor deletes one
-/// where there are not too many.
+
+/// Nobody creates a Pod for a ReplicaSet or a Job that, as far as its controller knows, has enough of them, nor deletes one
+/// of a ReplicaSet where there are not too many.
 pub struct NoExcess;
 
 impl Oracle for NoExcess {
@@ -13,19 +14,21 @@ impl Oracle for NoExcess {
 
     fn judge(&mut self, write: &Write, judge: &Judge<'_>) -> Result<(), String> {
         let Some(pod) = write.object().filter(|object| object.kind == "Pod") else { return Ok(()) };
-        let Some((owner, "ReplicaSet")) = pod.controller() else { return Ok(()) };
-        if !write.who.contains("replicaset") {
-            return Ok(());
-        }
-        let sets = judge.believed(write, owner);
-        let wanted = sets.iter().map(|set| set.number("/spec/replicas"));
+        let Some((owner, kind)) = pod.controller() else { return Ok(()) };
+        let number = match kind {
+            "ReplicaSet" if write.who.contains("replicaset") => "/spec/replicas",
+            "Job" if *write.who == *"job" && write.verb == Verb::Create => "/spec/parallelism",
+            _ => return Ok(()),
+        };
+        let owners = judge.believed(write, owner);
+        let wanted = owners.iter().map(|owner| owner.number(number));
         let (most, least) = (wanted.clone().max(), wanted.min());
         if write.verb == Verb::Create {
             let known = judge.state.owned_by(owner).filter(|other| !other.is_over() && knows(write, judge, other));
             let count = known.count() as i64;
             return match most {
                 Some(most) if count > most => {
-                    Err(format!("{pod} was created: its ReplicaSet wanted {most} Pods and has {count}"))
+                    Err(format!("{pod} was created: its {kind} wanted {most} Pods and has {count}"))
                 }
                 _ => Ok(()),
             };

@@ -1,13 +1,15 @@
 //! The built-in scenarios, a row for every controller, in a file for each family of them.
 
+mod batch;
 mod core;
 mod volumes;
 
+pub use self::batch::{CRON_JOB, JOB, cron_job, job};
 pub use self::core::{DEPLOYMENT, REPLICA_SET, deployment, replica_set};
 
 use super::Scenario;
 
 /// Every built-in scenario. A new controller gets its runs (by hand, enumerated, explored) by a row here.
 pub fn all() -> Vec<Scenario> {
-    [core::all(), volumes::all()].concat()
+    [core::all(), batch::all(), volumes::all()].concat()
 }
