@@ -4,7 +4,10 @@ use crate::common::owner::controller_ref;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     api::{
-        apps::v1::{Deployment, DeploymentSpec, ReplicaSet, ReplicaSetSpec},
+        apps::v1::{
+            DaemonSet, DaemonSetSpec, Deployment, DeploymentSpec, ReplicaSet, ReplicaSetSpec, StatefulSet,
+            StatefulSetSpec,
+        },
         core::v1::{Container, Namespace, Pod, PodCondition, PodSpec, PodStatus, PodTemplateSpec},
     },
     apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, Time},
@@ -74,6 +77,33 @@ pub(crate) fn replica_set(name: &str, replicas: i32) -> ReplicaSet {
             selector: selector(name),
             template: Some(template("app:1", name)),
             ..ReplicaSetSpec::default()
+        },
+        status: None,
+    }
+}
+
+pub(crate) fn stateful_set(name: &str, replicas: i32) -> StatefulSet {
+    StatefulSet {
+        metadata: meta("default", name, &format!("stateful-{name}")),
+        spec: StatefulSetSpec {
+            replicas: Some(replicas),
+            selector: selector(name),
+            template: template("app:1", name),
+            revision_history_limit: Some(10),
+            ..StatefulSetSpec::default()
+        },
+        status: None,
+    }
+}
+
+pub(crate) fn daemon_set(name: &str) -> DaemonSet {
+    DaemonSet {
+        metadata: meta("default", name, &format!("daemon-{name}")),
+        spec: DaemonSetSpec {
+            selector: selector(name),
+            template: template("app:1", name),
+            revision_history_limit: Some(10),
+            ..DaemonSetSpec::default()
         },
         status: None,
     }

@@ -5,6 +5,7 @@
 //! controller obeys are checked over the list, see [`orch_runtime::testing::laws`].
 
 pub mod common;
+pub mod daemon_set;
 pub mod deployment;
 pub mod endpoint_slice;
 pub mod garbage_collector;
@@ -14,6 +15,7 @@ pub mod replica_set;
 pub mod root_ca;
 pub mod scheduler;
 pub mod service_account;
+pub mod stateful_set;
 pub mod taint_eviction;
 
 #[cfg(test)]
@@ -38,6 +40,8 @@ pub fn all(config: &Config) -> Vec<Arc<dyn ControlLoop>> {
     vec![
         of(deployment::DeploymentController),
         of(replica_set::ReplicaSetController),
+        of(stateful_set::StatefulSetController),
+        of(daemon_set::DaemonSetController::default()),
         of(endpoint_slice::EndpointSliceController),
         of(namespace::NamespaceController { discovery: config.discovery.clone() }),
         of(node_lifecycle::NodeLifecycle::new(config.since)),

@@ -17,6 +17,10 @@ fn cluster() -> Objects {
         .with(&fixtures::replica_set("few", 5))
         .with(&fixtures::replica_set("many", 1))
         .with(&fixtures::deleting(fixtures::replica_set("ending", 2)))
+        .with(&fixtures::stateful_set("fresh", 2))
+        .with(&fixtures::deleting(fixtures::stateful_set("ending", 2)))
+        .with(&fixtures::daemon_set("fresh"))
+        .with(&fixtures::deleting(fixtures::daemon_set("ending")))
         .with(&service("web"));
     for i in 0..4 {
         let pod = fixtures::pod_of_set(&format!("many-{i}"), &fixtures::replica_set("many", 1));

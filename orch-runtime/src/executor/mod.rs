@@ -53,8 +53,8 @@ impl Executor {
         Self { client, recorder, name }
     }
 
-    /// Performs the actions in order: neighbouring creates in slow-start batches, neighbouring deletes
-    /// together. After a refusal only reports of status go on.
+    /// Performs the actions in order: neighbouring creates of one resource in slow-start batches,
+    /// neighbouring deletes together. After a refusal only reports of status go on.
     pub async fn perform(&self, plan: &Plan) -> Performed {
         let mut performed = Performed::default();
         for group in plan.actions.chunk_by(|a, b| class(a).is_some() && class(a) == class(b)) {
@@ -62,7 +62,7 @@ impl Executor {
                 continue;
             }
             let outcomes = match group.first().and_then(class) {
-                Some(Class::Create) => slow_start(group, |action| self.one(action).boxed()).await,
+                Some(Class::Create(_)) => slow_start(group, |action| self.one(action).boxed()).await,
                 Some(Class::Delete) => self.together(group).await,
                 None => self.in_turn(group).await,
             };
@@ -163,15 +163,16 @@ impl Performed {
     }
 }
 
+/// What is performed together. Creates of one resource are, so that a pod is made after the claims that it needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Create,
+enum Class<'a> {
+    Create(&'a Gvr),
     Delete,
 }
 
-fn class(action: &Action) -> Option<Class> {
+fn class(action: &Action) -> Option<Class<'_>> {
     match action {
-        Action::Create { .. } => Some(Class::Create),
+        Action::Create { target, .. } => Some(Class::Create(&target.gvr)),
         Action::Delete { .. } => Some(Class::Delete),
         _ => None,
     }

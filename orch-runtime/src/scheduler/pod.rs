@@ -92,7 +92,6 @@ impl PodInfo {
     pub fn read(stored: &Stored) -> Result<Self> {
         let PodJson { spec, status } = stored.parse()?;
         let containers = || spec.containers.iter().chain(&spec.init_containers);
-        let affinity = spec.affinity.and_then(|a| a.node_affinity).unwrap_or_default();
         let unscheduled = status.conditions.iter().find(|c| &*c.kind == "PodScheduled" && &*c.status == "False");
         Ok(Self {
             key: stored.key.clone(),
@@ -108,19 +107,50 @@ impl PodInfo {
             scored: requests(&spec.containers, &spec.init_containers, &spec.overhead, true),
             host_ports: spec.containers.iter().flat_map(host_ports).collect(),
             images: containers().map(|c| image_name(&c.image)).collect(),
-            affinity: NodeAffinity {
-                selector: spec.node_selector,
-                required: affinity.required_during_scheduling_ignored_during_execution.map(|r| r.node_selector_terms),
-                preferred: affinity
-                    .preferred_during_scheduling_ignored_during_execution
-                    .into_iter()
-                    .map(|p| (p.weight, p.preference))
-                    .collect(),
-            },
+            affinity: node_affinity(spec.node_selector, spec.affinity),
             tolerations: spec.tolerations,
             gates: spec.scheduling_gates.into_iter().map(|g| g.name).collect(),
             refusal: unscheduled.map(|c| c.message.clone()).unwrap_or_default(),
         })
+    }
+}
+
+/// Where the pods of a template ask to run, for those who choose the nodes themselves (DaemonSets).
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// `spec.nodeName`, mostly empty.
+    pub node: Arc<str>,
+    /// Nodes that they ask for.
+    pub affinity: NodeAffinity,
+    /// Taints that they tolerate.
+    pub tolerations: Vec<Toleration>,
+    /// Whether they live in the node's own network.
+    pub host_network: bool,
+}
+
+impl Wishes {
+    /// Reads the template of a stored workload.
+    ///
+    /// # Errors
+    /// If its JSON has another shape.
+    pub fn of_template(stored: &Stored) -> Result<Self> {
+        let Workload { spec: Templated { template: PodJson { spec, .. } } } = stored.parse()?;
+        Ok(Self {
+            node: spec.node_name,
+            affinity: node_affinity(spec.node_selector, spec.affinity),
+            tolerations: spec.tolerations,
+            host_network: spec.host_network,
+        })
+    }
+}
+
+fn node_affinity(selector: BTreeMap<Arc<str>, Arc<str>>, affinity: Option<Affinity>) -> NodeAffinity {
+    let affinity = affinity.and_then(|a| a.node_affinity).unwrap_or_default();
+    let preferred = affinity.preferred_during_scheduling_ignored_during_execution;
+    NodeAffinity {
+        selector,
+        required: affinity.required_during_scheduling_ignored_during_execution.map(|r| r.node_selector_terms),
+        preferred: preferred.into_iter().map(|p| (p.weight, p.preference)).collect(),
     }
 }
 
@@ -186,6 +216,18 @@ type Quantities = BTreeMap<Arc<str>, Arc<str>>;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
+struct Workload {
+    spec: Templated,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Templated {
+    template: PodJson,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct PodJson {
     spec: Spec,
     status: Status,
@@ -204,6 +246,7 @@ struct Spec {
     affinity: Option<Affinity>,
     tolerations: Vec<Toleration>,
     scheduling_gates: Vec<Gate>,
+    host_network: bool,
 }
 
 #[derive(Deserialize, Default)]
