@@ -23,6 +23,7 @@ mod fixtures;
 
 #[cfg(test)]
 mod tests;
+use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::ReplicationController};
 use orch_runtime::{ControlLoop, Discovery, controller::of};
 use std::sync::Arc;
 /// What the loops need to know of the cluster.
@@ -39,7 +40,8 @@ pub struct Config {
 pub fn all(config: &Config) -> Vec<Arc<dyn ControlLoop>> {
     vec![
         of(deployment::DeploymentController),
-        of(replica_set::ReplicaSetController),
+        of(replica_set::ReplicaSetController::<ReplicaSet>::default()),
+        of(replica_set::ReplicaSetController::<ReplicationController>::default()),
         of(stateful_set::StatefulSetController),
         of(daemon_set::DaemonSetController::default()),
         of(endpoint_slice::EndpointSliceController),

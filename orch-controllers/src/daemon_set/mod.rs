@@ -96,12 +96,12 @@ impl Controller for DaemonSetController {
         world.history.claim(set, &mut plan);
         let wants = |pod: &Known<PodFacts>| selects(&set.spec.selector, &pod.stored.meta.labels);
         let pods = claim::claim(set, &world.pods, wants, |_| true, &mut plan);
-        pods::relabel(world, &pods, &mut plan);
+        let relabelled = pods::relabel(world, &pods, &mut plan);
         world.current.write(&mut plan);
         let next = pods.iter().filter_map(|pod| pod.facts.available_at(min_ready(set))).filter(|at| *at > now).min();
         let mut pass = pass::Pass::new(world, &pods, now, plan);
         // What is begun is seen through before more is taken on.
-        if !manage::proceed(&mut pass) && !update::is_on_delete(set) {
+        if !manage::proceed(&mut pass) && !relabelled && !update::is_on_delete(set) {
             update::proceed(&mut pass);
         }
         let mut plan = pass.finish();

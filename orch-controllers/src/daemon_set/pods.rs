@@ -61,10 +61,11 @@ pub(super) fn hash(world: &World) -> &str {
     labels.and_then(|labels| labels.get(LABEL)).map_or("", String::as_str)
 }
 
-/// Where a template has several revisions, its pods get the label of the one that is kept, and the others go.
-pub(super) fn relabel(world: &World, pods: &[&Known<PodFacts>], plan: &mut Plan) {
+/// Where a template has several revisions, its pods get the label of the one that is kept, and the others go. Returns
+/// whether that is so; then labels say nothing about which pods are old.
+pub(super) fn relabel(world: &World, pods: &[&Known<PodFacts>], plan: &mut Plan) -> bool {
     if world.current.duplicates.is_empty() {
-        return;
+        return false;
     }
     let hash = hash(world);
     for pod in pods.iter().filter(|pod| pod.stored.meta.labels.get(LABEL) != Some(hash)) {
@@ -72,6 +73,7 @@ pub(super) fn relabel(world: &World, pods: &[&Known<PodFacts>], plan: &mut Plan)
         plan.patch(Target::stored::<Pod>(&pod.stored), None, Patch::Merge(patch));
     }
     world.current.duplicates.iter().for_each(|duplicate| plan.delete(&**duplicate));
+    true
 }
 
 fn generation(set: &DaemonSet) -> Option<i64> {

@@ -403,7 +403,6 @@ fn of_two_revisions_of_one_template_the_newer_stays_with_all_pods() {
     case.check(expect![[r#"
         patch Pod default/a {"metadata":{"labels":{"controller-revision-hash":"second"}}}
         delete ControllerRevision default/log-7844f59bb5
-        delete Pod default/a
     "#]]);
 }
 
