@@ -7,7 +7,10 @@ use crate::common::owner::controller_ref;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     api::{
-        apps::v1::{Deployment, DeploymentSpec, ReplicaSet, ReplicaSetSpec},
+        apps::v1::{
+            DaemonSet, DaemonSetSpec, Deployment, DeploymentSpec, ReplicaSet, ReplicaSetSpec, StatefulSet,
+            StatefulSetSpec,
+        },
         batch::v1::{CronJob, CronJobSpec, Job, JobSpec},
         core::v1::{Container, Namespace, Pod, PodCondition, PodSpec, PodStatus, PodTemplateSpec},
     },
@@ -105,6 +108,33 @@ pub(crate) fn pod_of_job(name: &str, job: &Job) -> Pod {
     pod.metadata.owner_references = Some(vec![controller_ref(job)]);
     pod.metadata.finalizers = Some(vec![crate::job::TRACKING.into()]);
     pod
+}
+
+pub(crate) fn stateful_set(name: &str, replicas: i32) -> StatefulSet {
+    StatefulSet {
+        metadata: meta("default", name, &format!("stateful-{name}")),
+        spec: StatefulSetSpec {
+            replicas: Some(replicas),
+            selector: selector(name),
+            template: template("app:1", name),
+            revision_history_limit: Some(10),
+            ..StatefulSetSpec::default()
+        },
+        status: None,
+    }
+}
+
+pub(crate) fn daemon_set(name: &str) -> DaemonSet {
+    DaemonSet {
+        metadata: meta("default", name, &format!("daemon-{name}")),
+        spec: DaemonSetSpec {
+            selector: selector(name),
+            template: template("app:1", name),
+            revision_history_limit: Some(10),
+            ..DaemonSetSpec::default()
+        },
+        status: None,
+    }
 }
 
 pub(crate) fn pod(name: &str, app: &str) -> Pod {

@@ -8,6 +8,7 @@ pub mod attributes_protection;
 pub mod claim_protection;
 pub mod common;
 pub mod cron_job;
+pub mod daemon_set;
 pub mod deployment;
 pub mod endpoint_slice;
 pub mod ephemeral_volume;
@@ -20,6 +21,7 @@ pub mod replica_set;
 pub mod root_ca;
 pub mod scheduler;
 pub mod service_account;
+pub mod stateful_set;
 pub mod taint_eviction;
 pub mod ttl_after_finished;
 pub mod volume_binder;
@@ -32,6 +34,7 @@ mod fixtures;
 
 #[cfg(test)]
 mod tests;
+use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::ReplicationController};
 use orch_runtime::{ControlLoop, Discovery, controller::of};
 use std::sync::Arc;
 /// What the loops need to know of the cluster.
@@ -48,7 +51,10 @@ pub struct Config {
 pub fn all(config: &Config) -> Vec<Arc<dyn ControlLoop>> {
     vec![
         of(deployment::DeploymentController),
-        of(replica_set::ReplicaSetController),
+        of(replica_set::ReplicaSetController::<ReplicaSet>::default()),
+        of(replica_set::ReplicaSetController::<ReplicationController>::default()),
+        of(stateful_set::StatefulSetController),
+        of(daemon_set::DaemonSetController::default()),
         of(job::JobController),
         of(cron_job::CronJobController),
         of(ttl_after_finished::TtlAfterFinished),

@@ -25,6 +25,10 @@ fn cluster() -> Objects {
         .with(&fixtures::cron_job("never", "0 0 31 12 *"))
         .with(&fixtures::deleting(fixtures::cron_job("ending", "* * * * *")))
         .with(&fixtures::deleting(fixtures::pod("forsaken", "nothing")))
+        .with(&fixtures::stateful_set("fresh", 2))
+        .with(&fixtures::deleting(fixtures::stateful_set("ending", 2)))
+        .with(&fixtures::daemon_set("fresh"))
+        .with(&fixtures::deleting(fixtures::daemon_set("ending")))
         .with(&service("web"));
     for (i, phase) in ["Running", "Succeeded", "Failed"].into_iter().enumerate() {
         for (name, completions) in [("half", 5), ("done", 1), ("ending", 2)] {

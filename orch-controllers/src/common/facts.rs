@@ -1,5 +1,6 @@
 //! [`PodFacts`]: what controllers look at in many pods, read once per revision.
 
+use super::time::plus_seconds;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Toleration};
 use orch_api::{Gvr, Object};
@@ -31,6 +32,10 @@ pub struct PodFacts {
     pub ports: Box<[NamedPort]>,
     /// The tolerations that speak of `NoExecute`.
     pub tolerations: Box<[Toleration]>,
+    /// Its volumes that are claims: the volume's name and the claim's.
+    pub claims: Box<[(Box<str>, Box<str>)]>,
+    /// The one node that its required node affinity names by `metadata.name`; empty if there is none.
+    pub named_node: Box<str>,
 }
 
 /// A named container port.
@@ -69,6 +74,23 @@ impl PodFacts {
     /// Whether it is ready.
     pub fn is_ready(&self) -> bool {
         self.ready_since.is_some()
+    }
+
+    /// When it counts, or began to count, as available: so long after it became ready. `None` while it is not ready.
+    pub fn available_at(&self, min_ready_seconds: i32) -> Option<Timestamp> {
+        let wait =
+            |since| if min_ready_seconds == 0 { Timestamp::MIN } else { plus_seconds(since, min_ready_seconds.into()) };
+        self.ready_since.map(wait)
+    }
+
+    /// Whether it has been ready for long enough (`IsPodAvailable`).
+    pub fn is_available(&self, min_ready_seconds: i32, now: Timestamp) -> bool {
+        self.available_at(min_ready_seconds).is_some_and(|at| at <= now)
+    }
+
+    /// The node that it is for: the one that it is bound to, or the one that its affinity names.
+    pub fn target_node(&self) -> &str {
+        if self.node.is_empty() { &self.named_node } else { &self.node }
     }
 }
 
@@ -121,8 +143,19 @@ impl From<Lite> for PodFacts {
             subdomain: spec.subdomain.into(),
             ports: spec.containers.iter().chain(sidecars).flat_map(|c| &c.ports).filter_map(named).collect(),
             tolerations: spec.tolerations.into_iter().filter(is_of_no_execute).collect(),
+            claims: spec.volumes.into_iter().filter_map(|v| Some((v.name, v.claim?.claim_name))).collect(),
+            named_node: spec.affinity.and_then(named_node).unwrap_or_default(),
         }
     }
+}
+
+/// The node of a DaemonSet's pod that is not bound yet (`GetTargetNodeName`).
+fn named_node(affinity: LiteAffinity) -> Option<Box<str>> {
+    let terms = affinity.node_affinity?.required?.node_selector_terms;
+    let mut fields = terms.into_iter().flat_map(|term| term.match_fields);
+    let field = fields.find(|field| field.key == "metadata.name" && field.operator == "In")?;
+    let mut values = field.values.into_iter();
+    values.next().filter(|_| values.next().is_none())
 }
 
 fn named(port: &LitePort) -> Option<NamedPort> {
@@ -160,6 +193,55 @@ struct LiteSpec {
     containers: Vec<LiteContainer>,
     init_containers: Vec<LiteContainer>,
     tolerations: Vec<Toleration>,
+    volumes: Vec<LiteVolume>,
+    affinity: Option<LiteAffinity>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct LiteVolume {
+    name: Box<str>,
+    #[serde(rename = "persistentVolumeClaim")]
+    claim: Option<LiteClaim>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct LiteClaim {
+    claim_name: Box<str>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct LiteAffinity {
+    node_affinity: Option<LiteNodeAffinity>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct LiteNodeAffinity {
+    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+    required: Option<LiteTerms>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct LiteTerms {
+    node_selector_terms: Vec<LiteTerm>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct LiteTerm {
+    match_fields: Vec<LiteField>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct LiteField {
+    key: String,
+    operator: String,
+    values: Vec<Box<str>>,
 }
 
 #[derive(Deserialize, Default)]

@@ -1,7 +1,11 @@
-//! What several controllers need: facts of pods, who uses which claim, selectors, owner references.
+//! What several controllers need: facts of pods, who uses which claim, selectors, owner references, histories.
 
+pub mod claim;
+pub mod count;
 pub mod facts;
 pub mod finalizers;
+pub mod hash;
+pub mod history;
 pub mod owner;
 pub mod selector;
 pub mod storage;

@@ -27,13 +27,13 @@ pub fn is_controlled_by(stored: &Stored, uid: &str) -> bool {
 pub fn adopt<K: Object>(stored: &Stored, owner: &K) -> Patch {
     let mut references: Vec<Value> = stored.meta.owner_references.iter().map(reference).collect();
     references.push(json!(controller_ref(owner)));
-    owners(&stored.meta.uid, &stored.revision.to_string(), references)
+    replace(stored, references)
 }
 
 /// Removes an owner from an object, if it is as it was seen.
 pub fn release(stored: &Stored, uid: &str) -> Patch {
     let kept = stored.meta.owner_references.iter().filter(|o| *o.uid != *uid).map(reference).collect();
-    owners(&stored.meta.uid, &stored.revision.to_string(), kept)
+    replace(stored, kept)
 }
 
 /// As [`adopt`], for a decoded object.
@@ -48,6 +48,11 @@ pub fn release_typed<K: Object>(object: &K, uid: &str) -> Patch {
     let owners_of = object.meta().owner_references.iter().flatten();
     let kept = owners_of.filter(|o| o.uid != uid).map(|o| json!(o)).collect();
     owners(object.uid(), object.meta().resource_version.as_deref().unwrap_or_default(), kept)
+}
+
+/// Replaces all owners of an object, if it is as it was seen.
+pub fn replace(stored: &Stored, references: Vec<Value>) -> Patch {
+    owners(&stored.meta.uid, &stored.revision.to_string(), references)
 }
 
 fn owners(uid: &str, revision: &str, references: Vec<Value>) -> Patch {

@@ -1,6 +1,7 @@
 //! How many pods a rollout may add and take away.
 
 use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::util::intstr::IntOrString};
+use orch_api::int_or_percent::{Round, scaled};
 
 /// How many pods more than asked for may exist; zero unless the strategy is `RollingUpdate`.
 pub(super) fn max_surge(deployment: &Deployment) -> i32 {
@@ -21,22 +22,11 @@ fn resolve(deployment: &Deployment) -> (i32, i32) {
     let quarter = IntOrString::String("25%".into());
     let surge = rolling.and_then(|r| r.max_surge.as_ref()).unwrap_or(&quarter);
     let unavailable = rolling.and_then(|r| r.max_unavailable.as_ref()).unwrap_or(&quarter);
-    match (scaled(surge, wanted, true), scaled(unavailable, wanted, false)) {
+    // What is neither a number nor a percentage counts as zero; validation refuses it.
+    let resolve = |value, round| scaled(value, wanted, round).unwrap_or(0);
+    match (resolve(surge, Round::Up), resolve(unavailable, Round::Down)) {
         (0, 0) => (0, 1),
         fenceposts => fenceposts,
-    }
-}
-
-/// A number, or a percentage of a total. What is neither counts as zero; validation refuses it.
-fn scaled(value: &IntOrString, total: i32, round_up: bool) -> i32 {
-    match value {
-        IntOrString::Int(n) => *n,
-        IntOrString::String(text) => {
-            let percent: i64 = text.strip_suffix('%').and_then(|p| p.parse().ok()).unwrap_or(0);
-            let hundredths = percent.saturating_mul(total.into());
-            let whole = if round_up { hundredths.saturating_add(99) / 100 } else { hundredths / 100 };
-            i32::try_from(whole).unwrap_or(i32::MAX)
-        }
     }
 }
 

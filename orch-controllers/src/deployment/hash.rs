@@ -1,5 +1,4 @@
-//! The hash of a pod template, which names its ReplicaSet. Stable across versions of orch, since it is made
-//! of the template's JSON, and written in the alphabet of generated names.
+//! The hash of a pod template, which names its ReplicaSet.
 
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet},
@@ -18,9 +17,7 @@ pub(super) fn of(deployment: &Deployment) -> String {
     let collisions = deployment.status.as_ref().and_then(|s| s.collision_count);
     let salt = collisions.map(i32::to_le_bytes).unwrap_or_default();
     let salt = if collisions.is_some() { &salt[..] } else { &[] };
-    let hash =
-        json.iter().chain(salt).fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-    encode(&hash.to_string())
+    crate::common::hash::of(json.iter().chain(salt))
 }
 
 /// The name of the set for the deployment's template.
@@ -42,13 +39,6 @@ pub(super) fn is_of_template(set: &ReplicaSet, template: &PodTemplateSpec) -> bo
         template
     };
     set.spec.template.as_ref().is_some_and(|own| bare(own) == bare(template))
-}
-
-/// Replaces each character by one of the alphabet of generated names (`rand.SafeEncodeString`).
-fn encode(text: &str) -> String {
-    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    let letter = |byte: u8| ALPHABET.get(usize::from(byte) % ALPHABET.len()).copied().unwrap_or(b'b');
-    text.bytes().map(|byte| char::from(letter(byte))).collect()
 }
 
 #[cfg(test)]

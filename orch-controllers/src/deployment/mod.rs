@@ -14,7 +14,11 @@ mod strategy;
 #[cfg(test)]
 mod tests;
 
-use crate::common::{facts::PodFacts, owner, selector};
+use crate::common::{
+    claim,
+    facts::{ORPHANS, PodFacts, orphan_index},
+    owner, selector,
+};
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet},
@@ -24,7 +28,7 @@ use orch_api::{Key, Object};
 use orch_runtime::{Controller, Plan, Target, View, Watches, plan::Notice, view::Failure};
 use orch_store::informer::Delta;
 use rollout::Rollout;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// Rolls out a pod template through ReplicaSets.
 pub struct DeploymentController;
@@ -50,9 +54,11 @@ impl Controller for DeploymentController {
     fn watches(&self) -> Watches {
         Watches::root::<Deployment>()
             .owns::<ReplicaSet>()
-            .index(ORPHAN_SETS, crate::common::facts::orphan_index)
-            .maps::<ReplicaSet>(deployments_that_want_an_orphan)
-            .only(|delta| delta.new.as_ref().is_some_and(|new| new.controller().is_none()))
+            .index(ORPHANS, orphan_index)
+            .maps::<ReplicaSet>(claim::owners_that_want(|deployment: &Deployment| {
+                Cow::Borrowed(&deployment.spec.selector)
+            }))
+            .only(claim::is_orphan)
             .maps::<Pod>(deployment_that_waits_for_the_end_of_pods)
             .only(|delta| delta.new.is_none())
     }
@@ -61,7 +67,7 @@ impl Controller for DeploymentController {
         let deployment: Arc<Deployment> = view.get(key)?;
         let mut sets = view.owned::<ReplicaSet>(deployment.uid());
         sets.retain(|set| is_controlled_by(set, deployment.uid()));
-        let orphans = view.by_index_stored(&ReplicaSet::gvr(), ORPHAN_SETS, &key.namespace);
+        let orphans = view.by_index_stored(&ReplicaSet::gvr(), ORPHANS, &key.namespace);
         let wanted = orphans.iter().filter(|s| selector::selects(&deployment.spec.selector, &s.meta.labels));
         sets.extend(wanted.filter_map(|s| s.decode().ok()));
         let name = hash::set_name(&deployment);
@@ -85,9 +91,6 @@ impl Controller for DeploymentController {
         rollout.finish()
     }
 }
-
-/// The index of sets without a managing controller, by namespace.
-const ORPHAN_SETS: &str = "orphans";
 
 fn selecting_all(deployment: &Deployment) -> Plan {
     let mut plan = Plan::default();
@@ -137,13 +140,6 @@ fn running(sets: &[Arc<ReplicaSet>], view: &View<'_>) -> Vec<String> {
         pods.iter().any(|pod| !pod.facts.is_finished() && owner::is_controlled_by(&pod.stored, set.uid()))
     };
     sets.iter().filter(runs).map(|set| set.uid().to_owned()).collect()
-}
-
-fn deployments_that_want_an_orphan(delta: &Delta, view: &View<'_>) -> Vec<Key> {
-    let Some(set) = &delta.new else { return Vec::new() };
-    let deployments = view.list::<Deployment>(&set.key.namespace);
-    let wants = |d: &&Arc<Deployment>| selector::selects(&d.spec.selector, &set.meta.labels);
-    deployments.iter().filter(wants).map(|d| d.key()).collect()
 }
 
 /// A deployment with the strategy `Recreate` goes on when the last of its old pods is gone.

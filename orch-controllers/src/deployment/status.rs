@@ -4,7 +4,10 @@ use super::{
     conditions, fenceposts,
     rollout::{Rollout, Set, wanted},
 };
-use crate::common::time::{plus_seconds, until};
+use crate::common::{
+    count::unless_still_absent,
+    time::{plus_seconds, until},
+};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, DeploymentStatus, ReplicaSetStatus};
 use std::time::Duration;
 
@@ -150,9 +153,4 @@ fn terminating(rollout: &Rollout<'_>) -> Option<i32> {
 
 fn count(value: Option<i32>) -> i32 {
     value.unwrap_or(0)
-}
-
-/// A zero that the server does not write out (`omitempty`) is no change.
-fn unless_still_absent(new: i32, old: Option<i32>) -> Option<i32> {
-    if new == 0 { old.map(|_| 0) } else { Some(new) }
 }

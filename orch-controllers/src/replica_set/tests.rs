@@ -1,12 +1,16 @@
 use super::*;
 use crate::fixtures::{self, minutes_ago, now};
 use expect_test::{Expect, expect};
+use k8s_openapi::api::{
+    apps::v1::ReplicaSet,
+    core::v1::{ReplicationController, ReplicationControllerSpec},
+};
 use orch_runtime::testing::Objects;
 
 /// The set `web` with so many replicas, and these pods.
 #[track_caller]
 fn check(set: ReplicaSet, pods: &[Pod], expect: Expect) {
-    let controller = ReplicaSetController;
+    let controller = ReplicaSetController::<ReplicaSet>::default();
     let mut objects = Objects::new(&controller.watches()).with(&set);
     for pod in pods {
         objects.insert(pod);
@@ -158,7 +162,7 @@ fn a_set_that_is_being_deleted_only_reports() {
 #[test]
 fn a_refusal_is_told_in_a_condition() {
     let failure = Failure { reason: "FailedCreate".into(), message: "exceeded quota".into() };
-    let controller = ReplicaSetController;
+    let controller = ReplicaSetController::<ReplicaSet>::default();
     let objects = Objects::new(&controller.watches()).with(&set(1));
     let view = View::fixed(&objects).after(Some(&failure));
     let plan = controller.plan(&controller.observe(&set(1).key(), &view).unwrap(), now());
@@ -169,4 +173,46 @@ fn a_refusal_is_told_in_a_condition() {
         status ReplicaSet default/web conditions[ReplicaFailure].message="exceeded quota" conditions[ReplicaFailure].reason=FailedCreate conditions[ReplicaFailure].status=True observedGeneration=1 replicas=0 terminatingReplicas=0
     "#]],
     );
+}
+
+/// A ReplicationController `web` with so many replicas.
+fn controller(replicas: i32) -> ReplicationController {
+    let spec = set(replicas).spec;
+    ReplicationController {
+        metadata: fixtures::meta("default", "web", "controller-web"),
+        spec: Some(ReplicationControllerSpec {
+            replicas: spec.replicas,
+            selector: spec.selector.match_labels,
+            template: spec.template,
+            min_ready_seconds: None,
+        }),
+        status: None,
+    }
+}
+
+#[track_caller]
+fn check_controller(controller: ReplicationController, pods: &[Pod], failure: Option<&Failure>, expect: Expect) {
+    let engine = ReplicaSetController::<ReplicationController>::default();
+    let mut objects = Objects::new(&engine.watches()).with(&controller);
+    pods.iter().for_each(|pod| objects.insert(pod));
+    let world = engine.observe(&controller.key(), &View::fixed(&objects).after(failure)).unwrap();
+    fixtures::expect_plan(&engine.plan(&world, now()), &expect);
+}
+
+#[test]
+fn a_replication_controller_makes_pods_of_its_own() {
+    check_controller(controller(2), &[fixtures::pod("orphan", "web")], None, expect![[r#"
+        patch Pod default/orphan {"metadata":{"ownerReferences":[{"apiVersion":"v1","blockOwnerDeletion":true,"controller":true,"kind":"ReplicationController","name":"web","uid":"controller-web"}],"resourceVersion":"2","uid":"pods-orphan"}}
+        create Pod default/web-*
+        status ReplicationController default/web fullyLabeledReplicas=1 observedGeneration=1 replicas=1
+    "#]]);
+}
+
+#[test]
+fn a_replication_controller_says_why_a_pod_is_refused() {
+    let failure = Failure { reason: "FailedCreate".into(), message: "exceeded quota".into() };
+    check_controller(controller(1), &[], Some(&failure), expect![[r#"
+        create Pod default/web-*
+        status ReplicationController default/web conditions[ReplicaFailure].message="exceeded quota" conditions[ReplicaFailure].reason=FailedCreate conditions[ReplicaFailure].status=True observedGeneration=1 replicas=0
+    "#]]);
 }

@@ -51,10 +51,9 @@ impl Executor {
         Self { client, recorder, name }
     }
 
-    /// Performs the actions in order: neighbouring creates in slow-start batches, neighbouring deletes
-    /// Performs the actions in order: neighbouring creates in slow-start batches, neighbouring deletes together, and so
-    /// neighbouring patches of different objects. After a refusal only reports of status go on. What is written is noted
-    /// for the consistency gate as soon as it is answered.
+    /// Performs the actions in order: neighbouring creates of one resource in slow-start batches, neighbouring deletes
+    /// together, and so neighbouring patches of different objects. After a refusal only reports of status go on. What is
+    /// written is noted for the consistency gate as soon as it is answered.
     pub async fn perform(&self, plan: &Plan, journal: &Journal) -> Performed {
         let mut performed = Performed::default();
         for group in plan.actions.chunk_by(|a, b| class(a).is_some() && class(a) == class(b)) {
@@ -62,7 +61,7 @@ impl Executor {
                 continue;
             }
             let outcomes = match group.first().and_then(class) {
-                Some(Class::Create) => slow_start(group, |action| self.one(action, journal).boxed()).await,
+                Some(Class::Create(_)) => slow_start(group, |action| self.one(action, journal).boxed()).await,
                 Some(Class::Delete) => self.together(group, journal).await,
                 Some(Class::Patch) if are_different(group) => self.together(group, journal).await,
                 Some(Class::Patch) | None => self.in_turn(group, journal).await,
@@ -155,16 +154,17 @@ impl Performed {
     }
 }
 
+/// What is performed together. Creates of one resource are, so that a pod is made after the claims that it needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Create,
+enum Class<'a> {
+    Create(&'a Gvr),
     Delete,
     Patch,
 }
 
-fn class(action: &Action) -> Option<Class> {
+fn class(action: &Action) -> Option<Class<'_>> {
     match action {
-        Action::Create { .. } => Some(Class::Create),
+        Action::Create { target, .. } => Some(Class::Create(&target.gvr)),
         Action::Delete { .. } => Some(Class::Delete),
         Action::Patch { subresource: None, .. } => Some(Class::Patch),
         _ => None,

@@ -16,8 +16,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 /// Actions in order, and when to look again although nothing changes. An empty plan writes nothing.
 ///
-/// The executor performs neighbouring creates in slow-start batches, and neighbouring deletes, or patches of
-/// different objects, together; after a refusal it skips the rest, except writes to a status.
+/// The executor performs neighbouring creates of one resource in slow-start batches, and neighbouring deletes, or
+/// patches of different objects, together; after a refusal it skips the rest, except writes to a status.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// What to do.

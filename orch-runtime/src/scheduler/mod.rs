@@ -31,9 +31,9 @@ pub use plugin::{
     Bind, Binding, Cycle, Filter, MAX_SCORE, Permit, Permitted, Plugin, PostBind, PostFilter, PostFiltered, PreBind,
     PreEnqueue, PreFilter, PreFiltered, PreScore, QueueSort, Rejection, Reserve, Score,
 };
-pub use pod::{HostPort, PodInfo, Queued};
+pub use pod::{HostPort, PodInfo, Queued, Wishes};
 pub use profile::{Points, Profile, Scored};
 pub use resources::Resources;
 pub use storage::{Attachment, DriverInfo, DriverLimits, News, Storage};
-pub use taints::{Effect, Taint, Toleration};
+pub use taints::{Effect, Taint, Toleration, untolerated};
 pub use volumes::{Disk, PodClaim};

@@ -97,7 +97,6 @@ impl PodInfo {
     pub fn read(stored: &Stored) -> Result<Self> {
         let PodJson { spec, status } = stored.parse()?;
         let containers = || spec.containers.iter().chain(&spec.init_containers);
-        let affinity = spec.affinity.and_then(|a| a.node_affinity).unwrap_or_default();
         let unscheduled = status.conditions.iter().find(|c| &*c.kind == "PodScheduled" && &*c.status == "False");
         Ok(Self {
             key: stored.key.clone(),
@@ -113,15 +112,7 @@ impl PodInfo {
             scored: requests(&spec.containers, &spec.init_containers, &spec.overhead, true),
             host_ports: spec.containers.iter().flat_map(host_ports).collect(),
             images: containers().map(|c| image_name(&c.image)).collect(),
-            affinity: NodeAffinity {
-                selector: spec.node_selector,
-                required: affinity.required_during_scheduling_ignored_during_execution.map(|r| r.node_selector_terms),
-                preferred: affinity
-                    .preferred_during_scheduling_ignored_during_execution
-                    .into_iter()
-                    .map(|p| (p.weight, p.preference))
-                    .collect(),
-            },
+            affinity: node_affinity(spec.node_selector, spec.affinity),
             tolerations: spec.tolerations,
             claims: spec.volumes.iter().filter_map(|v| v.claim(&stored.key.name)).collect(),
             disks: spec.volumes.iter().filter_map(VolumeJson::disk).collect(),
@@ -143,6 +134,45 @@ impl PodInfo {
     /// Whether it uses the claim.
     pub fn uses(&self, claim: &Key) -> bool {
         self.key.namespace == claim.namespace && self.claims.iter().any(|c| c.name == claim.name)
+    }
+}
+
+/// Where the pods of a template ask to run, for those who choose the nodes themselves (DaemonSets).
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// `spec.nodeName`, mostly empty.
+    pub node: Arc<str>,
+    /// Nodes that they ask for.
+    pub affinity: NodeAffinity,
+    /// Taints that they tolerate.
+    pub tolerations: Vec<Toleration>,
+    /// Whether they live in the node's own network.
+    pub host_network: bool,
+}
+
+impl Wishes {
+    /// Reads the template of a stored workload.
+    ///
+    /// # Errors
+    /// If its JSON has another shape.
+    pub fn of_template(stored: &Stored) -> Result<Self> {
+        let Workload { spec: Templated { template: PodJson { spec, .. } } } = stored.parse()?;
+        Ok(Self {
+            node: spec.node_name,
+            affinity: node_affinity(spec.node_selector, spec.affinity),
+            tolerations: spec.tolerations,
+            host_network: spec.host_network,
+        })
+    }
+}
+
+fn node_affinity(selector: BTreeMap<Arc<str>, Arc<str>>, affinity: Option<Affinity>) -> NodeAffinity {
+    let affinity = affinity.and_then(|a| a.node_affinity).unwrap_or_default();
+    let preferred = affinity.preferred_during_scheduling_ignored_during_execution;
+    NodeAffinity {
+        selector,
+        required: affinity.required_during_scheduling_ignored_during_execution.map(|r| r.node_selector_terms),
+        preferred: preferred.into_iter().map(|p| (p.weight, p.preference)).collect(),
     }
 }
 
@@ -208,6 +238,18 @@ type Quantities = BTreeMap<Arc<str>, Arc<str>>;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
+struct Workload {
+    spec: Templated,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Templated {
+    template: PodJson,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct PodJson {
     spec: Spec,
     status: Status,
@@ -226,7 +268,11 @@ struct Spec {
     affinity: Option<Affinity>,
     tolerations: Vec<Toleration>,
     scheduling_gates: Vec<Gate>,
+<<<<<<< HEAD
     volumes: Vec<VolumeJson>,
+=======
+    host_network: bool,
+>>>>>>> sets
 }
 
 #[derive(Deserialize, Default)]

@@ -58,7 +58,7 @@ impl Toleration {
 }
 
 /// The first taint with one of the effects that no toleration covers.
-pub(crate) fn untolerated<'a>(
+pub fn untolerated<'a>(
     taints: &'a [Taint],
     tolerations: &[Toleration],
     effects: impl Fn(Effect) -> bool,
