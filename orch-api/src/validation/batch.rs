@@ -42,8 +42,11 @@ fn generated_selector(job: At<'_>, has_prefixed_labels: bool) {
     meta.at("uid").require("");
     let labels = spec.at("template").at("metadata").at("labels");
     let names = [("controller-uid", "uid"), ("job-name", "name"), (UID, "uid"), (NAME, "name")];
-    let expected: BTreeMap<&str, &str> =
-        names.iter().take(if has_prefixed_labels { 4 } else { 2 }).map(|(key, field)| (*key, meta.at(field).str())).collect();
+    let expected: BTreeMap<&str, &str> = names
+        .iter()
+        .take(if has_prefixed_labels { 4 } else { 2 })
+        .map(|(key, field)| (*key, meta.at(field).str()))
+        .collect();
     for (key, _) in names.iter().take(expected.len()) {
         let (label, expected) = (labels.key(key), expected.get(key).copied().unwrap_or_default());
         if !label.is_set() {

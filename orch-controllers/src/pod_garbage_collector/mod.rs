@@ -60,7 +60,8 @@ const ENDED: &str = "ended";
 
 impl Controller for PodGarbageCollector {
     const NAME: &'static str = "pod-garbage-collector-controller";
-    const ABOUT: &'static str = "Deletes Pods whose Node is gone or out of service, and the oldest of too many that ended.";
+    const ABOUT: &'static str =
+        "Deletes Pods whose Node is gone or out of service, and the oldest of too many that ended.";
     const DELETES: Deletes = Deletes::Others("pods that nobody runs, and old ones that have ended");
     type World = World;
 

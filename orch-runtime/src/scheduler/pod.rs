@@ -268,11 +268,8 @@ struct Spec {
     affinity: Option<Affinity>,
     tolerations: Vec<Toleration>,
     scheduling_gates: Vec<Gate>,
-<<<<<<< HEAD
     volumes: Vec<VolumeJson>,
-=======
     host_network: bool,
->>>>>>> sets
 }
 
 #[derive(Deserialize, Default)]

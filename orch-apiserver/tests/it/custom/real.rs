@@ -138,7 +138,8 @@ async fn published(server: &Server, definitions: &[Sample], faults: &mut Vec<Str
             }
             let v3 = document(server, &format!("/openapi/v3/apis/{api}")).await;
             dangling(&v3, &v3, &mut lost);
-            let there = publishes(&v3["components"]["schemas"], &api, &kind) && publishes(&v2["definitions"], &api, &kind);
+            let there =
+                publishes(&v3["components"]["schemas"], &api, &kind) && publishes(&v2["definitions"], &api, &kind);
             if !there {
                 faults.push(format!("{file}: {kind} of {api} is not published"));
             }
@@ -185,15 +186,14 @@ async fn definitions_of_others_are_served_and_their_samples_applied() {
         assert!(!definitions.is_empty(), "{} has no definitions", root.display());
         let server = established(&definitions, &mut faults).await;
         published(&server, &definitions, &mut faults).await;
-        let kinds: BTreeMap<(String, String), String> = definitions
-            .iter()
-            .flat_map(|d| served(&d.object))
-            .map(|(api, path, kind)| ((api, kind), path))
-            .collect();
+        let kinds: BTreeMap<(String, String), String> =
+            definitions.iter().flat_map(|d| served(&d.object)).map(|(api, path, kind)| ((api, kind), path)).collect();
         let (mut good, mut bad) = (0, 0);
         for sample in samples {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            let Some(path) = kinds.get(&(text(&sample.object["apiVersion"]), text(&sample.object["kind"]))) else { continue };
+            let Some(path) = kinds.get(&(text(&sample.object["apiVersion"]), text(&sample.object["kind"]))) else {
+                continue;
+            };
             let mut sample = sample;
             if let Some(meta) = sample.object["metadata"].as_object_mut() {
                 meta.remove("namespace");
