@@ -1,6 +1,9 @@
 //! `ttl-after-finished-controller`: deletes finished Jobs whose time to live has passed (`pkg/controller/ttlafterfinished`).
 
-use crate::{common::time::{by_the_clock, plus_seconds}, job};
+use crate::{
+    common::time::{by_the_clock, plus_seconds},
+    job,
+};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use orch_api::{Key, Object};
@@ -40,7 +43,10 @@ impl Controller for TtlAfterFinished {
                 let revision = job.metadata.resource_version.as_deref().and_then(|revision| revision.parse().ok());
                 let revision = revision.map(Revision);
                 let (uid, propagation) = (Some(job.uid().into()), Some(Propagation::Foreground));
-                plan.delete_with(Target::of(&**job), DeleteOptions { uid, revision, propagation, ..Default::default() });
+                plan.delete_with(
+                    Target::of(&**job),
+                    DeleteOptions { uid, revision, propagation, ..Default::default() },
+                );
             }
             None => {}
         }
@@ -82,25 +88,50 @@ mod tests {
 
     #[test]
     fn a_job_goes_when_its_time_has_passed_since_it_ended() {
-        check(json!(60), "Complete", 2, expect![[r#"
+        check(
+            json!(60),
+            "Complete",
+            2,
+            expect![[r#"
             delete Job default/work foreground
-        "#]]);
-        check(json!(60), "Failed", 1, expect![[r#"
+        "#]],
+        );
+        check(
+            json!(60),
+            "Failed",
+            1,
+            expect![[r#"
             delete Job default/work foreground
-        "#]]);
-        check(json!(0), "Failed", 0, expect![[r#"
+        "#]],
+        );
+        check(
+            json!(0),
+            "Failed",
+            0,
+            expect![[r#"
             delete Job default/work foreground
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn until_then_it_stays() {
-        check(json!(180), "Complete", 1, expect![[r#"
+        check(
+            json!(180),
+            "Complete",
+            1,
+            expect![[r#"
             requeue after 120s
-        "#]]);
-        check(json!(86_400), "Complete", 1, expect![[r#"
+        "#]],
+        );
+        check(
+            json!(86_400),
+            "Complete",
+            1,
+            expect![[r#"
             requeue after 300s
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
@@ -111,8 +142,13 @@ mod tests {
 
     #[test]
     fn one_that_ended_in_the_future_waits_for_that() {
-        check(json!(0), "Complete", -2, expect![[r#"
+        check(
+            json!(0),
+            "Complete",
+            -2,
+            expect![[r#"
             requeue after 120s
-        "#]]);
+        "#]],
+        );
     }
 }

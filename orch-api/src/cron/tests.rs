@@ -34,7 +34,12 @@ fn a_time_is_never_its_own_next() {
 #[test]
 fn a_day_meets_either_field_unless_one_is_a_star() {
     // 3 July 2026 is a Friday.
-    check("0 0 13 * fri", "", "2026-07-01T00:00:00Z", &["2026-07-03T00:00:00Z", "2026-07-10T00:00:00Z", "2026-07-13T00:00:00Z"]);
+    check(
+        "0 0 13 * fri",
+        "",
+        "2026-07-01T00:00:00Z",
+        &["2026-07-03T00:00:00Z", "2026-07-10T00:00:00Z", "2026-07-13T00:00:00Z"],
+    );
     check("0 0 * * fri", "", "2026-07-01T00:00:00Z", &["2026-07-03T00:00:00Z", "2026-07-10T00:00:00Z"]);
     check("0 0 13 * *", "", "2026-07-01T00:00:00Z", &["2026-07-13T00:00:00Z", "2026-08-13T00:00:00Z"]);
     check("0 0 */2 * fri", "", "2026-07-01T00:00:00Z", &["2026-07-03T00:00:00Z", "2026-07-05T00:00:00Z"]);
@@ -99,7 +104,9 @@ fn zones_are_known_by_their_exact_names() {
 
 #[test]
 fn schedules_are_refused_in_the_words_of_robfig() {
-    for fine in ["* * * * *", "*/5 0-6 1,15 jan-mar sun", "@daily", "@every 1h30m", "0 0 * * 0", "? ? ? ? ?", "1,,2 * * * *"] {
+    for fine in
+        ["* * * * *", "*/5 0-6 1,15 jan-mar sun", "@daily", "@every 1h30m", "0 0 * * 0", "? ? ? ? ?", "1,,2 * * * *"]
+    {
         assert!(Schedule::parse(fine).is_ok(), "{fine}");
     }
     for (schedule, complaint) in [

@@ -152,7 +152,8 @@ fn transitions<'a>(job: At<'a>, status: At<'a>, before: At<'a>) {
         }
     }
     // Indexed Jobs that are scaled down lose successes with their indexes.
-    let may_shrink = spec.at("completionMode").str() == "Indexed" && spec.at("completions").same(spec.at("parallelism"));
+    let may_shrink =
+        spec.at("completionMode").str() == "Indexed" && spec.at("completions").same(spec.at("parallelism"));
     for field in ["failed", "succeeded"] {
         let at = status.at(field);
         if count(at) < count(before.at(field)) && !(field == "succeeded" && may_shrink) {
@@ -165,7 +166,10 @@ fn transitions<'a>(job: At<'a>, status: At<'a>, before: At<'a>) {
     }
     let (start, start_before) = (status.at("startTime"), before.at("startTime"));
     let resumes = holds(before, "Suspended")
-        && status.at("conditions").items().any(|c| c.at("type").str() == "Suspended" && c.at("status").str() == "False");
+        && status
+            .at("conditions")
+            .items()
+            .any(|c| c.at("type").str() == "Suspended" && c.at("status").str() == "False");
     if start_before.is_set() && !start.same(start_before) && !spec.at("suspend").flag() && !resumes {
         let shown = start.value().cloned().unwrap_or_default();
         start.invalid_as(shown, "field is immutable for unsuspended job once set");

@@ -566,13 +566,16 @@ fn a_jobs_selector_is_generated_or_brought_on_purpose() {
             &format!(
                 "spec.template.metadata.labels[batch.kubernetes.io/controller-uid]: Invalid value: {wrong}: must be '1-2-3'"
             ),
-            &format!("spec.template.metadata.labels: Invalid value: {wrong}: `selector` does not match template `labels`"),
+            &format!(
+                "spec.template.metadata.labels: Invalid value: {wrong}: `selector` does not match template `labels`"
+            ),
         ],
     );
     let own = json!({"manualSelector": true, "selector": {"matchLabels": {"a": "b"}},
         "template": {"metadata": {"labels": {"a": "b"}}}});
     check("Job", job(own), &[]);
-    let without_a_word = json!({"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}}});
+    let without_a_word =
+        json!({"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}}});
     let selector = json!({"matchLabels": {"a": "b", "batch.kubernetes.io/controller-uid": "1-2-3"}});
     check(
         "Job",
@@ -583,9 +586,8 @@ fn a_jobs_selector_is_generated_or_brought_on_purpose() {
 
 #[test]
 fn a_success_policy_names_indexes_that_there_are() {
-    let policy = |rule: Value| {
-        job(json!({"completionMode": "Indexed", "completions": 5, "successPolicy": {"rules": [rule]}}))
-    };
+    let policy =
+        |rule: Value| job(json!({"completionMode": "Indexed", "completions": 5, "successPolicy": {"rules": [rule]}}));
     check("Job", policy(json!({"succeededIndexes": "0,2-3", "succeededCount": 3})), &[]);
     check(
         "Job",
@@ -619,8 +621,10 @@ fn check_template(is_suspended: bool, status: Value, change: Value, expected: us
 fn a_jobs_template_may_change_while_it_is_suspended_and_has_no_pods() {
     let place = json!({"metadata": {"annotations": {"a": "b"}}, "spec": {"nodeSelector": {"a": "b"},
         "tolerations": [{"operator": "Exists"}], "affinity": {"nodeAffinity": {}}}});
-    let resources = json!({"spec": {"containers": [{"name": "c", "image": "i", "resources": {"limits": {"cpu": "1"}}}]}});
-    let suspended = json!({"startTime": "2026-01-01T00:00:00Z", "conditions": [{"type": "Suspended", "status": "True"}]});
+    let resources =
+        json!({"spec": {"containers": [{"name": "c", "image": "i", "resources": {"limits": {"cpu": "1"}}}]}});
+    let suspended =
+        json!({"startTime": "2026-01-01T00:00:00Z", "conditions": [{"type": "Suspended", "status": "True"}]});
     for change in [&place, &resources] {
         check_template(true, json!({}), change.clone(), 0);
         check_template(true, suspended.clone(), change.clone(), 0);
@@ -696,7 +700,8 @@ fn a_jobs_status_comes_to_its_end_in_order() {
 
 #[test]
 fn a_jobs_counters_grow_and_its_indexes_are_in_order() {
-    let indexed = || json!({"completionMode": "Indexed", "completions": 5, "parallelism": 2, "backoffLimitPerIndex": 1});
+    let indexed =
+        || json!({"completionMode": "Indexed", "completions": 5, "parallelism": 2, "backoffLimitPerIndex": 1});
     let status = |completed: &str, failed: &str| json!({"completedIndexes": completed, "failedIndexes": failed});
     check_job_status(indexed(), json!({}), status("0,2-3", "1"), &[]);
     check_job_status(

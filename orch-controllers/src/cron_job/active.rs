@@ -15,7 +15,8 @@ pub(super) fn update(world: &World, status: &mut CronJobStatus) -> Vec<Notice> {
     for child in &world.jobs {
         note(&world.cron, child, status, &mut events);
     }
-    let exists = |uid: &str| world.jobs.iter().any(|child| child.job.uid() == uid) || world.elsewhere.iter().any(|u| u == uid);
+    let exists =
+        |uid: &str| world.jobs.iter().any(|child| child.job.uid() == uid) || world.elsewhere.iter().any(|u| u == uid);
     let active = status.active.get_or_insert_default();
     let gone = active.extract_if(.., |job| !exists(job.uid.as_deref().unwrap_or_default()));
     events.extend(gone.map(|job| {

@@ -57,9 +57,8 @@ impl Controller for CronJobController {
         jobs.retain(|job| orch_api::owner::is_controlled_by(&job.metadata, cron.uid()));
         let active = cron.status.as_ref().and_then(|status| status.active.as_ref()).into_iter().flatten();
         let missing = active.filter(|active| !jobs.iter().any(|job| Some(job.uid()) == active.uid.as_deref()));
-        let missing = missing.filter_map(|active| {
-            Some((Key::new(key.namespace.clone(), active.name.clone()?), active.uid.clone()?))
-        });
+        let missing = missing
+            .filter_map(|active| Some((Key::new(key.namespace.clone(), active.name.clone()?), active.uid.clone()?)));
         let missing = missing.collect();
         let jobs = jobs.into_iter().map(|job| Child { scheduled: scheduled(&cron, &job), job }).collect();
         Some(World { cron, jobs, missing, elsewhere: Vec::new() })
@@ -104,7 +103,8 @@ fn clean_up(world: &World, plan: &mut Plan) {
     let limits = [("Complete", spec.successful_jobs_history_limit), ("Failed", spec.failed_jobs_history_limit)];
     for (condition, limit) in limits {
         let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else { continue };
-        let mut ended: Vec<&Job> = world.jobs.iter().map(|child| &*child.job).filter(|job| job::has(job, condition)).collect();
+        let mut ended: Vec<&Job> =
+            world.jobs.iter().map(|child| &*child.job).filter(|job| job::has(job, condition)).collect();
         ended.sort_by_cached_key(|job| {
             let started = job.status.as_ref().and_then(|status| status.start_time.as_ref());
             (started.map_or(Timestamp::MAX, |time| time.0), job.metadata.name.clone())
@@ -117,10 +117,8 @@ fn clean_up(world: &World, plan: &mut Plan) {
 }
 
 fn delete(cron: &CronJob, target: Target, uid: &str, plan: &mut Plan) {
-    let announce = Announce {
-        failure: ("FailedDelete", "Deleted job: {}".into()),
-        ..Announce::deleted(cron, "Deleted job {}")
-    };
+    let announce =
+        Announce { failure: ("FailedDelete", "Deleted job: {}".into()), ..Announce::deleted(cron, "Deleted job {}") };
     let propagation = Some(Propagation::Background);
     let options = DeleteOptions { uid: Some(uid.into()), propagation, ..DeleteOptions::default() };
     plan.actions.push(Action::Delete { target, options, announce: Some(announce) });
@@ -136,4 +134,3 @@ fn scheduled(cron: &CronJob, job: &Job) -> Option<Timestamp> {
     let at: Timestamp = job.metadata.annotations.as_ref()?.get(SCHEDULED)?.parse().ok()?;
     (job.metadata.name.as_deref() == Some(&*job_name(cron, at))).then_some(at)
 }
-

@@ -1,14 +1,23 @@
 //! Whether a Job is due, and what it looks like (`syncCronJob` of `pkg/controller/cronjob/cronjob_controllerv2.go`).
 
-use super::{SCHEDULED, World, delete, job_name, times::{Missed, Times}};
-use crate::common::{owner, time::{by_the_clock, plus_seconds}};
+use super::{
+    SCHEDULED, World, delete, job_name,
+    times::{Missed, Times},
+};
+use crate::common::{
+    owner,
+    time::{by_the_clock, plus_seconds},
+};
 use jiff::{Timestamp, tz::TimeZone};
 use k8s_openapi::{
     api::batch::v1::{CronJob, CronJobStatus, Job},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use orch_api::{Key, Object, cron};
-use orch_runtime::{Announce, Plan, Target, plan::{Action, Notice}};
+use orch_runtime::{
+    Announce, Plan, Target,
+    plan::{Action, Notice},
+};
 use orch_store::client::encode;
 
 /// Starts the Job that is due: answers it, after what runs has been deleted from plan and status where the policy is

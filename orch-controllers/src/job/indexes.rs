@@ -110,13 +110,9 @@ mod tests {
 
     #[test]
     fn three_in_a_row_are_written_as_a_range() {
-        for (indexes, text) in [
-            (&[][..], ""),
-            (&[3], "3"),
-            (&[0, 1], "0,1"),
-            (&[0, 1, 2], "0-2"),
-            (&[0, 2, 3, 4, 7, 8], "0,2-4,7,8"),
-        ] {
+        for (indexes, text) in
+            [(&[][..], ""), (&[3], "3"), (&[0, 1], "0,1"), (&[0, 1, 2], "0-2"), (&[0, 2, 3, 4, 7, 8], "0,2-4,7,8")]
+        {
             assert_eq!(of(indexes).to_string(), text);
             assert_eq!(Indexes::read(text, 100), of(indexes), "{text}");
         }

@@ -50,7 +50,8 @@ const TRACKED: &str = "job-tracking";
 
 impl Controller for JobController {
     const NAME: &'static str = "job";
-    const ABOUT: &'static str = "Runs pods until as many have succeeded as a Job asks for, and counts each of them once.";
+    const ABOUT: &'static str =
+        "Runs pods until as many have succeeded as a Job asks for, and counts each of them once.";
     const COMPONENT: &'static str = "job-controller";
     type World = World;
 
@@ -127,7 +128,11 @@ fn claim<'a>(job: &Job, pods: &'a [Known<JobPod>], plan: &mut Plan) -> Vec<Claim
         match (is_ours, matches) {
             (true, true) => claimed.push(Claimed { known, is_tracked: pod.meta.has_finalizer(TRACKING) }),
             (true, false) if !job.is_deleting() => {
-                plan.patch(Target::stored::<Pod>(pod), None, with_finalizers(owner::release(pod, job.uid()), pod, false));
+                plan.patch(
+                    Target::stored::<Pod>(pod),
+                    None,
+                    with_finalizers(owner::release(pod, job.uid()), pod, false),
+                );
             }
             (false, true) if !job.is_deleting() && !pod.meta.is_deleting() => {
                 plan.patch(Target::stored::<Pod>(pod), None, with_finalizers(owner::adopt(pod, job), pod, true));
@@ -186,7 +191,10 @@ fn strays_of(namespace: &str) -> Key {
 
 fn tracked_index(stored: &Stored) -> Vec<Arc<str>> {
     let owner = stored.controller().filter(|owner| &*owner.kind == "Job" && stored.meta.has_finalizer(TRACKING));
-    owner.map(|owner| Key::new(stored.key.namespace.clone(), owner.name.clone()).to_string().into()).into_iter().collect()
+    owner
+        .map(|owner| Key::new(stored.key.namespace.clone(), owner.name.clone()).to_string().into())
+        .into_iter()
+        .collect()
 }
 
 /// Whether the Job adopts a pod that nobody controls.

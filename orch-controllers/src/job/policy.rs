@@ -29,7 +29,9 @@ fn apply(at: usize, rule: &PodFailurePolicyRule, pod: &Known<JobPod>) -> Option<
         (Some(codes), _) => {
             let exit = pod.facts.exits.iter().find(|exit| meets(codes, &exit.container, exit.code))?;
             let (container, code) = (&exit.container, exit.code);
-            format!("Container {container} for pod {key} failed with exit code {code} matching {action} rule at index {at}")
+            format!(
+                "Container {container} for pod {key} failed with exit code {code} matching {action} rule at index {at}"
+            )
         }
         (None, Some(patterns)) => {
             let meets = |kind: &str, status: &str| {

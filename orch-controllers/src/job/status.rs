@@ -75,7 +75,8 @@ fn note<'a>(tally: &Tally<'a>, verdict: Option<&Verdict>, next: &mut Next<'a>) -
         tracked.sort_by_key(|pod| pod.known.facts.index);
     }
     let notes = next.status.uncounted_terminated_pods.clone().unwrap_or_default();
-    let mut room = MOST_NOTED - [notes.succeeded, notes.failed].iter().flatten().map(Vec::len).sum::<usize>().min(MOST_NOTED);
+    let mut room =
+        MOST_NOTED - [notes.succeeded, notes.failed].iter().flatten().map(Vec::len).sum::<usize>().min(MOST_NOTED);
     let (mut succeeded, mut failed, mut done) = (Vec::new(), Vec::new(), BTreeSet::new());
     let mut all = true;
     for pod in tracked.into_iter().filter(|pod| may_go(tally, pod, verdict)) {
@@ -121,7 +122,8 @@ fn may_go(tally: &Tally<'_>, pod: &Claimed<'_>, verdict: Option<&Verdict>) -> bo
     if tally.job.is_deleting() || verdict.is_some() || pod.has_succeeded() {
         return true;
     }
-    let is_waited_for = |index| tally.waiting.get(&index).is_some_and(|last| last.stored.meta.uid == pod.known.stored.meta.uid);
+    let is_waited_for =
+        |index| tally.waiting.get(&index).is_some_and(|last| last.stored.meta.uid == pod.known.stored.meta.uid);
     pod.has_failed(tally.job) && !pod.known.facts.index.is_some_and(is_waited_for)
 }
 

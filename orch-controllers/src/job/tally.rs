@@ -98,9 +98,8 @@ impl<'a> Tally<'a> {
 
     fn waiting(&self) -> BTreeMap<usize, &'a Known<JobPod>> {
         let active = self.indexes_of(Claimed::is_active);
-        let is_settled = |index| {
-            self.done.has(index) || active.has(index) || self.lost.as_ref().is_some_and(|lost| lost.has(index))
-        };
+        let is_settled =
+            |index| self.done.has(index) || active.has(index) || self.lost.as_ref().is_some_and(|lost| lost.has(index));
         let rank = |pod: &Known<JobPod>| (pod.facts.failures + pod.facts.ignored, pod.facts.finished_at);
         let mut waiting: BTreeMap<usize, &Known<JobPod>> = BTreeMap::new();
         for pod in self.pods.iter().filter(|pod| pod.is_tracked && pod.has_failed(self.job)) {
@@ -137,7 +136,10 @@ fn gives_up(job: &Job, pod: &Claimed<'_>, limit: i32) -> bool {
 
 fn noted(status: &JobStatus) -> Noted<'_> {
     let noted = status.uncounted_terminated_pods.as_ref();
-    Noted { succeeded: set(noted.and_then(|n| n.succeeded.as_ref())), failed: set(noted.and_then(|n| n.failed.as_ref())) }
+    Noted {
+        succeeded: set(noted.and_then(|n| n.succeeded.as_ref())),
+        failed: set(noted.and_then(|n| n.failed.as_ref())),
+    }
 }
 
 fn set(list: Option<&Vec<String>>) -> HashSet<&str> {

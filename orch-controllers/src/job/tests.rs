@@ -95,12 +95,17 @@ fn settle(mut objects: Objects) -> Value {
 
 #[test]
 fn a_new_job_starts_its_pods_with_our_finalizer() {
-    let new = job(json!({"completions": 3, "parallelism": 2}), json!({"startTime": null, "uncountedTerminatedPods": null}));
-    check(&new, &[], expect![[r#"
+    let new =
+        job(json!({"completions": 3, "parallelism": 2}), json!({"startTime": null, "uncountedTerminatedPods": null}));
+    check(
+        &new,
+        &[],
+        expect![[r#"
         status Job default/work startTime=2025-12-18T00:00:00Z
         create Pod default/work-*
         create Pod default/work-*
-    "#]]);
+    "#]],
+    );
     let mut objects = world(&new, &[]);
     objects.apply(&plan(&objects), now());
     let pods = objects.list(&Pod::gvr(), "default");
@@ -116,12 +121,16 @@ fn there_are_never_more_pods_than_completions_are_left() {
 #[test]
 fn a_pod_that_ended_is_noted_before_its_finalizer_goes() {
     let job = plain(json!({"completions": 2, "parallelism": 1}));
-    check(&job, &[exited("a", 0, 1)], expect![[r#"
+    check(
+        &job,
+        &[exited("a", 0, 1)],
+        expect![[r#"
         status Job default/work uncountedTerminatedPods.succeeded=["pods-a"]
         patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
         create Pod default/work-*
         requeue after 0ns
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -130,9 +139,13 @@ fn a_noted_pod_is_counted_when_its_finalizer_is_gone() {
         json!({"completions": 2, "parallelism": 1}),
         json!({"active": 1, "uncountedTerminatedPods": {"succeeded": ["pods-a"], "failed": ["pods-z"]}}),
     );
-    check(&job, &[counted(exited("a", 0, 1)), pod("b", "Running")], expect![[r#"
+    check(
+        &job,
+        &[counted(exited("a", 0, 1)), pod("b", "Running")],
+        expect![[r#"
         status Job default/work failed=1 succeeded=1 -uncountedTerminatedPods.failed -uncountedTerminatedPods.succeeded
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -141,10 +154,14 @@ fn a_noted_pod_with_its_finalizer_is_neither_counted_nor_noted_again() {
         json!({"completions": 2, "parallelism": 1}),
         json!({"active": 1, "uncountedTerminatedPods": {"succeeded": ["pods-a"]}}),
     );
-    check(&job, &[exited("a", 0, 1), pod("b", "Running")], expect![[r#"
+    check(
+        &job,
+        &[exited("a", 0, 1), pod("b", "Running")],
+        expect![[r#"
         patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
         requeue after 0ns
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -160,11 +177,15 @@ fn a_job_is_complete_when_all_pods_are_counted() {
 #[test]
 fn without_completions_one_success_is_enough_once_the_rest_has_ended() {
     let job = job(json!({"parallelism": 2}), json!({"active": 1}));
-    check(&job, &[counted(exited("a", 0, 1)), exited("b", 0, 1), pod("c", "Running")], expect![[r#"
+    check(
+        &job,
+        &[counted(exited("a", 0, 1)), exited("b", 0, 1), pod("c", "Running")],
+        expect![[r#"
         status Job default/work uncountedTerminatedPods.succeeded=["pods-b"]
         patch Pod default/b {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-b"}}
         requeue after 0ns
-    "#]]);
+    "#]],
+    );
     let status = settle(world(&job, &[exited("b", 0, 1), exited("c", 0, 1)]));
     assert_eq!(status["conditions"][1]["type"], "Complete");
 }
@@ -172,37 +193,53 @@ fn without_completions_one_success_is_enough_once_the_rest_has_ended() {
 #[test]
 fn a_failed_pod_is_replaced_after_a_wait() {
     let job = plain(json!({"completions": 1}));
-    check(&job, &[exited("a", 1, 4)], expect![[r#"
+    check(
+        &job,
+        &[exited("a", 1, 4)],
+        expect![[r#"
         status Job default/work uncountedTerminatedPods.failed=["pods-a"]
         patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
         requeue after 0ns
-    "#]]);
-    check(&job, &[exited("a", 1, 11)], expect![[r#"
+    "#]],
+    );
+    check(
+        &job,
+        &[exited("a", 1, 11)],
+        expect![[r#"
         status Job default/work uncountedTerminatedPods.failed=["pods-a"]
         patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
         create Pod default/work-*
         requeue after 0ns
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn failures_before_a_success_do_not_lengthen_the_wait() {
     let job = job(json!({"completions": 5, "parallelism": 1}), json!({"failed": 2, "succeeded": 1}));
-    check(&job, &[counted(exited("a", 1, 30)), counted(exited("b", 0, 20)), counted(exited("c", 1, 12))], expect![[r#"
+    check(
+        &job,
+        &[counted(exited("a", 1, 30)), counted(exited("b", 0, 20)), counted(exited("c", 1, 12))],
+        expect![[r#"
         create Pod default/work-*
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn too_many_failures_fail_the_job_and_end_its_pods() {
     let job = job(json!({"completions": 3, "parallelism": 2, "backoffLimit": 1}), json!({"failed": 1, "active": 1}));
-    check(&job, &[exited("a", 1, 1), pod("b", "Running")], expect![[r#"
+    check(
+        &job,
+        &[exited("a", 1, 1), pod("b", "Running")],
+        expect![[r#"
         status Job default/work conditions[FailureTarget].message="Job has reached the specified backoff limit" conditions[FailureTarget].reason=BackoffLimitExceeded conditions[FailureTarget].status=True uncountedTerminatedPods.failed=["pods-a","pods-b"]
         patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
         patch Pod default/b {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-b"}}
         delete Pod default/b
         requeue after 0ns
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -210,13 +247,21 @@ fn a_failed_job_waits_for_its_pods_to_end() {
     let target = json!({"failed": 2, "conditions": [{"type": "FailureTarget", "status": "True", "reason": "R", "message": "M"}]});
     let ending = fixtures::deleting(counted(pod("b", "Running")));
     let job = job(json!({"completions": 3}), target);
-    check(&job, &[ending], expect![[r#"
+    check(
+        &job,
+        &[ending],
+        expect![[r#"
         status Job default/work terminating=1
-    "#]]);
-    check(&job, &[], expect![[r#"
+    "#]],
+    );
+    check(
+        &job,
+        &[],
+        expect![[r#"
         status Job default/work conditions[Failed].message=M conditions[Failed].reason=R conditions[Failed].status=True
         event Warning R: M
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -233,38 +278,54 @@ fn restarts_in_place_count_towards_the_limit() {
 #[test]
 fn a_deadline_is_waited_for_and_then_ends_the_job() {
     let early = job(json!({"completions": 1, "activeDeadlineSeconds": 400}), json!({"active": 1}));
-    check(&early, &[pod("a", "Running")], expect![[r#"
+    check(
+        &early,
+        &[pod("a", "Running")],
+        expect![[r#"
         requeue after 100s
-    "#]]);
+    "#]],
+    );
     let late = job(json!({"completions": 1, "activeDeadlineSeconds": 200}), json!({"active": 1}));
-    check(&late, &[pod("a", "Running")], expect![[r#"
+    check(
+        &late,
+        &[pod("a", "Running")],
+        expect![[r#"
         status Job default/work conditions[FailureTarget].message="Job was active longer than specified deadline" conditions[FailureTarget].reason=DeadlineExceeded conditions[FailureTarget].status=True uncountedTerminatedPods.failed=["pods-a"]
         patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
         delete Pod default/a
         requeue after 0ns
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_suspended_job_deletes_its_pods_without_counting_them() {
     let job = job(json!({"completions": 2, "suspend": true}), json!({"active": 1}));
-    check(&job, &[pod("a", "Running")], expect![[r#"
+    check(
+        &job,
+        &[pod("a", "Running")],
+        expect![[r#"
         status Job default/work conditions[Suspended].message="Job suspended" conditions[Suspended].reason=JobSuspended conditions[Suspended].status=True -startTime
         event Normal Suspended: Job suspended
         patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
         delete Pod default/a
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_resumed_job_starts_anew() {
     let suspended = json!({"startTime": null, "conditions": [{"type": "Suspended", "status": "True",
         "reason": "JobSuspended", "message": "Job suspended"}]});
-    check(&job(json!({"completions": 1, "suspend": false}), suspended), &[], expect![[r#"
+    check(
+        &job(json!({"completions": 1, "suspend": false}), suspended),
+        &[],
+        expect![[r#"
         status Job default/work conditions[Suspended].message="Job resumed" conditions[Suspended].reason=JobResumed conditions[Suspended].status=False startTime=2025-12-18T00:00:00Z
         event Normal Resumed: Job resumed
         create Pod default/work-*
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -289,53 +350,74 @@ fn completed_indexes_are_not_run_again() {
     job.status.as_mut().unwrap().completed_indexes = Some("0,2".into());
     job.status.as_mut().unwrap().succeeded = Some(2);
     let pods = [with_index(exited("a", 0, 1), 1), with_index(exited("again", 0, 1), 2)];
-    check(&job, &pods, expect![[r#"
+    check(
+        &job,
+        &pods,
+        expect![[r#"
         status Job default/work completedIndexes=0-2 succeeded=3
         patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
         patch Pod default/again {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-again"}}
         create Pod default/work-3-*
         create Pod default/work-4-*
         requeue after 0ns
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn of_two_pods_of_an_index_the_one_that_has_come_less_far_goes() {
-    let pods = [with_index(pod("a", "Pending"), 0), with_index(pod("b", "Running"), 0), with_index(pod("c", "Running"), 7)];
-    check(&indexed(2, json!({})), &pods, expect![[r#"
+    let pods =
+        [with_index(pod("a", "Pending"), 0), with_index(pod("b", "Running"), 0), with_index(pod("c", "Running"), 7)];
+    check(
+        &indexed(2, json!({})),
+        &pods,
+        expect![[r#"
         status Job default/work active=3
         patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
         patch Pod default/c {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-c"}}
         delete Pod default/a
         delete Pod default/c
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_index_fails_alone_and_its_pods_inherit_the_count() {
     let job = indexed(2, json!({"backoffLimitPerIndex": 1, "backoffLimit": i32::MAX}));
     let first = with_index(exited("a", 1, 30), 0);
-    check(&job, &[first.clone(), with_index(pod("b", "Running"), 1)], expect![[r#"
+    check(
+        &job,
+        &[first.clone(), with_index(pod("b", "Running"), 1)],
+        expect![[r#"
         status Job default/work active=1 failedIndexes=""
         create Pod default/work-0-*
-    "#]]);
+    "#]],
+    );
     let second = fixtures::annotated(with_index(exited("c", 1, 30), 0), pods::FAILURES, "1");
-    check(&job, &[second, with_index(pod("b", "Running"), 1)], expect![[r#"
+    check(
+        &job,
+        &[second, with_index(pod("b", "Running"), 1)],
+        expect![[r#"
         status Job default/work active=1 failedIndexes=0 uncountedTerminatedPods.failed=["pods-c"]
         patch Pod default/c {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-c"}}
         requeue after 0ns
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn each_index_waits_for_itself() {
     let job = indexed(2, json!({"backoffLimitPerIndex": 3, "backoffLimit": i32::MAX}));
     let pods = [with_index(exited("a", 1, 4), 0), with_index(exited("b", 1, 14), 1)];
-    check(&job, &pods, expect![[r#"
+    check(
+        &job,
+        &pods,
+        expect![[r#"
         status Job default/work failedIndexes=""
         create Pod default/work-1-*
         requeue after 6s
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -343,7 +425,9 @@ fn failed_indexes_fail_the_job_when_the_others_are_done_or_there_are_too_many() 
     let mut job = indexed(3, json!({"backoffLimitPerIndex": 0, "backoffLimit": i32::MAX}));
     job.status.as_mut().unwrap().completed_indexes = Some("0,1".into());
     let plan_of = |job: &Job| plan(&world(job, &[with_index(exited("a", 1, 30), 2)])).to_string();
-    assert!(plan_of(&job).contains(r#"message="Job has failed indexes" conditions[FailureTarget].reason=FailedIndexes"#));
+    assert!(
+        plan_of(&job).contains(r#"message="Job has failed indexes" conditions[FailureTarget].reason=FailedIndexes"#)
+    );
     job.status.as_mut().unwrap().completed_indexes = None;
     job.spec.as_mut().unwrap().max_failed_indexes = Some(0);
     assert!(plan_of(&job).contains("conditions[FailureTarget].reason=MaxFailedIndexesExceeded"));
@@ -359,13 +443,20 @@ fn policy(action: &str, rule: Value) -> Value {
 fn an_exit_code_may_fail_the_job_at_once() {
     let codes = json!({"onExitCodes": {"operator": "In", "values": [3, 42]}});
     let pods = [exited("a", 42, 1)];
-    check(&plain(policy("FailJob", codes.clone())), &pods, expect![[r#"
+    check(
+        &plain(policy("FailJob", codes.clone())),
+        &pods,
+        expect![[r#"
         status Job default/work conditions[FailureTarget].message="Container main for pod default/a failed with exit code 42 matching FailJob rule at index 0" conditions[FailureTarget].reason=PodFailurePolicy conditions[FailureTarget].status=True uncountedTerminatedPods.failed=["pods-a"]
         patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
         requeue after 0ns
-    "#]]);
+    "#]],
+    );
     let status = settle(world(&plain(policy("FailJob", codes)), &pods));
-    assert_eq!(status["conditions"][1]["message"], "Container main for pod default/a failed with exit code 42 matching FailJob rule at index 0");
+    assert_eq!(
+        status["conditions"][1]["message"],
+        "Container main for pod default/a failed with exit code 42 matching FailJob rule at index 0"
+    );
     assert_eq!((&status["conditions"][1]["type"], &status["failed"]), (&json!("Failed"), &json!(1)));
 }
 
@@ -373,12 +464,17 @@ fn an_exit_code_may_fail_the_job_at_once() {
 fn a_condition_may_excuse_a_failure() {
     let job = plain(policy("Ignore", json!({"onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]})));
     let mut excused = exited("a", 137, 20);
-    excused.status.as_mut().unwrap().conditions = from_value(json!([{"type": "DisruptionTarget", "status": "True"}])).unwrap();
-    check(&job, &[excused], expect![[r#"
+    excused.status.as_mut().unwrap().conditions =
+        from_value(json!([{"type": "DisruptionTarget", "status": "True"}])).unwrap();
+    check(
+        &job,
+        &[excused],
+        expect![[r#"
         patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
         create Pod default/work-*
         requeue after 0ns
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -387,12 +483,16 @@ fn an_exit_code_may_give_up_an_index() {
     spec["backoffLimitPerIndex"] = json!(5);
     spec["completions"] = json!(2);
     let pods = [with_index(exited("a", 2, 30), 0), with_index(exited("b", 1, 30), 1)];
-    check(&indexed(2, spec), &pods, expect![[r#"
+    check(
+        &indexed(2, spec),
+        &pods,
+        expect![[r#"
         status Job default/work conditions[FailureTarget].message="Job has failed indexes" conditions[FailureTarget].reason=FailedIndexes conditions[FailureTarget].status=True failedIndexes=0 uncountedTerminatedPods.failed=["pods-a"]
         patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
         patch Pod default/b {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-b"}}
         requeue after 0ns
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -400,37 +500,53 @@ fn a_success_policy_ends_the_job_before_all_indexes_are_done() {
     let rules = json!([{"succeededIndexes": "0-1", "succeededCount": 2}, {"succeededCount": 1}]);
     let job = indexed(4, json!({"successPolicy": {"rules": rules}}));
     let pods = [with_index(exited("a", 0, 1), 3), with_index(pod("b", "Running"), 1)];
-    check(&job, &pods, expect![[r#"
+    check(
+        &job,
+        &pods,
+        expect![[r#"
         status Job default/work active=1 completedIndexes=3 conditions[SuccessCriteriaMet].message="Matched rules at index 1" conditions[SuccessCriteriaMet].reason=SuccessPolicy conditions[SuccessCriteriaMet].status=True succeeded=1
         patch Pod default/b {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-b"}}
         patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
         delete Pod default/b
         requeue after 0ns
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_pod_that_is_being_deleted_has_failed_at_once_or_when_it_has_ended() {
     let pods = [fixtures::deleting(pod("a", "Running"))];
-    check(&plain(json!({"completions": 1})), &pods, expect![[r#"
+    check(
+        &plain(json!({"completions": 1})),
+        &pods,
+        expect![[r#"
         status Job default/work terminating=1 uncountedTerminatedPods.failed=["pods-a"]
         patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
         requeue after 0ns
-    "#]]);
-    check(&plain(json!({"completions": 1, "podReplacementPolicy": "Failed"})), &pods, expect![[r#"
+    "#]],
+    );
+    check(
+        &plain(json!({"completions": 1, "podReplacementPolicy": "Failed"})),
+        &pods,
+        expect![[r#"
         status Job default/work terminating=1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn orphans_are_adopted_with_our_finalizer_and_strangers_released() {
     let orphan = fixtures::phase(fixtures::pod("orphan", "work"), "Running");
     let stranger = fixtures::labelled(pod("stranger", "Running"), &[("app", "other")]);
-    check(&plain(json!({"completions": 1})), &[orphan, stranger], expect![[r#"
+    check(
+        &plain(json!({"completions": 1})),
+        &[orphan, stranger],
+        expect![[r#"
         patch Pod default/stranger {"metadata":{"finalizers":[],"ownerReferences":[],"resourceVersion":"3","uid":"pods-stranger"}}
         patch Pod default/orphan {"metadata":{"finalizers":["batch.kubernetes.io/job-tracking"],"ownerReferences":[{"apiVersion":"batch/v1","blockOwnerDeletion":true,"controller":true,"kind":"Job","name":"work","uid":"job-work"}],"resourceVersion":"2","uid":"pods-orphan"}}
         status Job default/work active=1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -448,12 +564,16 @@ fn a_job_of_another_controller_is_left_alone() {
 #[test]
 fn a_deleted_job_lets_its_pods_go() {
     let job = fixtures::deleting(plain(json!({"completions": 2})));
-    check(&job, &[pod("a", "Running"), exited("b", 0, 1)], expect![[r#"
+    check(
+        &job,
+        &[pod("a", "Running"), exited("b", 0, 1)],
+        expect![[r#"
         status Job default/work active=1 uncountedTerminatedPods.succeeded=["pods-b"]
         patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
         patch Pod default/b {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-b"}}
         requeue after 0ns
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -462,13 +582,19 @@ fn pods_that_no_job_will_count_are_let_go() {
     fixtures::expect_plan(&plan(&gone), &expect![[""]]);
     let mut gone = world(&plain(json!({})), &[pod("a", "Running")]);
     gone.remove::<Job>(&Key::new("default", "work"));
-    fixtures::expect_plan(&plan(&gone), &expect![[r#"
+    fixtures::expect_plan(
+        &plan(&gone),
+        &expect![[r#"
         patch Pod default/a {"metadata":{"finalizers":[],"resourceVersion":"2","uid":"pods-a"}}
-    "#]]);
+    "#]],
+    );
     let finished = json!({"conditions": [{"type": "Complete", "status": "True"}]});
-    fixtures::expect_plan(&plan(&world(&job(json!({}), finished), &[exited("a", 0, 1)])), &expect![[r#"
+    fixtures::expect_plan(
+        &plan(&world(&job(json!({}), finished), &[exited("a", 0, 1)])),
+        &expect![[r#"
         patch Pod default/a {"metadata":{"finalizers":[],"resourceVersion":"2","uid":"pods-a"}}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -479,9 +605,12 @@ fn orphans_with_our_finalizer_are_let_go_unless_a_job_wants_them() {
     stranger.metadata.name = Some("b".into());
     let objects = world(&plain(json!({})), &[orphan, stranger]);
     let strays = JobController.observe(&strays_of("default"), &View::fixed(&objects)).unwrap();
-    fixtures::expect_plan(&JobController.plan(&strays, now()), &expect![[r#"
+    fixtures::expect_plan(
+        &JobController.plan(&strays, now()),
+        &expect![[r#"
         patch Pod default/b {"metadata":{"finalizers":[],"resourceVersion":"3","uid":"pods-b"}}
-    "#]]);
+    "#]],
+    );
 }
 
 /// At every write the controller dies: it never counts a pod twice, and always in the end.

@@ -60,7 +60,8 @@ const ENDED: &str = "ended";
 
 impl Controller for PodGarbageCollector {
     const NAME: &'static str = "pod-garbage-collector-controller";
-    const ABOUT: &'static str = "Deletes Pods whose Node is gone or out of service, and the oldest of too many that ended.";
+    const ABOUT: &'static str =
+        "Deletes Pods whose Node is gone or out of service, and the oldest of too many that ended.";
     const DELETES: Deletes = Deletes::Others("pods that nobody runs, and old ones that have ended");
     type World = World;
 
@@ -179,7 +180,7 @@ fn all_that_ended() -> Key {
 }
 
 fn ends(delta: &Delta) -> bool {
-    let has_ended = |stored: &Option<Arc<Stored>>| stored.as_ref().is_some_and(|s| !ended_index(s).is_empty());
+    let has_ended = |stored: &Option<Arc<Stored>>| stored.as_deref().is_some_and(facts::has_ended);
     has_ended(&delta.new) && !has_ended(&delta.old)
 }
 

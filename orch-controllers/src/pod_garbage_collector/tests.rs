@@ -45,11 +45,16 @@ fn of(name: &str) -> Key {
 #[test]
 fn pods_of_a_node_that_is_gone_fail_and_go() {
     let done = fixtures::phase(pod("done"), "Succeeded");
-    check(Key::cluster("n1"), None, &[pod("runs"), done], expect![[r#"
+    check(
+        Key::cluster("n1"),
+        None,
+        &[pod("runs"), done],
+        expect![[r#"
         status Pod default/runs conditions[DisruptionTarget].message="PodGC: node no longer exists" conditions[DisruptionTarget].observedGeneration=1 conditions[DisruptionTarget].reason=DeletionByPodGC conditions[DisruptionTarget].status=True observedGeneration=1 phase=Failed
         delete Pod default/done grace=0s
         delete Pod default/runs grace=0s
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -68,10 +73,15 @@ fn a_node_that_only_the_caches_miss_keeps_its_pods() {
 fn a_pod_that_was_never_scheduled_goes_at_once() {
     let mut unscheduled = fixtures::deleting(fixtures::pod("a", "web"));
     unscheduled.metadata.finalizers = Some(vec!["example.com/x".into()]);
-    check(of("a"), None, &[unscheduled.clone()], expect![[r#"
+    check(
+        of("a"),
+        None,
+        &[unscheduled.clone()],
+        expect![[r#"
         status Pod default/a observedGeneration=1 phase=Failed
         delete Pod default/a grace=0s
-    "#]]);
+    "#]],
+    );
     // Nothing more can be done.
     unscheduled.metadata.deletion_grace_period_seconds = Some(0);
     check(of("a"), None, &[fixtures::phase(unscheduled, "Failed")], expect![[""]]);
@@ -80,10 +90,15 @@ fn a_pod_that_was_never_scheduled_goes_at_once() {
 #[test]
 fn a_pod_that_is_to_go_from_a_node_out_of_service_goes() {
     let out = "node.kubernetes.io/out-of-service";
-    check(of("a"), Some(node(out)), &[fixtures::deleting(pod("a"))], expect![[r#"
+    check(
+        of("a"),
+        Some(node(out)),
+        &[fixtures::deleting(pod("a"))],
+        expect![[r#"
         status Pod default/a observedGeneration=1 phase=Failed
         delete Pod default/a grace=0s
-    "#]]);
+    "#]],
+    );
     check(of("a"), Some(node("other")), &[fixtures::deleting(pod("a"))], expect![[""]]);
     check(of("a"), Some(node(out)), &[pod("a")], expect![[""]]);
 }
@@ -93,9 +108,14 @@ fn of_too_many_that_have_ended_the_evicted_and_the_oldest_go() {
     let mut evicted = ended("evicted", 1);
     evicted.status.as_mut().unwrap().reason = Some("Evicted".into());
     let pods = [ended("new", 2), ended("old", 9), evicted, ended("older", 20), pod("runs")];
-    check(all_that_ended(), None, &pods, expect![[r#"
+    check(
+        all_that_ended(),
+        None,
+        &pods,
+        expect![[r#"
         delete Pod default/evicted grace=0s
         delete Pod default/older grace=0s
-    "#]]);
+    "#]],
+    );
     check(all_that_ended(), None, &pods[..2], expect![[""]]);
 }

@@ -40,8 +40,12 @@ fn job(job: &Seen) -> Option<String> {
     let (active, ready) = (job.number("/status/active"), job.number("/status/ready"));
     match () {
         () if job.has_condition("Complete") || job.has_condition("Failed") => None,
-        () if job.at("/spec/suspend") == true => (active > 0).then(|| format!("{job} is suspended and has {active} Pods")),
-        () if active == 0 || ready < active => Some(format!("{job} has not ended, and {ready} of {active} Pods are ready")),
+        () if job.at("/spec/suspend") == true => {
+            (active > 0).then(|| format!("{job} is suspended and has {active} Pods"))
+        }
+        () if active == 0 || ready < active => {
+            Some(format!("{job} has not ended, and {ready} of {active} Pods are ready"))
+        }
         () => None,
     }
 }

@@ -83,7 +83,9 @@ impl Normal {
             .filter(|seen| is_of_interest(seen))
             .filter_map(|seen| {
                 let mut value = form(seen)?;
-                if let Some(status) = value.get_mut("status").filter(|_| seen.kind == "Job").and_then(Value::as_object_mut) {
+                if let Some(status) =
+                    value.get_mut("status").filter(|_| seen.kind == "Job").and_then(Value::as_object_mut)
+                {
                     status.remove("failed"); // How many tries it took.
                 }
                 let value = normal("", &value, &names);

@@ -41,7 +41,8 @@ fn a_job_is_waited_for_and_described() {
         k.apply(COUNT).succeeds();
         k.run("wait --for=condition=complete job/count --timeout=60s").prints("job.batch/count condition met\n");
         k.run("get job count --no-headers").contains("count   Complete   3/3");
-        k.run("get pods -l batch.kubernetes.io/job-name=count -o jsonpath={.items[*].spec.hostname}").contains("count-2");
+        k.run("get pods -l batch.kubernetes.io/job-name=count -o jsonpath={.items[*].spec.hostname}")
+            .contains("count-2");
         k.run("describe job count")
             .contains("Indexed")
             .contains("0 Active (0 Ready) / 3 Succeeded / 0 Failed")
@@ -75,7 +76,8 @@ fn a_cron_job_lends_its_template_to_a_job() {
         k.run("wait --for=condition=complete job/now --timeout=60s").succeeds();
         k.run("get job now -o jsonpath={.metadata.ownerReferences[0].name}").prints("nightly");
         k.run("describe cronjob nightly").contains("0 0 29 2 *").contains("UnexpectedJob");
-        k.run("patch cronjob nightly -p {\"spec\":{\"schedule\":\"TZ=UTC\"}}").fails("cannot use TZ or CRON_TZ in schedule");
+        k.run("patch cronjob nightly -p {\"spec\":{\"schedule\":\"TZ=UTC\"}}")
+            .fails("cannot use TZ or CRON_TZ in schedule");
         k.run("patch cronjob nightly -p {\"spec\":{\"timeZone\":\"Nowhere\"}}").fails("unknown time zone Nowhere");
         k.run("delete cronjob nightly").succeeds();
         k.run("wait --for=delete job/now --timeout=60s").succeeds();

@@ -35,7 +35,9 @@ impl Oracle for CountedOnce {
                 self.jobs.entry(job.into()).or_default().see(object, write.new.is_none());
                 Ok(())
             }
-            ("Job", _) => write.new.as_ref().map_or(Ok(()), |job| self.jobs.entry(job.uid.clone()).or_default().check(job)),
+            ("Job", _) => {
+                write.new.as_ref().map_or(Ok(()), |job| self.jobs.entry(job.uid.clone()).or_default().check(job))
+            }
             _ => Ok(()),
         }
     }

@@ -3,8 +3,8 @@
 mod batch;
 mod core;
 
-pub use batch::{CRON_JOB, JOB, cron_job, job};
 pub use self::core::{DEPLOYMENT, REPLICA_SET, deployment, replica_set};
+pub use batch::{CRON_JOB, JOB, cron_job, job};
 
 use super::Scenario;
 

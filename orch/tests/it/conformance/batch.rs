@@ -1,6 +1,7 @@
 //! `test/e2e/apps/{job,cronjob}.go`
 
 use super::*;
+use futures::StreamExt;
 use k8s_openapi::api::{
     batch::v1::{CronJob, Job},
     core::v1::{Event, Pod},
@@ -13,7 +14,6 @@ use orch::{
         client::{DeleteOptions, ListOptions, Propagation, TypedEvent, WatchOptions},
     },
 };
-use futures::StreamExt;
 use serde_json::{from_value, json};
 
 /// A Job of four completions, two at a time, whose pods behave by these rules of the simulated node.
@@ -122,7 +122,8 @@ async fn the_status_of_a_job_is_patched_updated_and_read() {
 async fn a_job_is_suspended_patched_resumed_completed_and_deleted_by_label() {
     let world = World::start().await;
     let client = world.0.client();
-    let label = ListOptions { namespace: "default".into(), labels: "e2e-job-label=e2e-1".into(), ..ListOptions::default() };
+    let label =
+        ListOptions { namespace: "default".into(), labels: "e2e-job-label=e2e-1".into(), ..ListOptions::default() };
     let mut suspended = job("e2e-1", runs_for("1"));
     suspended["metadata"]["labels"] = json!({"e2e-job-label": "e2e-1"});
     suspended["spec"]["suspend"] = json!(true);
@@ -202,7 +203,9 @@ async fn a_job_that_runs_is_replaced_by_the_next() {
     let world = World::start().await;
     world.add::<CronJob>(cron_job("replace", "Replace")).await;
     let first = world.active("replace", 1).await;
-    let jobs = world.until_all::<Job>(|jobs| jobs.iter().any(|job| is_active(job) && job.metadata.name.as_ref() != first.first())).await;
+    let jobs = world
+        .until_all::<Job>(|jobs| jobs.iter().any(|job| is_active(job) && job.metadata.name.as_ref() != first.first()))
+        .await;
     assert_eq!(jobs.iter().filter(|job| is_active(job)).count(), 1);
     world.until::<Job>(&key(&first[0]), |job| job.is_none()).await;
     let events = world.all::<Event>().await;
