@@ -1,13 +1,12 @@
-//! Job and CronJob (`pkg/apis/batch/validation`).
+//! Job (`pkg/apis/batch/validation`).
 
 use super::{
     at::At,
-    indexes, job_status,
-    names::{dns_label, dns_subdomain, qualified},
+    job_policy, job_status,
+    names::{dns_label, dns_subdomain},
     pod,
     selector::{label_selector, matches, selects},
 };
-use crate::cron::{Schedule, zone};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -75,7 +74,7 @@ fn job_spec(spec: At<'_>) {
 }
 
 /// A Job's spec as a CronJob has it: without what is generated.
-fn template_spec(spec: At<'_>) {
+pub(super) fn template_spec(spec: At<'_>) {
     for field in [
         "parallelism",
         "completions",
@@ -101,7 +100,7 @@ fn template_spec(spec: At<'_>) {
             }
         }
     }
-    failure_policy(spec);
+    job_policy::failure(spec);
     let replacement = spec.at("podReplacementPolicy");
     let has_policy = spec.at("podFailurePolicy").is_set();
     replacement.one_of(if has_policy { &["Failed"] } else { &["Failed", "TerminatingOrFailed"] });
@@ -153,114 +152,7 @@ fn indexed(spec: At<'_>) {
             );
         }
     }
-    success_policy(spec);
-}
-
-fn success_policy(spec: At<'_>) {
-    let policy = spec.at("successPolicy");
-    if !policy.is_set() {
-        return;
-    }
-    let rules = policy.at("rules");
-    rules.require("at least one rules must be specified when the successPolicy is specified");
-    if rules.len() > 20 {
-        rules.too_many(20);
-    }
-    let all = spec.at("completions").int().unwrap_or_default();
-    for rule in rules.items() {
-        let (count, indexes) = (rule.at("succeededCount"), rule.at("succeededIndexes"));
-        if !count.is_set() && !indexes.is_set() {
-            rule.required("at least one of succeededCount or succeededIndexes must be specified");
-        }
-        if indexes.str().len() > MOST_INDEXES {
-            indexes.too_long(MOST_INDEXES);
-        }
-        let listed = indexes::read(indexes.str(), all);
-        if let Err(why) = &listed {
-            indexes.invalid(format!("error parsing succeededIndexes: {why}"));
-        }
-        count.non_negative();
-        if count.int().is_some_and(|n| n > all) {
-            count.invalid(format!("must be less than or equal to {all} (the number of specified completions)"));
-        }
-        let listed = listed.map_or(0, |listed| listed.iter().map(|(first, last)| last - first + 1).sum());
-        if indexes.is_set() && count.int().is_some_and(|n| n > listed) {
-            let of = "the number of indexes in the specified succeededIndexes field";
-            count.invalid(format!("must be less than or equal to {listed} ({of})"));
-        }
-    }
-}
-
-/// The most bytes of a list of indexes.
-const MOST_INDEXES: usize = 64 * 1024;
-
-fn failure_policy(spec: At<'_>) {
-    const ACTIONS: [&str; 4] = ["Count", "FailIndex", "FailJob", "Ignore"];
-    let rules = spec.at("podFailurePolicy").at("rules");
-    if rules.len() > 20 {
-        rules.too_many(20);
-    }
-    for rule in rules.items() {
-        let action = rule.at("action");
-        match action.str() {
-            "" => action.required("valid values: [\"Count\" \"FailIndex\" \"FailJob\" \"Ignore\"]"),
-            "FailIndex" if !spec.at("backoffLimitPerIndex").is_set() => {
-                action.invalid("requires the backoffLimitPerIndex to be set");
-            }
-            _ => action.one_of(&ACTIONS),
-        }
-        let (codes, conditions) = (rule.at("onExitCodes"), rule.at("onPodConditions"));
-        if codes.is_set() {
-            exit_codes(codes, spec.at("template").at("spec"));
-        }
-        if conditions.len() > 20 {
-            conditions.too_many(20);
-        }
-        for pattern in conditions.items() {
-            pattern.at("type").text(qualified);
-            let status = pattern.at("status");
-            if status.require("valid values: [\"False\" \"True\" \"Unknown\"]") {
-                status.one_of(&["False", "True", "Unknown"]);
-            }
-        }
-        match (codes.is_set(), !conditions.is_empty()) {
-            (true, true) => rule.invalid_bare("specifying both OnExitCodes and OnPodConditions is not supported"),
-            (false, false) => rule.invalid_bare("specifying one of OnExitCodes and OnPodConditions is required"),
-            _ => {}
-        }
-    }
-}
-
-fn exit_codes<'a>(codes: At<'a>, pod: At<'a>) {
-    let (operator, name, values) = (codes.at("operator"), codes.at("containerName"), codes.at("values"));
-    if operator.require("valid values: [\"In\" \"NotIn\"]") {
-        operator.one_of(&["In", "NotIn"]);
-    }
-    let lists = ["containers", "initContainers"].map(|list| pod.at(list));
-    if name.is_set() && !lists.iter().flat_map(|l| l.items()).any(|c| c.at("name").str() == name.str()) {
-        name.invalid("must be one of the container or initContainer names in the pod template");
-    }
-    if values.is_empty() {
-        values.invalid("at least one value is required");
-    } else if values.len() > 255 {
-        values.too_many(255);
-    }
-    let mut seen: Vec<i64> = Vec::new();
-    let mut is_ordered = true;
-    for value in values.items() {
-        let number = value.int().unwrap_or_default();
-        if operator.str() == "In" && number == 0 {
-            value.invalid("must not be 0 for the In operator");
-        }
-        if seen.contains(&number) {
-            value.duplicate();
-        }
-        is_ordered &= seen.last().is_none_or(|last| *last <= number);
-        seen.push(number);
-    }
-    if !is_ordered {
-        values.invalid("must be ordered");
-    }
+    job_policy::success(spec);
 }
 
 /// An update of a Job: what it does stays. A Job that is suspended, with no pods left, may still choose where its pods run
@@ -319,74 +211,4 @@ fn fixed(spec: At<'_>) -> Value {
         containers.into_iter().flatten().filter_map(Value::as_object_mut).for_each(|c| drop(c.remove("resources")));
     }
     spec
-}
-
-/// A new CronJob.
-pub(super) fn cron_job(object: At<'_>) {
-    cron_spec(object.at("spec"), None);
-    let name = object.at("metadata").at("name");
-    if name.str().len() > 52 {
-        name.invalid("must be no more than 52 characters");
-    }
-}
-
-/// An update of a CronJob.
-pub(super) fn cron_job_updated<'a>(new: At<'a>, old: At<'a>) {
-    cron_spec(new.at("spec"), Some(old.at("spec")));
-}
-
-fn cron_spec<'a>(spec: At<'a>, old: Option<At<'a>>) {
-    let schedule = spec.at("schedule");
-    if schedule.require("") {
-        if let Err(message) = Schedule::parse(schedule.str()) {
-            schedule.invalid(message);
-        }
-        let had_zone = old.is_some_and(|old| old.at("schedule").str().contains("TZ"));
-        match (had_zone, schedule.str().contains("TZ")) {
-            (true, true) if spec.at("timeZone").is_set() => {
-                schedule.invalid("cannot use both timeZone field and TZ or CRON_TZ in schedule");
-            }
-            (false, true) => schedule.invalid("cannot use TZ or CRON_TZ in schedule, use timeZone field instead"),
-            _ => {}
-        }
-    }
-    spec.at("startingDeadlineSeconds").non_negative();
-    if old.is_none_or(|old| !old.at("timeZone").same(spec.at("timeZone"))) {
-        time_zone(spec.at("timeZone"));
-    }
-    spec.at("concurrencyPolicy").required_one_of(&["Allow", "Forbid", "Replace"]);
-    let job = spec.at("jobTemplate").at("spec");
-    if job.at("selector").is_set() {
-        job.at("selector").invalid("`selector` will be auto-generated");
-    }
-    if job.at("manualSelector").flag() {
-        job.at("manualSelector").not_supported(&["nil", "false"]);
-    }
-    template_spec(job);
-    spec.at("successfulJobsHistoryLimit").non_negative();
-    spec.at("failedJobsHistoryLimit").non_negative();
-}
-
-fn time_zone(at: At<'_>) {
-    if !at.is_set() {
-        return;
-    }
-    if at.is_empty() {
-        return at.invalid("timeZone must be nil or non-empty string");
-    }
-    let is_part = |part: &str| {
-        let chars = part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'+'));
-        (1..=14).contains(&part.len()) && chars && !matches!(part, "." | "..") && !part.starts_with('-')
-    };
-    if !at.str().split('/').all(is_part) {
-        return at.invalid(format!("unknown time zone {}", at.str()));
-    }
-    if at.str().eq_ignore_ascii_case("local") {
-        at.invalid("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
-    }
-    if at.str() != "Local"
-        && let Err(why) = zone(at.str())
-    {
-        at.invalid(why);
-    }
 }

@@ -11,10 +11,12 @@ mod batch;
 mod certificates;
 mod cluster;
 mod config;
+mod cron_job;
 mod endpoints;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod indexes;
+mod job_policy;
 mod job_status;
 mod meta;
 pub(crate) mod names;
@@ -159,7 +161,7 @@ fn rules(kind: &Kind) -> Rules {
         ("apps", kind) => apps_rules(kind, base),
         ("admissionregistration.k8s.io", kind) => admission_rules(kind),
         ("batch", "Job") => Rules { status: job_status::updated, ..with(batch::job, batch::job_updated) },
-        ("batch", "CronJob") => with(batch::cron_job, batch::cron_job_updated),
+        ("batch", "CronJob") => with(cron_job::created, cron_job::updated),
         ("autoscaling", _) => {
             Rules { status: autoscaling::status_updated, ..with(autoscaling::created, autoscaling::updated) }
         }

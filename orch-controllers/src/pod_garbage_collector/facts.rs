@@ -56,8 +56,15 @@ struct LitePodStatus {
 
 /// Files pods that have ended under `ended`.
 pub(super) fn ended_index(stored: &Stored) -> Vec<Arc<str>> {
-    let phase = stored.parse::<LitePod>().unwrap_or_default().status.phase;
-    if matches!(phase.as_str(), "Succeeded" | "Failed") { vec![super::ENDED.into()] } else { Vec::new() }
+    if has_ended(stored) { vec![super::ENDED.into()] } else { Vec::new() }
+}
+
+pub(super) fn has_ended(stored: &Stored) -> bool {
+    fn read(stored: &Stored) -> bool {
+        let phase = stored.parse::<LitePod>().unwrap_or_default().status.phase;
+        matches!(phase.as_str(), "Succeeded" | "Failed")
+    }
+    *stored.memo(read)
 }
 
 /// The order in which pods that have ended go: evicted ones first, then old ones.

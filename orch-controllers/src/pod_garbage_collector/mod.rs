@@ -180,7 +180,7 @@ fn all_that_ended() -> Key {
 }
 
 fn ends(delta: &Delta) -> bool {
-    let has_ended = |stored: &Option<Arc<Stored>>| stored.as_ref().is_some_and(|s| !ended_index(s).is_empty());
+    let has_ended = |stored: &Option<Arc<Stored>>| stored.as_deref().is_some_and(facts::has_ended);
     has_ended(&delta.new) && !has_ended(&delta.old)
 }
 

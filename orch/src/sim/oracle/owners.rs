@@ -32,6 +32,9 @@ impl Oracle for NothingForTheDead {
     }
 }
 
+/// The loop that goes by owners alone.
+const GARBAGE_COLLECTOR: &str = "garbage-collector-controller";
+
 /// A loop deletes what it says that it may.
 pub struct OnlyItsOwn {
     loops: BTreeMap<String, (Deletes, String)>,
@@ -66,10 +69,10 @@ impl Oracle for OnlyItsOwn {
                 }
                 _ => Ok(()),
             },
-            Deletes::Others(_) if before.owners().is_empty() && write.who.contains("garbage") => {
+            Deletes::Others(_) if before.owners().is_empty() && *write.who == *GARBAGE_COLLECTOR => {
                 Err(format!("{before} has no owners, and was collected"))
             }
-            Deletes::Others(_) if write.who.contains("garbage") => {
+            Deletes::Others(_) if *write.who == *GARBAGE_COLLECTOR => {
                 let solid = before.owners().iter().find(|owner| {
                     let uid = owner["uid"].as_str().unwrap_or_default();
                     let live = judge.state.by_uid(uid).filter(|_| judge.state.exists(uid));
