@@ -6,3 +6,4 @@ mod conformance;
 mod kube_rs;
 mod operator;
 mod sim;
+mod volumes;
