@@ -6,4 +6,5 @@ mod conformance;
 mod kube_rs;
 mod operator;
 mod sim;
+mod volumes;
 mod webhook;

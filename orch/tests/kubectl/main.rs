@@ -22,6 +22,7 @@ mod terminal;
 #[path = "../support/tools.rs"]
 mod tools;
 mod types;
+mod volumes;
 
 /// A Deployment behind a Service.
 const WEB: &str = r#"

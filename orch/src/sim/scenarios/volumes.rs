@@ -50,6 +50,16 @@ pub(super) fn all() -> Vec<Scenario> {
             Change::given(claim("data", "by-hand")),
             Change::given(pod("user", json!({"persistentVolumeClaim": {"claimName": "data"}}))),
         ]),
+        Scenario::new("volume-none", "No volume fits the claims of two Pods, and later one does.", &[BINDER, RELEASE])
+            .with([
+                Change::given(class("by-hand", "kubernetes.io/no-provisioner")),
+                Change::given(volume("small", "1Mi")),
+                Change::given(claim("data", "by-hand")),
+                Change::given(larger(claim("more", "by-hand"))),
+                Change::given(pod("user", json!({"persistentVolumeClaim": {"claimName": "data"}}))),
+                Change::given(pod("other", json!({"persistentVolumeClaim": {"claimName": "more"}}))),
+                Change::at(9_000, crate::sim::Edit::Put { object: volume("fits", "2Gi") }),
+            ]),
         Scenario::new(
             "volume-grown",
             "A claim asks for more, twice.",

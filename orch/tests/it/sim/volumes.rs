@@ -43,6 +43,12 @@ fn a_claim_that_waited_for_a_pod_has_the_volume_that_was_there() {
 }
 
 #[test]
+fn claims_that_nothing_fits_wait_without_a_write() {
+    let claims = ["default/data Bound 2Gi", "default/more Pending none"];
+    check("volume-none", &[&["/fits Bound", "/small Available"][..], &claims].concat());
+}
+
+#[test]
 fn a_claim_that_asked_for_more_has_it() {
     check("volume-grown", &["/pvc-data-* Bound", "default/data Bound 3Gi"]);
 }
