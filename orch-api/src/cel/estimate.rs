@@ -117,11 +117,8 @@ impl Estimator<'_> {
     }
 
     fn field(&self, operand: &Expr, field: &str) -> Option<Arc<Decl>> {
-        let decl = self.decl(operand)?;
-        match decl.field(field) {
-            Some(field) => Some(field.decl.clone()),
-            None => decl.elem.clone(),
-        }
+        // An entry of a map is found by `map[key]` alone: a selected one has no declaration, as upstream has it.
+        self.decl(operand)?.field(field).map(|field| field.decl.clone())
     }
 
     fn size(&self, expr: &Expr) -> Range {
@@ -249,16 +246,18 @@ impl Estimator<'_> {
             "startsWith" | "endsWith" => size(self, 0).by(TRAVERSAL),
             "format" => of_target.by(TRAVERSAL),
             "contains" => of_target.by(TRAVERSAL).times(size(self, 0).by(TRAVERSAL)),
-            "string" if args.first().is_some_and(|a| matches!(self.ty(a), Type::Dyn)) => Range::ONE,
             "bytes" | "string" if args.first().is_some_and(|a| matches!(self.ty(a), Type::String | Type::Bytes)) => {
-                let (min, max) = (subject.min / 4, subject.max.saturating_mul(4));
-                result = Some(Range { min, max });
+                let to_text = function == "string" && args.first().is_some_and(|a| matches!(self.ty(a), Type::Bytes));
+                result = match (function, to_text) {
+                    ("bytes", _) => Some(Range { min: subject.min, max: subject.max.saturating_mul(4) }),
+                    (_, true) => Some(Range { min: subject.min / 4, max: subject.max }),
+                    _ => None,
+                };
                 subject.by(TRAVERSAL)
             }
-            // A number has so many digits, and a moment so many characters.
-            "string" => {
-                result = Some(Range { min: 1, max: 32 });
-                Range::ONE
+            "strings.quote" => {
+                result = Some(Range { min: subject.min + 2, max: subject.max.saturating_mul(2).saturating_add(2) });
+                subject.by(TRAVERSAL)
             }
             "@in" if args.get(1).is_some_and(|list| matches!(self.ty(list), Type::List(_))) => size(self, 1),
             "_==_" | "_!=_" | "_<_" | "_<=_" | "_>_" | "_>=_" => {
@@ -310,8 +309,13 @@ impl Estimator<'_> {
         let depth = self.scopes.len();
         let accu = Local { decl: self.decl(&fold.init), size: Some(self.size(&fold.init)) };
         self.scopes.push((fold.accu.clone(), accu));
-        let first = if of_list && fold.var2.is_none() { elem.clone() } else { None };
-        self.scopes.push((fold.var.clone(), Local { decl: first, size: None }));
+        let first = match (of_list, fold.var2.is_some(), &elem) {
+            (true, false, _) => Local { decl: elem.clone(), size: None },
+            // Keys of declared maps count as empty.
+            (false, _, Some(_)) => Local { decl: None, size: Some(Range::ZERO) },
+            _ => Local::default(),
+        };
+        self.scopes.push((fold.var.clone(), first));
         if let Some(var2) = &fold.var2 {
             self.scopes.push((var2.clone(), Local { decl: elem, size: None }));
         }

@@ -66,14 +66,15 @@ fn object(node: &Node, resource: bool) -> Decl {
         add_identity(&mut fields);
     }
     let ty = cel::Type::Object(Arc::new(Object { name: "object".into(), fields }));
-    Decl { min_size, ..Decl::of(ty) }
+    // Objects have no length that costs grow with.
+    Decl { max: 0, min_size, ..Decl::of(ty) }
 }
 
 /// What every resource has, whether its schema says so or not.
 fn add_identity(fields: &mut BTreeMap<String, Field>) {
     let text = || Decl { max: REQUEST - 2, min_size: 2, ..Decl::of(cel::Type::String) };
     let field = |name: &str, decl: Decl| (name.to_owned(), Field { json: name.to_owned(), decl: Arc::new(decl) });
-    let metadata = Decl::object("object", [("name", text()), ("generateName", text())]);
+    let metadata = Decl { max: 0, ..Decl::object("object", [("name", text()), ("generateName", text())]) };
     fields.extend([field("kind", text()), field("apiVersion", text()), field("metadata", metadata)]);
 }
 

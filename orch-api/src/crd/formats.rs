@@ -4,6 +4,40 @@
 use crate::{cel, names, pattern};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Whether texts are checked for a format.
+pub(super) fn is_known(format: &str) -> bool {
+    const KNOWN: [&str; 27] = [
+        "bsonobjectid",
+        "byte",
+        "cidr",
+        "creditcard",
+        "date",
+        "date-time",
+        "datetime",
+        "duration",
+        "email",
+        "hexcolor",
+        "hostname",
+        "ipv4",
+        "ipv6",
+        "isbn",
+        "isbn10",
+        "isbn13",
+        "k8s-long-name",
+        "k8s-short-name",
+        "mac",
+        "password",
+        "rgbcolor",
+        "ssn",
+        "uri",
+        "uuid",
+        "uuid3",
+        "uuid4",
+        "uuid5",
+    ];
+    KNOWN.contains(&format)
+}
+
 /// Whether a text has a format.
 pub(super) fn fits(format: &str, text: &str) -> bool {
     let matches = |regex: &str| pattern::compile(regex).is_ok_and(|regex| regex.is_match(text));

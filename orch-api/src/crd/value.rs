@@ -7,12 +7,16 @@ use super::{
     old,
 };
 use crate::{FieldError, FieldErrors, Path, field::Fault};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
+use std::collections::HashSet;
 
 /// Judges a value at a path against its schema. `old` is what stood there before, in an update.
 pub(super) fn check(path: &Path, schema: &Node, value: &Value, old: Option<&Value>) -> FieldErrors {
     let mut out = Vec::new();
     node(&At { prefix: path.as_str(), path: "" }, schema, value, old, &mut out);
+    // Alternatives may say the same; once is enough.
+    let mut said = HashSet::new();
+    out.retain(|fault| said.insert(fault.to_string()));
     out
 }
 
@@ -40,10 +44,14 @@ impl At<'_> {
         FieldError::invalid(&self.full(), value.clone(), self.says(words))
     }
 
-    /// A fault of a whole alternative: upstream knows no path for it.
+    /// The path of the whole value, for faults that upstream knows no other of.
+    fn root(&self) -> Path {
+        if self.prefix.is_empty() { Path::default() } else { Path::new(self.prefix) }
+    }
+
+    /// A fault of a whole alternative.
     fn composite(&self, words: impl std::fmt::Display) -> FieldError {
-        let path = if self.prefix.is_empty() { Path::default() } else { Path::new(self.prefix) };
-        FieldError::invalid(&path, "", format!("{:?} {words}", self.path))
+        FieldError::invalid(&self.root(), "", format!("{:?} {words}", self.path))
     }
 
     fn below<R>(&self, step: &str, inner: impl FnOnce(&At<'_>) -> R) -> R {
@@ -56,42 +64,78 @@ impl At<'_> {
     }
 }
 
-fn node(at: &At<'_>, schema: &Node, value: &Value, old: Option<&Value>, out: &mut FieldErrors) {
+/// Judges a value; the result says how many checks it went through. Of a value that has not changed nothing is said.
+fn node(at: &At<'_>, schema: &Node, value: &Value, old: Option<&Value>, out: &mut FieldErrors) -> u64 {
     let before = out.len();
-    if value.is_null() {
-        null(at, schema, out);
-    } else {
-        check_type(at, schema, value, out);
-        alternatives(at, schema, value, out);
-        match value {
-            Value::String(text) => string(at, schema, value, text, out),
-            Value::Number(number) => check_number(at, schema, value, number.as_f64().unwrap_or_default(), out),
-            Value::Array(items) => array(at, schema, value, items, old, out),
-            _ => {}
-        }
-        allowed(at, schema, value, out);
-        if let Value::Object(map) = value {
-            object(at, schema, value, map, old, out);
-        }
-    }
+    let checks = parts(at, schema, value, old, out);
     if out.len() > before && old == Some(value) {
         out.truncate(before);
     }
+    checks
+}
+
+/// Every part of a schema, one after the other. A part counts once when it was looked at, and some once more.
+fn parts(at: &At<'_>, schema: &Node, value: &Value, old: Option<&Value>, out: &mut FieldErrors) -> u64 {
+    if value.is_null() {
+        null(at, schema, out);
+        return 0;
+    }
+    let mut checks = 1 + check_type(at, schema, value, out);
+    checks += 2 + alternatives(at, schema, value, old, out);
+    match value {
+        Value::String(text) => {
+            checks += 1 + u64::from(formats::is_known(format(schema)));
+            string(at, schema, value, text, out);
+        }
+        Value::Number(number) => {
+            checks += 2;
+            check_number(at, schema, value, number, out);
+        }
+        Value::Array(items) => checks += 2 + array(at, schema, items, value, old, out),
+        _ => {}
+    }
+    checks += 1;
+    allowed(at, schema, value, out);
+    if let Value::Object(map) = value {
+        checks += 1 + object(at, schema, value, map, old, out);
+    }
+    checks
 }
 
 fn null(at: &At<'_>, schema: &Node, out: &mut FieldErrors) {
-    if schema.nullable {
-        return;
-    }
-    let words = type_words(schema);
-    if !words.is_empty() {
+    let words = type_words(schema).join(",");
+    if !schema.nullable && !words.is_empty() {
         out.push(type_fault(at, &words, "null"));
     }
-    allowed(at, schema, &Value::Null, out);
+    if !schema.nullable {
+        allowed(at, schema, &Value::Null, out);
+    }
 }
 
-fn type_words(schema: &Node) -> String {
-    if schema.int_or_string { "integer,string".into() } else { schema.ty.word().into() }
+fn type_words(schema: &Node) -> &'static [&'static str] {
+    match schema.ty {
+        _ if schema.int_or_string => &["integer", "string"],
+        Type::Any => &[],
+        Type::Object => &["object"],
+        Type::Array => &["array"],
+        Type::String => &["string"],
+        Type::Integer => &["integer"],
+        Type::Number => &["number"],
+        Type::Boolean => &["boolean"],
+    }
+}
+
+/// The format that a schema asks for, where its type has that format at all.
+fn format(schema: &Node) -> &str {
+    let format = &*schema.rules.format;
+    let counts = match schema.ty {
+        _ if schema.int_or_string => formats::is_known(format),
+        Type::Any | Type::String => formats::is_known(format),
+        Type::Integer => matches!(format, "int32" | "int64"),
+        Type::Number => matches!(format, "float" | "double"),
+        Type::Object | Type::Array | Type::Boolean => false,
+    };
+    if counts { format } else { "" }
 }
 
 fn type_fault(at: &At<'_>, expected: &str, found: &str) -> FieldError {
@@ -101,106 +145,145 @@ fn type_fault(at: &At<'_>, expected: &str, found: &str) -> FieldError {
     fault
 }
 
-/// The JSON type of a value as schemas name it.
-fn found(value: &Value) -> &'static str {
+/// The type and the format of a value as it was read.
+fn found(value: &Value) -> (&'static str, &'static str) {
     match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(n) if n.is_i64() || n.is_u64() => "integer",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
+        Value::Null => ("null", ""),
+        Value::Bool(_) => ("boolean", ""),
+        Value::Number(n) if n.is_i64() => ("integer", "int64"),
+        Value::Number(_) => ("number", "float64"),
+        Value::String(_) => ("string", ""),
+        Value::Array(_) => ("array", ""),
+        Value::Object(_) => ("object", ""),
     }
 }
 
-fn check_type(at: &At<'_>, schema: &Node, value: &Value, out: &mut FieldErrors) {
-    let integral = value.as_f64().is_some_and(|n| n.fract() == 0.0);
-    let fits = match (schema.int_or_string, schema.ty) {
-        (true, _) => value.is_string() || (value.is_number() && integral),
-        (_, Type::Any) => true,
-        (_, Type::Object) => value.is_object(),
-        (_, Type::Array) => value.is_array(),
-        (_, Type::String) => value.is_string(),
-        (_, Type::Integer) => value.is_number() && integral,
-        (_, Type::Number) => value.is_number(),
-        (_, Type::Boolean) => value.is_boolean(),
-    };
-    if !fits {
-        out.push(type_fault(at, &type_words(schema), found(value)));
+/// Whether a value has its type. A text or list where a format is wanted is for the format to judge.
+fn check_type(at: &At<'_>, schema: &Node, value: &Value, out: &mut FieldErrors) -> u64 {
+    const LARGEST: f64 = 9_007_199_254_740_991.0;
+    let (wanted, format) = (type_words(schema), format(schema));
+    if wanted.is_empty() && format.is_empty() {
+        return 0;
     }
+    let (kind, own) = found(value);
+    let wants = |word: &str| wanted.contains(&word);
+    let whole = value.as_f64().is_some_and(|n| n.fract() == 0.0 && n.abs() <= LARGEST);
+    let number = (kind == "number" && whole && wants("integer")) || (kind == "integer" && wants("number"));
+    let of_format = matches!(value, Value::String(_) | Value::Array(_));
+    let fits = wants(kind) || number;
+    if !of_format && !format.is_empty() && !fits && format != own {
+        out.push(type_fault(at, format, own));
+        return 1;
+    }
+    let judged_by_format = of_format && !format.is_empty() && !wants("number") && !wants("integer");
+    if !judged_by_format && !fits {
+        out.push(type_fault(at, &wanted.join(","), kind));
+        return 1;
+    }
+    2
 }
 
-/// `allOf`, `anyOf`, `oneOf` and `not`.
-fn alternatives(at: &At<'_>, schema: &Node, value: &Value, out: &mut FieldErrors) {
+/// `allOf`, `anyOf`, `oneOf` and `not`. Where no alternative fits, the one that got furthest says why.
+fn alternatives(at: &At<'_>, schema: &Node, value: &Value, old: Option<&Value>, out: &mut FieldErrors) -> u64 {
+    let rules = &schema.rules;
+    if rules.any_of.is_empty() && rules.one_of.is_empty() && rules.all_of.is_empty() && rules.not.is_none() {
+        return 0;
+    }
     let judge = |schema: &Node| {
         let mut faults = Vec::new();
-        node(at, schema, value, None, &mut faults);
-        faults
+        let checks = parts(at, schema, value, old, &mut faults);
+        (faults, checks)
     };
-    let rules = &schema.rules;
+    let mut checks = 0;
     if !rules.any_of.is_empty() {
-        let mut results = rules.any_of.iter().map(judge);
-        let first = results.next().unwrap_or_default();
-        if !first.is_empty() && !results.any(|faults| faults.is_empty()) {
-            out.push(at.composite("must validate at least one schema (anyOf)"));
-            out.extend(first);
+        let mut best: Option<(FieldErrors, u64)> = None;
+        for result in rules.any_of.iter().map(judge) {
+            let fits = result.0.is_empty();
+            if fits || best.as_ref().is_none_or(|best| result.1 > best.1) {
+                best = Some(result);
+            }
+            if fits {
+                break;
+            }
         }
+        let (faults, done) = best.unwrap_or_default();
+        if !faults.is_empty() {
+            out.push(at.composite("must validate at least one schema (anyOf)"));
+        }
+        out.extend(faults);
+        checks += done;
     }
     if !rules.one_of.is_empty() {
-        let mut results: Vec<FieldErrors> = rules.one_of.iter().map(judge).collect();
-        match results.iter().filter(|faults| faults.is_empty()).count() {
-            1 => {}
+        let results: Vec<(FieldErrors, u64)> = rules.one_of.iter().map(judge).collect();
+        let words = "must validate one and only one schema (oneOf). Found";
+        match results.iter().filter(|(faults, _)| faults.is_empty()).count() {
             0 => {
-                out.push(at.composite("must validate one and only one schema (oneOf). Found none valid"));
-                out.append(&mut results.swap_remove(0));
+                out.push(at.composite(format_args!("{words} none valid")));
+                let best = results.into_iter().reduce(|best, next| if next.1 > best.1 { next } else { best });
+                let (faults, done) = best.unwrap_or_default();
+                out.extend(faults);
+                checks += done;
             }
-            many => {
-                let words = "must validate one and only one schema (oneOf). Found";
-                out.push(at.composite(format_args!("{words} {many} valid alternatives")));
-            }
+            1 => checks += results.iter().find(|(faults, _)| faults.is_empty()).map_or(0, |(_, done)| *done),
+            many => out.push(at.composite(format_args!("{words} {many} valid alternatives"))),
         }
     }
     if !rules.all_of.is_empty() {
-        let results: Vec<FieldErrors> = rules.all_of.iter().map(judge).collect();
-        let valid = results.iter().filter(|faults| faults.is_empty()).count();
+        let results: Vec<(FieldErrors, u64)> = rules.all_of.iter().map(judge).collect();
+        let valid = results.iter().filter(|(faults, _)| faults.is_empty()).count();
         let total = results.len();
-        out.extend(results.into_iter().flatten());
+        for (faults, done) in results {
+            out.extend(faults);
+            checks += done;
+        }
         if valid < total {
             let none = if valid == 0 { ". None validated" } else { "" };
             out.push(at.composite(format_args!("must validate all the schemas (allOf){none}")));
         }
     }
-    if rules.not.as_deref().is_some_and(|not| judge(not).is_empty()) {
+    if rules.not.as_deref().is_some_and(|not| judge(not).0.is_empty()) {
         out.push(at.composite("must not validate the schema (not)"));
     }
+    checks
 }
 
+/// The first thing that is wrong with a text, and its format.
 fn string(at: &At<'_>, schema: &Node, value: &Value, text: &str, out: &mut FieldErrors) {
     let rules = &schema.rules;
     let length = text.chars().count() as i64;
     if let Some(max) = rules.max_length.filter(|max| length > *max) {
         out.push(FieldError::too_long(&at.full(), usize::try_from(max).unwrap_or_default()));
-    }
-    if let Some(min) = rules.min_length.filter(|min| length < *min) {
+    } else if let Some(min) = rules.min_length.filter(|min| length < *min) {
         out.push(at.invalid(value, format_args!("should be at least {min} chars long")));
-    }
-    if let Some((pattern, compiled)) = &rules.pattern
+    } else if let Some((pattern, compiled)) = &rules.pattern
         && compiled.as_ref().is_some_and(|regex| !regex.is_match(text))
     {
         out.push(at.invalid(value, format_args!("should match '{pattern}'")));
     }
-    let checked = matches!(schema.ty, Type::String | Type::Any) && !schema.int_or_string;
-    if checked && !formats::fits(&rules.format, text) {
-        let words = at.says(format_args!("must be of type {}: {text:?}", rules.format));
+    let format = format(schema);
+    if !formats::fits(format, text) {
+        let words = at.says(format_args!("must be of type {format}: {text:?}"));
         let mut fault = FieldError::invalid(&at.full(), text, words);
         fault.fault = Fault::TypeInvalid;
         out.push(fault);
     }
 }
 
-fn check_number(at: &At<'_>, schema: &Node, value: &Value, number: f64, out: &mut FieldErrors) {
+fn check_number(at: &At<'_>, schema: &Node, value: &Value, exact: &Number, out: &mut FieldErrors) {
     let rules = &schema.rules;
+    let number = exact.as_f64().unwrap_or_default();
+    let format = format(schema);
+    let in_range = match (schema.ty, format) {
+        (Type::Integer, "int32") => i32::try_from(number as i64).is_ok() && number.fract() == 0.0,
+        (Type::Integer, _) => exact.is_i64() || (number.fract() == 0.0 && number.abs() < i64::MAX as f64),
+        (Type::Number, "float") => number.abs() <= f64::from(f32::MAX),
+        _ => true,
+    };
+    if !in_range && !schema.int_or_string {
+        let form = if format.is_empty() { "(default format)".into() } else { format!("with format {format}") };
+        let words = format!("Checked value must be of type {} {form} in {}", schema.ty.word(), at.path);
+        out.push(FieldError::invalid(&at.root(), "", words));
+    }
     if let Some(of) = rules.multiple_of.filter(|of| *of > 0.0 && (number / of).fract().abs() > 1e-9) {
         out.push(at.invalid(value, format_args!("should be a multiple of {of}")));
     }
@@ -222,22 +305,21 @@ fn check_number(at: &At<'_>, schema: &Node, value: &Value, number: f64, out: &mu
         }
         _ => {}
     }
-    let whole = match &*rules.format {
-        "int32" => Some(number.fract() == 0.0 && number.abs() <= f64::from(i32::MAX) + 1.0),
-        "int64" => Some(number.fract() == 0.0),
-        _ => None,
-    };
-    if whole == Some(false) && schema.ty != Type::Any {
-        let words = at.says(format_args!("must be of type {}: \"number\"", rules.format));
-        out.push(FieldError::invalid(&at.full(), value.clone(), words));
-    }
 }
 
-fn array(at: &At<'_>, schema: &Node, value: &Value, items: &[Value], old: Option<&Value>, out: &mut FieldErrors) {
+fn array(
+    at: &At<'_>,
+    schema: &Node,
+    items: &[Value],
+    value: &Value,
+    old: Option<&Value>,
+    out: &mut FieldErrors,
+) -> u64 {
+    let mut checks = 0;
     if let Some(inner) = &schema.items {
         for (i, item) in items.iter().enumerate() {
             let old = old::item(schema, item, old);
-            at.below(&format!("[{i}]"), |at| node(at, inner, item, old, out));
+            checks += at.below(&format!("[{i}]"), |at| node(at, inner, item, old, out));
         }
     }
     let (rules, length) = (&schema.rules, items.len() as i64);
@@ -250,6 +332,7 @@ fn array(at: &At<'_>, schema: &Node, value: &Value, items: &[Value], old: Option
     if rules.unique_items && items.iter().enumerate().any(|(i, item)| items.iter().skip(i + 1).any(|o| o == item)) {
         out.push(at.invalid(value, "shouldn't contain duplicates"));
     }
+    checks
 }
 
 fn allowed(at: &At<'_>, schema: &Node, value: &Value, out: &mut FieldErrors) {
@@ -275,7 +358,8 @@ fn object(
     map: &Map<String, Value>,
     old: Option<&Value>,
     out: &mut FieldErrors,
-) {
+) -> u64 {
+    let mut checks = 0;
     let (rules, length) = (&schema.rules, map.len() as i64);
     if let Some(min) = rules.min_properties.filter(|min| length < *min) {
         out.push(at.invalid(value, format_args!("should have at least {min} properties")));
@@ -294,7 +378,7 @@ fn object(
         };
         match (schema.properties.get(name), &schema.additional) {
             (Some(inner), _) | (None, Additional::Schema(inner)) => {
-                at.below(name, |at| node(at, inner, value, old, out));
+                checks += at.below(name, |at| node(at, inner, value, old, out));
             }
             (None, Additional::Any(false)) => {
                 out.push(at.invalid(&Value::from(""), format_args!("is a forbidden property: {name:?}")));
@@ -302,4 +386,5 @@ fn object(
             _ => {}
         }
     }
+    checks
 }

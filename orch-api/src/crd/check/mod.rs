@@ -3,6 +3,8 @@
 //! `spec.validation` for the schema of a definition with one version.
 
 mod defaults;
+#[cfg(test)]
+mod costs;
 mod schema;
 mod spec;
 mod structural;

@@ -17,7 +17,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// The most that one rule may be estimated to cost.
-const RULE_LIMIT: u64 = 10_000_000;
+pub(super) const RULE_LIMIT: u64 = 10_000_000;
 /// The most that all rules of a schema may be estimated to cost.
 const SCHEMA_LIMIT: u64 = 100_000_000;
 

@@ -4,6 +4,7 @@ mod apply;
 mod conformance;
 mod definitions;
 mod objects;
+mod real;
 mod rules;
 mod versions;
 
