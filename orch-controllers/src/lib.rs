@@ -10,6 +10,7 @@ pub mod endpoint_slice;
 pub mod garbage_collector;
 pub mod namespace;
 pub mod node_lifecycle;
+pub mod policy_status;
 pub mod replica_set;
 pub mod root_ca;
 pub mod scheduler;
@@ -44,6 +45,7 @@ pub fn all(config: &Config) -> Vec<Arc<dyn ControlLoop>> {
         of(taint_eviction::TaintEviction),
         of(service_account::ServiceAccountController),
         of(root_ca::RootCaPublisher { ca: config.root_ca.clone() }),
+        of(policy_status::PolicyStatus),
         Arc::new(garbage_collector::GarbageCollector { discovery: config.discovery.clone() }),
     ]
 }

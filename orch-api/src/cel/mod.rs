@@ -42,6 +42,7 @@ pub use authorizer::{Authorize, Check, Decision, Question};
 pub use estimate::Range;
 pub use eval::{Bindings, Failed, Outcome};
 pub use types::{Decl, Field, Object, Type};
+pub(crate) use parse::is_reserved;
 pub use value::{Entries, Fields, Lazy, List, Opaque, Value};
 
 use ast::{Expr, Node};

@@ -4,9 +4,11 @@ mod builder;
 mod dialer;
 #[cfg(feature = "kube")]
 mod kube;
+mod register;
 
 pub use builder::{Builder, NodeParts};
 pub use dialer::Dialer;
+pub use register::RegisterError;
 
 use orch_apiserver::{ApiServer, pki::PkiError};
 use orch_node::Agent;

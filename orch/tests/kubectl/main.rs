@@ -7,6 +7,7 @@
 mod authorization;
 mod cluster;
 mod containers;
+mod custom;
 mod helm;
 mod input;
 mod nodes;
