@@ -39,12 +39,15 @@ pub fn resources(policy: &Value) -> Vec<Gvr> {
         if groups.iter().chain(&versions).any(|name| name.contains('*')) {
             continue;
         }
-        let resources: Vec<&str> =
-            sorted("resources").into_iter().filter(|name| !name.contains(['*', '/'])).collect();
+        let resources: Vec<&str> = sorted("resources").into_iter().filter(|name| !name.contains(['*', '/'])).collect();
         for group in &groups {
             for version in &versions {
                 let own = |name: &str| name.to_owned().into();
-                all.extend(resources.iter().map(|name| Gvr { group: own(group), version: own(version), resource: own(name) }));
+                all.extend(resources.iter().map(|name| Gvr {
+                    group: own(group),
+                    version: own(version),
+                    resource: own(name),
+                }));
             }
         }
     }
@@ -168,13 +171,19 @@ mod tests {
 
     #[test]
     fn an_expression_about_a_field_that_a_kind_does_not_have_is_warned_of() {
-        let fine = policy(json!(["deployments"]), json!([{"expression": "object.spec.replicas > 1",
-            "messageExpression": "'wants more than ' + string(object.spec.replicas)"}]));
+        let fine = policy(
+            json!(["deployments"]),
+            json!([{"expression": "object.spec.replicas > 1",
+            "messageExpression": "'wants more than ' + string(object.spec.replicas)"}]),
+        );
         assert_eq!(check_all(&fine, &[]), []);
-        let wrong = policy(json!(["deployments", "replicasets"]), json!([
-            {"expression": "object.spec.maxReplicas > 1"},
-            {"expression": "true", "messageExpression": "'wants replicas > 1, got ' + object.spec.replicas"},
-        ]));
+        let wrong = policy(
+            json!(["deployments", "replicasets"]),
+            json!([
+                {"expression": "object.spec.maxReplicas > 1"},
+                {"expression": "true", "messageExpression": "'wants replicas > 1, got ' + object.spec.replicas"},
+            ]),
+        );
         let found = check_all(&wrong, &[]);
         assert_eq!(found[0].0, "spec.validations[0].expression");
         assert_eq!(
@@ -185,7 +194,11 @@ mod tests {
              object.spec.maxReplicas > 1\n | ...........^\n"
         );
         assert_eq!(found[1].0, "spec.validations[1].messageExpression");
-        assert!(found[1].1.contains("found no matching overload for '_+_' applied to '(string, int)'"), "{}", found[1].1);
+        assert!(
+            found[1].1.contains("found no matching overload for '_+_' applied to '(string, int)'"),
+            "{}",
+            found[1].1
+        );
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub struct World {
 
 impl Controller for PolicyStatus {
     const NAME: &'static str = "validatingadmissionpolicy-status";
-    const ABOUT: &'static str = "Warns in the status of a ValidatingAdmissionPolicy of expressions that do not fit the kinds it is about.";
+    const ABOUT: &'static str =
+        "Warns in the status of a ValidatingAdmissionPolicy of expressions that do not fit the kinds it is about.";
     type World = World;
 
     fn watches(&self) -> Watches {

@@ -52,7 +52,8 @@ fn of_alternatives_that_all_fail_the_one_that_got_furthest_says_why() {
 
 #[test]
 fn parts_of_alternatives_that_have_not_changed_are_let_pass() {
-    let schema = object(json!({"v": {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+    let schema =
+        object(json!({"v": {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
         "allOf": [{"properties": {"a": {"minimum": 3}}}]}}));
     let (old, new) = (json!({"v": {"a": 1, "b": 1}}), json!({"v": {"a": 1, "b": 2}}));
     assert_eq!(faults(schema.clone(), new, Some(old.clone())), [""; 0]);
@@ -122,8 +123,7 @@ fn a_definition_says_which_version_is_not_structural() {
         "spec.versions[1].schema.openAPIV3Schema.properties[spec].type: Required value: must not be empty for specified \
          object fields"
     );
-    let (status, reason, message) =
-        check::structure(&define([object(json!({"a": {"$ref": "#/b"}})), fine])).unwrap();
+    let (status, reason, message) = check::structure(&define([object(json!({"a": {"$ref": "#/b"}})), fine])).unwrap();
     assert_eq!((status, reason), ("Unknown", "StructuralError"));
     assert_eq!(message, "failed to check validation schema for version v1: OpenAPIV3Schema '$ref' is not supported");
 }

@@ -119,8 +119,8 @@ impl Converter {
         let review = ConversionReview { api_version: api_version.clone(), ..ConversionReview::of_request(request) };
         let body = serde_json::to_vec(&review).map_err(|e| e.to_string())?;
         let answer = webhooks.post(&endpoint, body.into(), Some(TIMEOUT)).await.map_err(|e| e.to_string())?;
-        let answer: ConversionReview = serde_json::from_slice(&answer)
-            .map_err(|e| format!("couldn't get version/kind; json parse error: {e}"))?;
+        let answer: ConversionReview =
+            serde_json::from_slice(&answer).map_err(|e| format!("couldn't get version/kind; json parse error: {e}"))?;
         // Of the older version neither kind nor UID is looked at, as ever.
         let checked = api_version.ends_with("/v1");
         if checked && (answer.api_version != api_version || answer.kind != ConversionReview::KIND) {

@@ -35,7 +35,14 @@ mod other {
     use super::*;
 
     #[derive(CustomResource, Clone, Debug, Deserialize, Serialize, JsonSchema)]
-    #[kube(group = "example.com", version = "v1", kind = "Gardener", plural = "gardeners", shortname = "gd", namespaced)]
+    #[kube(
+        group = "example.com",
+        version = "v1",
+        kind = "Gardener",
+        plural = "gardeners",
+        shortname = "gd",
+        namespaced
+    )]
     pub(super) struct GardenerSpec {
         name: String,
     }
@@ -164,7 +171,8 @@ async fn a_foreground_deletion_of_a_custom_object_waits_for_its_dependents() {
     let options = DeleteOptions { propagation: Some(Propagation::Foreground), ..DeleteOptions::default() };
     client.delete(&Garden::gvr(), &owner.key(), &options).await.unwrap();
     let key = leaf.key();
-    let going = client.wait_for::<ConfigMap, _>(&key, |leaf| leaf.is_some_and(|l| l.metadata.deletion_timestamp.is_some()));
+    let going =
+        client.wait_for::<ConfigMap, _>(&key, |leaf| leaf.is_some_and(|l| l.metadata.deletion_timestamp.is_some()));
     let going: Arc<ConfigMap> = soon("the leaf is asked to go", going).await.unwrap().unwrap();
     assert!(client.find::<Garden>(&owner.key()).await.unwrap().is_some(), "the owner waits");
     let mut free = ConfigMap::clone(&going);

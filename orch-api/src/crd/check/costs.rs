@@ -115,7 +115,8 @@ fn texts_cost_by_their_length() {
     let texts = |max| list(text(max))(max);
     check(texts, "self.join(' ') == 'aa bb'", 329_853_068_905, 10, 43);
     check(texts, "self.isSorted() == true", 329_854_432_052, 10, 52);
-    let fields = |max| json!({"type": "object", "properties": {"s": text(max), "a": text(Some(2)), "b": text(Some(4))}});
+    let fields =
+        |max| json!({"type": "object", "properties": {"s": text(max), "a": text(Some(2)), "b": text(Some(4))}});
     check(fields, "self.s.replace(self.a, self.b) == 'does not matter'", 629_154, 4, 12);
     let fields = |max| json!({"type": "object", "properties": {"s": text(max), "by": text(max)}});
     check(fields, "self.s.split(self.by) == []", 629_160, 10, 22);

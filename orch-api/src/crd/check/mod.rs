@@ -2,9 +2,9 @@
 //! validates its internal form, in which what is the same in all versions stands above them; so the paths say
 //! `spec.validation` for the schema of a definition with one version.
 
-mod defaults;
 #[cfg(test)]
 mod costs;
+mod defaults;
 mod schema;
 mod spec;
 mod structural;

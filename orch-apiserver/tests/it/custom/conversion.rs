@@ -35,7 +35,8 @@ fn converted(object: &Value, version: &str) -> Value {
         let (host, port) = both.as_str().unwrap_or_default().split_once(':').unwrap_or_default();
         fields.extend([("host".to_owned(), json!(host)), ("port".to_owned(), json!(port))]);
     } else {
-        let mut text = |field: &str| fields.remove(field).and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+        let mut text =
+            |field: &str| fields.remove(field).and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
         let both = format!("{}:{}", text("host"), text("port"));
         fields.insert("hostPort".into(), json!(both));
     }
@@ -143,10 +144,7 @@ async fn what_a_webhook_answers_wrongly_is_said_as_kubernetes_says_it() {
         ("/bare", "returned invalid object: must have the same name: a != "),
         ("/labels", "returned invalid metadata: metadata.labels[a] must be a string, but is int64 in converted object"),
         ("/404", "failed: the server could not find the requested resource"),
-        (
-            "/500",
-            "failed: an error on the server (\"out of order\") has prevented the request from succeeding",
-        ),
+        ("/500", "failed: an error on the server (\"out of order\") has prevented the request from succeeding"),
     ];
     for (path, expected) in cases {
         let rig = rig(path).await;
@@ -190,7 +188,10 @@ async fn a_webhook_with_a_certificate_of_somebody_else_is_not_believed() {
     add(&rig.server, definition_of(&stranger, "/crdconvert", "v1")).await;
     rig.server.post(V1, v1("a")).await.ok();
     let answer = rig.server.get(&format!("{V2}/a")).await.status();
-    assert!(answer.ends_with("tls: failed to verify certificate: x509: certificate signed by unknown authority"), "{answer}");
+    assert!(
+        answer.ends_with("tls: failed to verify certificate: x509: certificate signed by unknown authority"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -205,9 +206,7 @@ async fn a_definition_whose_bundle_cannot_be_read_is_not_established_until_it_ca
     while condition(&rig.server.get(&path).await.ok(), "Established")["reason"] != "InvalidCABundle" {
         tokio::task::yield_now().await;
     }
-    let client = |bundle: &str| {
-        json!({"spec": {"conversion": {"webhook": {"clientConfig": {"caBundle": bundle}}}}})
-    };
+    let client = |bundle: &str| json!({"spec": {"conversion": {"webhook": {"clientConfig": {"caBundle": bundle}}}}});
     rig.server.patch(&path, "merge-patch+json", client(&rig.ca)).await.ok();
     wait(&rig.server, NAME, "Established", "True").await;
     let worse = rig.server.patch(&path, "merge-patch+json", client("bm9uc2Vuc2U=")).await;

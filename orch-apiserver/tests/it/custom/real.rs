@@ -140,7 +140,8 @@ async fn published(server: &Server, definitions: &[Sample], faults: &mut Vec<Str
     let v2 = server.get("/openapi/v2").await.ok();
     let mut lost = BTreeSet::new();
     dangling(&v2, &v2, &mut lost);
-    for Sample { file, object } in definitions.iter().filter(|d| REFUSED.iter().all(|(refused, _)| *refused != d.file)) {
+    for Sample { file, object } in definitions.iter().filter(|d| REFUSED.iter().all(|(refused, _)| *refused != d.file))
+    {
         for (api, path, kind) in served(object) {
             let resources = document(server, &format!("/apis/{api}")).await;
             if !resources["resources"].as_array().into_iter().flatten().any(|r| r["kind"] == *kind) {
@@ -148,7 +149,8 @@ async fn published(server: &Server, definitions: &[Sample], faults: &mut Vec<Str
             }
             let v3 = document(server, &format!("/openapi/v3/apis/{api}")).await;
             dangling(&v3, &v3, &mut lost);
-            let there = publishes(&v3["components"]["schemas"], &api, &kind) && publishes(&v2["definitions"], &api, &kind);
+            let there =
+                publishes(&v3["components"]["schemas"], &api, &kind) && publishes(&v2["definitions"], &api, &kind);
             if !there {
                 faults.push(format!("{file}: {kind} of {api} is not published"));
             }
@@ -212,15 +214,14 @@ async fn definitions_of_others_are_served_and_their_samples_applied() {
         assert!(!definitions.is_empty(), "{} has no definitions", root.display());
         let server = established(&definitions, &mut faults).await;
         published(&server, &definitions, &mut faults).await;
-        let kinds: BTreeMap<(String, String), String> = definitions
-            .iter()
-            .flat_map(|d| served(&d.object))
-            .map(|(api, path, kind)| ((api, kind), path))
-            .collect();
+        let kinds: BTreeMap<(String, String), String> =
+            definitions.iter().flat_map(|d| served(&d.object)).map(|(api, path, kind)| ((api, kind), path)).collect();
         let (mut good, mut bad) = (0, 0);
         for sample in samples {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            let Some(path) = kinds.get(&(text(&sample.object["apiVersion"]), text(&sample.object["kind"]))) else { continue };
+            let Some(path) = kinds.get(&(text(&sample.object["apiVersion"]), text(&sample.object["kind"]))) else {
+                continue;
+            };
             let mut sample = sample;
             if let Some(meta) = sample.object["metadata"].as_object_mut() {
                 meta.remove("namespace");

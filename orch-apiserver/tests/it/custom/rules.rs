@@ -108,21 +108,24 @@ async fn rules_over_keys_of_maps_and_whole_objects_are_within_the_budget() {
     .await;
     let bad = server.post(WIDGETS, widget("a", json!({"labels": {"A": "x"}}))).await;
     assert_eq!(causes(&bad), ["spec.labels: Invalid value: keys are names"]);
-    server.post(WIDGETS, widget("a", json!({"labels": {"b.c/a": "x"}, "names": {"kind": "A", "plural": "as"}}))).await.ok();
+    server
+        .post(WIDGETS, widget("a", json!({"labels": {"b.c/a": "x"}, "names": {"kind": "A", "plural": "as"}})))
+        .await
+        .ok();
     let changed = json!({"spec": {"names": {"kind": "B", "plural": "Bs"}}});
     let bad = server.patch(&format!("{WIDGETS}/a"), "merge-patch+json", changed).await;
-    assert_eq!(
-        causes(&bad),
-        ["spec.names: Invalid value: Value is immutable", "spec.names: Invalid value: lowercase"]
-    );
+    assert_eq!(causes(&bad), ["spec.names: Invalid value: Value is immutable", "spec.names: Invalid value: lowercase"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_message_of_unbounded_length_is_refused() {
     let server = Server::start().await;
     let bad = server
-        .post(CRDS, definition(json!({"type": "object", "properties": {"n": {"type": "integer"}},
-            "x-kubernetes-validations": [{"rule": "self.n > 0", "messageExpression": "'bad: ' + string(self.n)"}]})))
+        .post(
+            CRDS,
+            definition(json!({"type": "object", "properties": {"n": {"type": "integer"}},
+            "x-kubernetes-validations": [{"rule": "self.n > 0", "messageExpression": "'bad: ' + string(self.n)"}]})),
+        )
         .await;
     let cost = "exceeds budget by factor of more than 100x (try simplifying the rule, or adding maxItems, maxProperties, \
          and maxLength where arrays, maps, and strings are declared)";
@@ -132,8 +135,12 @@ async fn a_message_of_unbounded_length_is_refused() {
         causes(&bad),
         [
             format!("{expression}: Forbidden: estimated messageExpression cost {cost}"),
-            format!("{expression}: Forbidden: contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"),
-            format!("{schema}: Forbidden: x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema {cost}"),
+            format!(
+                "{expression}: Forbidden: contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"
+            ),
+            format!(
+                "{schema}: Forbidden: x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema {cost}"
+            ),
         ]
     );
 }
