@@ -31,12 +31,19 @@ pub struct Variable {
 impl Scope {
     /// `object`, `oldObject`, `request`, `namespaceObject`, and `params` where there are some.
     pub fn new(with_params: bool) -> Self {
-        let environment = Environment::new()
-            .variable("object", Decl::dynamic())
-            .variable("oldObject", Decl::dynamic())
+        Self::over(&Decl::dynamic(), with_params.then(Decl::dynamic).as_ref())
+    }
+
+    /// The same where it is known of which types `object` and `params` are.
+    pub fn over(object: &Decl, params: Option<&Decl>) -> Self {
+        let mut environment = Environment::new()
+            .variable("object", object.clone())
+            .variable("oldObject", object.clone())
             .variable("request", request())
             .variable("namespaceObject", namespace());
-        let environment = if with_params { environment.variable("params", Decl::dynamic()) } else { environment };
+        if let Some(params) = params {
+            environment = environment.variable("params", params.clone());
+        }
         Self { environment }
     }
 

@@ -42,6 +42,7 @@ pub mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;
+pub mod type_check;
 pub mod validation;
 mod value;
 

@@ -1,6 +1,7 @@
 //! Resource quantities with the exact semantics of `apimachinery/pkg/api/resource`: fixed point, three
 //! notations, one canonical form.
 
+use serde_json::Value;
 use std::{borrow::Cow, cmp::Ordering, fmt, str::FromStr};
 
 /// A fixed-point number with the notation that it was written in. Cheap to copy.
@@ -69,6 +70,15 @@ impl Quantity {
         Ok(if parts.negative { magnitude.negated() } else { magnitude })
     }
 
+    /// The quantity in a JSON text or number; `None` where there is none.
+    pub fn of(json: &Value) -> Option<Self> {
+        match json {
+            Value::String(text) => Self::parse(text).ok(),
+            Value::Number(number) => Self::parse(&number.to_string()).ok(),
+            _ => None,
+        }
+    }
+
     /// The notation it will be printed in.
     pub fn format(self) -> Format {
         self.format
@@ -82,6 +92,22 @@ impl Quantity {
     /// Whether the value is below zero.
     pub fn is_negative(self) -> bool {
         self.mantissa < 0
+    }
+
+    /// Whether the value is above zero.
+    pub fn is_positive(self) -> bool {
+        self.mantissa > 0
+    }
+
+    /// Whether the value is a whole number.
+    pub fn is_whole(self) -> bool {
+        self.trimmed().exponent >= 0
+    }
+
+    /// Whether the value is a whole multiple of another; false for multiples of zero.
+    pub fn is_multiple_of(self, other: Self) -> bool {
+        let (a, b, _) = aligned(self, other);
+        b != 0 && a % b == 0
     }
 
     /// The value, rounded away from zero to a whole number; saturates at the ends of `i64`.

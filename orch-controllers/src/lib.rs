@@ -17,6 +17,7 @@ pub mod job;
 pub mod namespace;
 pub mod node_lifecycle;
 pub mod pod_garbage_collector;
+pub mod policy_status;
 pub mod replica_set;
 pub mod root_ca;
 pub mod scheduler;
@@ -65,6 +66,7 @@ pub fn all(config: &Config) -> Vec<Arc<dyn ControlLoop>> {
         of(taint_eviction::TaintEviction),
         of(service_account::ServiceAccountController),
         of(root_ca::RootCaPublisher { ca: config.root_ca.clone() }),
+        of(policy_status::PolicyStatus),
         of(volume_binder::VolumeBinder),
         of(volume_release::VolumeRelease),
         of(volume_protection::VolumeProtection),

@@ -41,6 +41,7 @@ mod value;
 pub use authorizer::{Authorize, Check, Decision, Question};
 pub use estimate::Range;
 pub use eval::{Bindings, Failed, Outcome};
+pub(crate) use parse::is_reserved;
 pub use types::{Decl, Field, Object, Type};
 pub use value::{Entries, Fields, Lazy, List, Opaque, Value};
 

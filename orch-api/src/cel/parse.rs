@@ -36,26 +36,29 @@ const LEVELS: [&[(&str, &str)]; 5] = [
     &[("*", "_*_"), ("/", "_/_"), ("%", "_%_")],
 ];
 
-const RESERVED: [&str; 18] = [
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-    "",
-];
+/// Whether a word may be no identifier, because the language keeps it for later (`cel-go/parser`).
+pub(crate) fn is_reserved(word: &str) -> bool {
+    const WORDS: [&str; 17] = [
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ];
+    WORDS.contains(&word)
+}
 
 impl Parser {
     fn peek(&self) -> &Token {
@@ -255,7 +258,7 @@ impl Parser {
     /// A variable, a call or a struct.
     fn name(&mut self, at: usize) -> Result<Expr, Fault> {
         let name = self.field()?;
-        if RESERVED.contains(&&*name) {
+        if is_reserved(&name) {
             return Err(fault(at, format!("reserved identifier: {name}")));
         }
         if self.is("(") {

@@ -79,34 +79,11 @@ fn add_identity(fields: &mut BTreeMap<String, Field>) {
 }
 
 /// The identifier by which expressions name a field; `None` where they cannot.
-pub(super) fn escape(name: &str) -> Option<String> {
-    const RESERVED: [&str; 21] = [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ];
+pub(crate) fn escape(name: &str) -> Option<String> {
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
-    if RESERVED.contains(&name) {
+    if matches!(name, "true" | "false" | "null" | "in") || cel::is_reserved(name) {
         return Some(format!("__{name}__"));
     }
     let mut out = String::new();

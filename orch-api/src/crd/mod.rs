@@ -8,6 +8,7 @@
 //!
 //! The steps of a request find [`Version`] in the row and otherwise do the same as for built-in kinds.
 
+mod bundle;
 mod check;
 mod decl;
 mod default;
@@ -22,9 +23,12 @@ mod old;
 mod prune;
 mod row;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod value;
 
-pub use check::{created, is_structural, structural_faults, updated};
+pub use bundle::fault as bundle_fault;
+pub use check::{created, structure, updated};
 pub use node::{Additional, Node, Type, Validation};
 pub use row::{Row, rows};
 
@@ -36,6 +40,7 @@ use crate::{
     key::Name,
     schema::Schema,
 };
+pub(crate) use decl::escape;
 use rules::Rules;
 use serde_json::Value;
 use std::sync::Arc;
@@ -131,24 +136,21 @@ impl Version {
     }
 
     /// Judges a new object, metadata aside.
-    pub fn created(&self, object: &Value) -> (FieldErrors, Vec<String>) {
+    pub fn created(&self, object: &Value) -> FieldErrors {
         let mut out = value::check(&Path::default(), &self.node, object, None);
         self.scale_faults(object, true, &mut out);
-        self.structure(object, &mut out);
-        let warnings = self.evaluate(object, None, &mut out);
-        (out, warnings)
+        self.embedded(object, &mut out);
+        lists::check(&Path::default(), &self.node, object, &mut out);
+        self.evaluate(object, None, &mut out);
+        out
     }
 
-    /// Judges an update, metadata aside.
+    /// Judges an update, metadata aside. What is let pass because it was so before is in the second list.
     pub fn updated(&self, new: &Value, old: &Value) -> (FieldErrors, Vec<String>) {
         let mut out = value::check(&Path::default(), &self.node, new, Some(old));
         self.scale_faults(new, true, &mut out);
-        let mut before = Vec::new();
-        self.structure(old, &mut before);
-        // Faults of lists and embedded objects that were there already are let pass.
-        if before.is_empty() {
-            self.structure(new, &mut out);
-        }
+        self.embedded(new, &mut out);
+        self.lists(new, old, &mut out);
         let warnings = self.evaluate(new, Some(old), &mut out);
         (out, warnings)
     }
@@ -161,21 +163,26 @@ impl Version {
         let schema = self.node.properties.get("status");
         if let (Some(status), Some(schema)) = (status, schema) {
             out.extend(value::check(&path, schema, status, before));
-            lists::check(&path, schema, status, &mut out);
-            embedded::check(&path, status, schema, false, &mut out);
         }
         self.scale_faults(new, false, &mut out);
-        let mut warnings = Vec::new();
-        let mut budget = i64::try_from(RUNTIME_BUDGET).unwrap_or(i64::MAX);
-        if let (Some(status), Some(rules)) = (status, self.rules.as_ref().and_then(|r| r.field("status")))
-            && out.is_empty()
-        {
-            rules.check(&path, status, before, &mut budget, &mut out, &mut warnings);
-        }
+        self.lists(new, old, &mut out);
+        let warnings = self.evaluate(new, Some(old), &mut out);
         (out, warnings)
     }
 
-    fn structure(&self, object: &Value, out: &mut FieldErrors) {
+    /// Judges lists that are sets or maps. Where the old object had such a fault already, no other is reported.
+    fn lists(&self, new: &Value, old: &Value, out: &mut FieldErrors) {
+        let (mut now, mut before) = (Vec::new(), Vec::new());
+        lists::check(&Path::default(), &self.node, new, &mut now);
+        if !now.is_empty() {
+            lists::check(&Path::default(), &self.node, old, &mut before);
+        }
+        if before.is_empty() {
+            out.append(&mut now);
+        }
+    }
+
+    fn embedded(&self, object: &Value, out: &mut FieldErrors) {
         let root = Path::default();
         if let Value::Object(map) = object {
             for (name, value) in map {
@@ -184,7 +191,6 @@ impl Version {
                 }
             }
         }
-        lists::check(&root, &self.node, object, out);
     }
 
     fn evaluate(&self, new: &Value, old: Option<&Value>, out: &mut FieldErrors) -> Vec<String> {
@@ -229,11 +235,17 @@ impl Version {
     }
 }
 
+/// What expressions see of the objects of a schema; `None` where they see nothing.
+pub(crate) fn declaration(node: &Node) -> Option<crate::cel::Decl> {
+    decl::of(node, true)
+}
+
 /// Go's name of the type of a decoded JSON value.
-fn go_type(value: &Value) -> &'static str {
+pub fn go_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "<nil>",
         Value::Bool(_) => "bool",
+        Value::Number(n) if n.is_i64() => "int64",
         Value::Number(_) => "float64",
         Value::String(_) => "string",
         Value::Array(_) => "[]interface {}",

@@ -95,11 +95,6 @@ impl Rules {
         Some(Self { node: node.clone(), own: own.collect(), decl, properties, additional, items })
     }
 
-    /// The rules of a field.
-    pub(super) fn field(&self, name: &str) -> Option<&Self> {
-        self.properties.get(name)
-    }
-
     /// Judges a value. `budget` is what all rules together may still cost; it is negative afterwards when it ran out, and
     /// then the rest was not looked at. Faults of values that have not changed become `warnings`.
     pub(super) fn check(

@@ -12,14 +12,7 @@ impl Amounts {
     /// Reads a `ResourceList`. What is no quantity is left out; validation has said so elsewhere.
     pub fn read(list: Option<&Value>) -> Self {
         let fields = list.and_then(Value::as_object).into_iter().flatten();
-        let read = |(name, value): (&String, &Value)| {
-            let quantity = match value {
-                Value::String(text) => Quantity::parse(text).ok()?,
-                Value::Number(number) => Quantity::parse(&number.to_string()).ok()?,
-                _ => return None,
-            };
-            Some((name.clone(), quantity))
-        };
+        let read = |(name, value): (&String, &Value)| Some((name.clone(), Quantity::of(value)?));
         Self(fields.filter_map(read).collect())
     }
 

@@ -1,6 +1,6 @@
 //! Quality of service (`pkg/apis/core/v1/helper/qos/qos.go`).
 
-use crate::validation::Amount;
+use crate::quantity::Quantity;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ impl QosClass {
     }
 }
 
-type Sums = BTreeMap<&'static str, i128>;
+type Sums = BTreeMap<&'static str, Quantity>;
 
 /// The class of a pod with this spec. Resources of the pod as a whole, where stated, decide alone.
 pub fn qos_class(spec: &Value) -> QosClass {
@@ -57,8 +57,13 @@ pub fn qos_class(spec: &Value) -> QosClass {
 fn sum(sums: &mut Sums, list: Option<&Value>) -> usize {
     let list = list.and_then(Value::as_object);
     let amounts = ["cpu", "memory"].into_iter().filter_map(|name| {
-        let amount = Amount::of(list?.get(name)?)?.nanos();
-        (amount > 0).then_some((name, amount))
+        let amount = Quantity::of(list?.get(name)?)?;
+        amount.is_positive().then_some((name, amount))
     });
-    amounts.map(|(name, amount)| *sums.entry(name).or_default() += amount).count()
+    amounts
+        .map(|(name, amount)| {
+            let sum = sums.entry(name).or_insert(Quantity::ZERO);
+            *sum = sum.plus(amount);
+        })
+        .count()
 }

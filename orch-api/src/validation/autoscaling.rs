@@ -1,10 +1,10 @@
 //! HorizontalPodAutoscaler, versions 1 and 2 (`pkg/apis/autoscaling/validation`).
 
 use super::{
-    amount::Amount,
     at::At,
     names::{dns_label, path_segment},
 };
+use crate::quantity::Quantity;
 
 /// A new autoscaler.
 pub(super) fn created(autoscaler: At<'_>) {
@@ -169,7 +169,7 @@ fn metric_target(target: At<'_>) {
         kind.invalid("must be either Utilization, Value, or AverageValue");
     }
     for amount in ["value", "averageValue"].map(|field| target.at(field)) {
-        if amount.is_set() && amount.value().and_then(Amount::of).is_none_or(|a| a.nanos() <= 0) {
+        if amount.is_set() && amount.value().and_then(Quantity::of).is_none_or(|a| !a.is_positive()) {
             amount.invalid("must be positive");
         }
     }

@@ -4,7 +4,6 @@
 //! Every function collects all faults of an object that has been defaulted and prepared; none means valid.
 //! A validator walks the JSON and costs nothing but the walk while nothing is wrong.
 
-mod amount;
 pub(crate) mod at;
 mod autoscaling;
 mod batch;
@@ -34,7 +33,6 @@ mod tests;
 mod webhooks;
 mod workloads;
 
-pub(crate) use amount::Amount;
 pub(crate) use at::same;
 pub use requests::{binding, delete_options, eviction, scale, write_options};
 
@@ -43,7 +41,7 @@ use crate::{
     kind::{Kind, Scope},
 };
 use at::{At, Run};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How a kind validates. `update` and `status` run beside the rules of the metadata.
 struct Rules {
@@ -70,27 +68,25 @@ pub fn create(kind: &Kind, object: &Value, setting: Setting) -> FieldErrors {
     (rules.create)(at);
     let mut faults = run.finish();
     if let Some(custom) = &kind.custom {
-        faults.extend(custom.created(object).0);
+        faults.extend(custom.created(object));
     }
     faults
 }
 
-/// Judges an update of an object.
-pub fn update(kind: &Kind, new: &Value, old: &Value, setting: Setting) -> FieldErrors {
+/// Judges an update of an object. The second list is for warnings: faults that were there before and are let pass.
+pub fn update(kind: &Kind, new: &Value, old: &Value, setting: Setting) -> (FieldErrors, Vec<String>) {
     let mut faults = changed(new, old, setting, rules(kind).update);
-    if let Some(custom) = &kind.custom {
-        faults.extend(custom.updated(new, old).0);
-    }
-    faults
+    let (own, warnings) = kind.custom.as_ref().map(|custom| custom.updated(new, old)).unwrap_or_default();
+    faults.extend(own);
+    (faults, warnings)
 }
 
-/// Judges an update of the status of an object.
-pub fn status_update(kind: &Kind, new: &Value, old: &Value) -> FieldErrors {
+/// Judges an update of the status of an object; the answer is that of [`update`].
+pub fn status_update(kind: &Kind, new: &Value, old: &Value) -> (FieldErrors, Vec<String>) {
     let mut faults = changed(new, old, Setting::default(), rules(kind).status);
-    if let Some(custom) = &kind.custom {
-        faults.extend(custom.status_updated(new, old).0);
-    }
-    faults
+    let (own, warnings) = kind.custom.as_ref().map(|custom| custom.status_updated(new, old)).unwrap_or_default();
+    faults.extend(own);
+    (faults, warnings)
 }
 
 /// Judges the update of a pod's ephemeral containers.
@@ -121,6 +117,17 @@ pub(crate) fn embedded_metadata(path: &crate::Path, scope: Scope, metadata: &Val
         };
     }
     faults
+}
+
+/// Judges the labels and annotations of an object's metadata, as a conversion webhook gives them back.
+pub fn labels_and_annotations(metadata: &Value) -> FieldErrors {
+    // Upstream's path for annotations is in the singular here.
+    let object = json!({"metadata": {"labels": metadata.get("labels"), "annotation": metadata.get("annotations")}});
+    judge(&object, |at| {
+        let metadata = at.at("metadata");
+        selector::labels(metadata.at("labels"));
+        meta::annotations(metadata.at("annotation"));
+    })
 }
 
 /// Judges the update of a namespace's finalizers through `finalize`.

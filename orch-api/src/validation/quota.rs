@@ -1,6 +1,7 @@
 //! ResourceQuota and LimitRange (`ValidateResourceQuota`, `ValidateLimitRange`).
 
-use super::{amount::Amount, at::At, pod};
+use super::{at::At, pod};
+use crate::quantity::{Format, Quantity};
 
 /// ResourceQuota.
 pub(super) fn quota(quota: At<'_>) {
@@ -147,7 +148,7 @@ const ORDERS: [Order; 6] = [
 ];
 
 fn order(item: At<'_>) {
-    let amount = |at: At<'_>| at.value().and_then(Amount::of);
+    let amount = |at: At<'_>| at.value().and_then(Quantity::of);
     for (low, high, blamed, [low_word, high_word]) in ORDERS {
         for (name, below) in item.at(low).entries() {
             let above = item.at(high).at(name);
@@ -161,7 +162,7 @@ fn order(item: At<'_>) {
         }
     }
     for (_, ratio) in item.at("maxLimitRequestRatio").entries() {
-        if amount(ratio) < Amount::parse("1") {
+        if amount(ratio) < Some(Quantity::new(1, Format::DecimalSi)) {
             ratio.invalid(format!("ratio {} is less than 1", ratio.str()));
         }
     }

@@ -1,12 +1,12 @@
 //! Persistent volumes, claims, storage classes (`pkg/apis/core/validation`, `pkg/apis/storage/validation`).
 
 use super::{
-    amount::Amount,
     at::At,
     names::{dns_label, dns_subdomain, qualified},
     pod,
     selector::label_selector,
 };
+use crate::quantity::Quantity;
 use serde_json::Value;
 
 /// The name of a CSI driver.
@@ -46,7 +46,7 @@ pub(super) fn claim_spec(spec: At<'_>) {
     let storage = storage.with(spec.at("resources").at("requests").at("storage").value());
     if !storage.is_set() {
         storage.required("");
-    } else if storage.value().and_then(Amount::of).is_some_and(|amount| amount.nanos() <= 0) {
+    } else if storage.value().and_then(Quantity::of).is_some_and(|amount| !amount.is_positive()) {
         storage.invalid("must be greater than zero");
     } else {
         pod::quantity("storage", storage);
@@ -116,7 +116,7 @@ pub(super) fn claim_updated<'a>(new: At<'a>, old: At<'a>) {
             spec.forbidden(format!("{CLAIM_IMMUTABLE}\n{difference}"));
         }
     }
-    let amount = |at: At<'_>| at.value().and_then(Amount::of);
+    let amount = |at: At<'_>| at.value().and_then(Quantity::of);
     let storage = spec.at("resources").at("requests").at("storage");
     let granted = amount(old.at("status").at("capacity").at("storage")).unwrap_or_default();
     let (size, size_before) = (amount(storage), amount(before.at("resources").at("requests").at("storage")));
@@ -145,7 +145,7 @@ pub(super) fn volume_created(volume: At<'_>) {
     }
     for (name, amount) in capacity.entries() {
         pod::quantity(name, amount);
-        if amount.value().and_then(Amount::of).is_some_and(|a| a.nanos() <= 0) {
+        if amount.value().and_then(Quantity::of).is_some_and(|a| !a.is_positive()) {
             amount.invalid("must be greater than zero");
         }
     }

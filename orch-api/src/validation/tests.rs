@@ -39,7 +39,7 @@ fn check_update(kind_name: &'static str, object: Value, change: Value, expected:
     merge(&mut new, change);
     defaults::apply(&kind, &mut new);
     strategy::prepare_update(&kind, &mut new, &old);
-    assert_eq!(lines(&update(&kind, &new, &old, Setting::default())), expected);
+    assert_eq!(lines(&update(&kind, &new, &old, Setting::default()).0), expected);
 }
 
 fn merge(target: &mut Value, change: Value) {
@@ -347,7 +347,7 @@ fn only_images_and_a_few_fields_of_a_pod_change() {
     let old = prepared(&kind, object());
     let mut new = old.clone();
     new["spec"]["containers"][0]["image"] = image["spec"]["containers"][0]["image"].clone();
-    assert_eq!(lines(&update(&kind, &new, &old, Setting::default())), [""; 0]);
+    assert_eq!(lines(&update(&kind, &new, &old, Setting::default()).0), [""; 0]);
     check_update("Pod", object(), json!({"spec": {"activeDeadlineSeconds": 5}}), &[]);
     check_update("Pod", object(), json!({"spec": {"tolerations": [{"key": "k", "operator": "Exists"}]}}), &[]);
     check_update(
@@ -391,7 +391,7 @@ fn a_container_that_ended_for_good_does_not_run_again() {
     let mut new = old.clone();
     new["status"]["containerStatuses"] = json!([{"name": "c", "state": {"running": {}}}]);
     assert_eq!(
-        lines(&status_update(&kind, &new, &old)),
+        lines(&status_update(&kind, &new, &old).0),
         ["status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"]
     );
 }

@@ -152,7 +152,7 @@ impl Core {
         }
         self.mutate_update(call, mode.admits, options, &old, &mut new).await?;
         keep_system_fields(&old, &mut new);
-        let errors = match mode.part {
+        let (errors, ratcheted) = match mode.part {
             Part::Main => {
                 strategy::prepare_update(&call.kind, &mut new, &old);
                 validation::update(&call.kind, &new, &old, self.setting)
@@ -162,12 +162,13 @@ impl Core {
                 super::phase::updated(&call.kind, &mut new, &old, now);
                 validation::status_update(&call.kind, &new, &old)
             }
-            Part::Checked => Vec::new(),
+            Part::Checked => Default::default(),
         };
         let mut held = self.services.begin_update(call, &old, &mut new)?;
         if !errors.is_empty() {
             return Err(invalid(call, &call.key, &errors));
         }
+        ratcheted.into_iter().for_each(|warning| call.warnings.add(warning));
         if mode.part == Part::Main {
             for warning in strategy::warnings(&call.kind, &new, Some(&old)) {
                 call.warnings.add(warning);

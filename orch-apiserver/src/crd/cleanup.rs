@@ -24,29 +24,38 @@ pub(super) fn is_due(definition: &Value) -> bool {
         && json::items(definition, &["metadata", "finalizers"]).iter().any(|f| f == FINALIZER)
 }
 
-/// Deletes the objects of a definition, waits until they are gone, and sets the definition free.
+/// Deletes the objects of a definition, waits until they are gone, and sets the definition free. What fails is tried again
+/// until it works or the definition is gone.
 pub(super) async fn run(core: Arc<Core>, definition: Value) {
-    let name = json::meta(&definition, "name").to_owned();
-    let established = status::is_true(&definition, "Established");
-    let said = say(&core, &name, "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress", false);
-    if said.await.is_err() {
-        return;
+    let mut failures = 0;
+    while let Err(error) = attempt(&core, &definition).await {
+        if error.is_not_found() {
+            return;
+        }
+        let name = json::meta(&definition, "name");
+        tracing::warn!(definition = name, %error, "a custom resource definition could not be set free");
+        tokio::time::sleep(super::pause(failures)).await;
+        failures += 1;
     }
-    let storage = rows(&definition, true).into_iter().find(|row| row.storage).map(|row| row.kind);
+}
+
+async fn attempt(core: &Core, definition: &Value) -> Result<(), StatusError> {
+    let name = json::meta(definition, "name");
+    let established = status::is_true(definition, "Established");
+    say(core, name, "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress", false).await?;
+    let storage = rows(definition, true).into_iter().find(|row| row.storage).map(|row| row.kind);
     let (reason, message) = match (established, storage) {
-        (true, Some(kind)) => match remove_all(&core, &kind).await {
-            Ok(()) => ("InstanceDeletionCompleted", "removed all instances"),
-            Err(error) => {
+        (true, Some(kind)) => {
+            if let Err(error) = remove_all(core, &kind).await {
                 let message = format!("could not issue all deletes: {}", error.message());
-                let _told = say(&core, &name, "True", "InstanceDeletionFailed", &message, false).await;
-                return;
+                say(core, name, "True", "InstanceDeletionFailed", &message, false).await?;
+                return Err(error);
             }
-        },
+            ("InstanceDeletionCompleted", "removed all instances")
+        }
         _ => ("NeverEstablished", "resource was never established"),
     };
-    if let Err(error) = say(&core, &name, "False", reason, message, true).await {
-        tracing::warn!(definition = name, %error, "a custom resource definition could not be set free");
-    }
+    say(core, name, "False", reason, message, true).await
 }
 
 /// Deletes every object of a kind and waits until the last one, which may have finalizers, is gone.

@@ -8,9 +8,10 @@ use crate::{
 use dashmap::DashMap;
 use orch_api::{
     Kind, StatusError,
-    crd::Version,
+    crd::{Version, go_type},
     k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::WebhookClientConfig,
     review::{ConversionRequest, ConversionResponse, ConversionReview},
+    validation,
 };
 use orch_store::{Chance, review::ConversionHandler};
 use serde_json::{Value, json};
@@ -62,11 +63,11 @@ impl Converter {
             (None, None) => asked.iter().map(|object| renamed(object, version)).collect(),
             (handler, _) => {
                 let found = self.ask(custom, handler, version, asked.clone()).await;
-                let about = about(asked.first().unwrap_or(&Value::Null));
+                let first = about(asked.first().unwrap_or(&Value::Null));
                 let found = found.map_err(|why| {
-                    StatusError::internal_bare(format!("conversion webhook for {about} failed: {why}"))
+                    StatusError::internal_bare(format!("conversion webhook for {first} failed: {why}"))
                 })?;
-                accepted(&about, version, &asked, found).map_err(StatusError::internal_bare)?
+                accepted(&first, version, &asked, found).map_err(StatusError::internal_bare)?
             }
         }
         .into_iter();
@@ -90,14 +91,11 @@ impl Converter {
         objects: Vec<Value>,
     ) -> Result<Vec<Value>, String> {
         let uid = self.0.outside.get().map(|(_, chance)| chance.uid()).unwrap_or_default();
-        let request = ConversionRequest { uid: uid.clone(), desired_api_version: version.to_owned(), objects };
+        let request = ConversionRequest { uid, desired_api_version: version.to_owned(), objects };
         let response = match handler {
-            Some(handler) => ConversionResponse { uid: uid.clone(), ..handler.convert(request).await },
+            Some(handler) => handler.convert(request).await,
             None => self.post(custom, request).await?,
         };
-        if response.uid != uid {
-            return Err(format!("expected response.uid={uid:?}, got {:?}", response.uid));
-        }
         match response.result.status.as_deref() {
             Some("Success") => Ok(response.converted_objects),
             status => Err(match response.result.message.filter(|m| !m.is_empty()) {
@@ -117,11 +115,15 @@ impl Converter {
         let config: WebhookClientConfig =
             serde_json::from_value(custom.conversion.webhook.clone().unwrap_or_default()).map_err(|e| e.to_string())?;
         let endpoint = webhooks.endpoint(&Target::of_conversion(&config)?).map_err(|e| e.to_string())?;
+        let uid = request.uid.clone();
         let review = ConversionReview { api_version: api_version.clone(), ..ConversionReview::of_request(request) };
         let body = serde_json::to_vec(&review).map_err(|e| e.to_string())?;
         let answer = webhooks.post(&endpoint, body.into(), Some(TIMEOUT)).await.map_err(|e| e.to_string())?;
-        let answer: ConversionReview = serde_json::from_slice(&answer).map_err(|e| e.to_string())?;
-        if answer.api_version != api_version || answer.kind != ConversionReview::KIND {
+        let answer: ConversionReview =
+            serde_json::from_slice(&answer).map_err(|e| format!("couldn't get version/kind; json parse error: {e}"))?;
+        // Of the older version neither kind nor UID is looked at, as ever.
+        let checked = api_version.ends_with("/v1");
+        if checked && (answer.api_version != api_version || answer.kind != ConversionReview::KIND) {
             let words = |version: &str, kind: &str| format!("{version}, Kind={kind}");
             return Err(format!(
                 "expected webhook response of {}, got {}",
@@ -129,7 +131,11 @@ impl Converter {
                 words(&answer.api_version, &answer.kind)
             ));
         }
-        answer.response.ok_or_else(|| "no response provided".to_owned())
+        let response = answer.response.ok_or_else(|| "no response provided".to_owned())?;
+        if checked && response.uid != uid {
+            return Err(format!("expected response.uid={uid:?}, got {:?}", response.uid));
+        }
+        Ok(response)
     }
 }
 
@@ -145,44 +151,70 @@ fn about(object: &Value) -> String {
 }
 
 /// The converted objects, if they are what was asked for; only labels and annotations of the metadata may have changed.
+/// Kubernetes converts objects one by one, so faults are told as of a single one.
 fn accepted(about: &str, version: &str, asked: &[Value], found: Vec<Value>) -> Result<Vec<Value>, String> {
     if found.len() != asked.len() {
         let (got, wanted) = (found.len(), asked.len());
         return Err(format!("conversion webhook for {about} returned {got} objects, expected {wanted}"));
     }
-    let one = |(i, (mut new, old)): (usize, (Value, &Value))| {
-        let refuse = |why: String| {
-            format!("conversion webhook for {about} returned invalid converted object at index {i}: {why}")
-        };
-        let (got, kind) = (json::text(&new, &["apiVersion"]), json::text(&new, &["kind"]));
-        if got != version {
-            return Err(refuse(format!("invalid groupVersion (expected {version}, received {got})")));
-        }
-        let wanted = json::text(old, &["kind"]);
-        if kind != wanted {
-            return Err(refuse(format!("invalid kind (expected {wanted}, received {kind})")));
-        }
-        for field in ["name", "namespace", "uid"] {
-            let (new, old) = (json::meta(&new, field), json::meta(old, field));
-            if new != old {
-                let word = if field == "uid" { "UID" } else { field };
-                return Err(refuse(format!("must have the same {word}: {old} != {new}")));
-            }
-        }
-        keep_metadata(&mut new, old);
-        Ok(new)
-    };
-    found.into_iter().zip(asked).enumerate().map(one).collect()
+    found.into_iter().zip(asked).map(|(new, old)| one(version, new, old)).collect()
 }
 
-fn keep_metadata(new: &mut Value, old: &Value) {
-    let changed = json::at(new, &["metadata"]).cloned().unwrap_or_else(|| json!({}));
-    let mut kept = json::at(old, &["metadata"]).cloned().unwrap_or_else(|| json!({}));
-    for field in ["labels", "annotations"] {
-        match changed.get(field).filter(|v| !v.is_null()) {
-            Some(value) => json::set(&mut kept, &[field], value.clone()),
-            None => drop(json::remove(&mut kept, &[field])),
+fn one(version: &str, mut new: Value, old: &Value) -> Result<Value, String> {
+    let refuse = |why: String| Err(format!("conversion webhook for {} returned invalid {why}", about(old)));
+    let (got, kind) = (json::text(&new, &["apiVersion"]), json::text(&new, &["kind"]));
+    if got != version {
+        return refuse(format!("object at index 0: invalid groupVersion (expected {version}, received {got})"));
+    }
+    let wanted = json::text(old, &["kind"]);
+    if kind != wanted {
+        return refuse(format!("object at index 0: invalid kind (expected {wanted}, received {kind})"));
+    }
+    for (field, word) in [("name", "name"), ("namespace", "namespace"), ("uid", "UID")] {
+        let (new, old) = (json::meta(&new, field), json::meta(old, field));
+        if new != old {
+            return refuse(format!("object: must have the same {word}: {old} != {new}"));
         }
     }
-    json::set(new, &["metadata"], kept);
+    match kept_metadata(&new, old) {
+        Ok(metadata) => json::set(&mut new, &["metadata"], metadata),
+        Err(why) => return refuse(format!("metadata: {why}")),
+    }
+    Ok(new)
+}
+
+/// The metadata of the old object with the labels and annotations of the new one.
+fn kept_metadata(new: &Value, old: &Value) -> Result<Value, String> {
+    let changed = match new.get("metadata") {
+        None => return Err("missing metadata in converted object".into()),
+        Some(Value::Object(changed)) => changed,
+        Some(other) => return Err(format!("invalid metadata of type {} in converted object", go_type(other))),
+    };
+    let mut kept = old.get("metadata").cloned().unwrap_or_else(|| json!({}));
+    for field in ["labels", "annotations"] {
+        let entries = match changed.get(field).filter(|v| !v.is_null()) {
+            None => {
+                json::remove(&mut kept, &[field]);
+                continue;
+            }
+            Some(Value::Object(entries)) => entries,
+            Some(other) => {
+                return Err(format!("invalid metadata.{field} of type {} in converted object", go_type(other)));
+            }
+        };
+        if let Some((key, value)) = entries.iter().find(|(_, value)| !value.is_string()) {
+            let ty = go_type(value);
+            return Err(format!("metadata.{field}[{key}] must be a string, but is {ty} in converted object"));
+        }
+        json::set(&mut kept, &[field], Value::Object(entries.clone()));
+    }
+    let faults = validation::labels_and_annotations(&kept);
+    match &faults[..] {
+        [] => Ok(kept),
+        [one] => Err(one.to_string()),
+        many => {
+            let words: Vec<String> = many.iter().map(ToString::to_string).collect();
+            Err(format!("[{}]", words.join(", ")))
+        }
+    }
 }

@@ -31,19 +31,31 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::sync::mpsc;
 
-/// How long to wait before a watch that ended is begun again, or a definition that could not be served is tried again.
+/// How long to wait before a watch that ended is begun again, and before the first time that something that failed is tried
+/// again; twice as long each time after that.
 const PAUSE: Duration = Duration::from_millis(50);
+/// No longer than that.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long to wait after so many failures in a row.
+fn pause(failures: u32) -> Duration {
+    PAUSE.saturating_mul(1 << failures.min(16)).min(LONGEST_PAUSE)
+}
 
 /// Serves what is defined already, and follows changes from then on.
 pub(crate) async fn start(core: &Arc<Core>) -> Result<(), StatusError> {
     let Some(kind) = core.registry.find(&DEFINITIONS) else { return Ok(()) };
+    let (again, retries) = mpsc::unbounded_channel();
     let mut follower = Follower {
         core: core.clone(),
         kind: kind.clone(),
         known: BTreeMap::new(),
         ending: BTreeSet::new(),
         served: Served::default(),
+        failures: BTreeMap::new(),
+        again,
     };
     for stored in core.storage.all(&kind, "").await? {
         let definition: Value = stored.parse()?;
@@ -52,7 +64,7 @@ pub(crate) async fn start(core: &Arc<Core>) -> Result<(), StatusError> {
     for name in follower.known.keys().cloned().collect::<Vec<_>>() {
         follower.sync(&name).await;
     }
-    core.ambient.tasks.spawn(follower.follow());
+    core.ambient.tasks.spawn(follower.follow(retries));
     Ok(())
 }
 
@@ -69,14 +81,27 @@ struct Follower {
     /// Definitions whose objects are being deleted.
     ending: BTreeSet<String>,
     served: Served,
+    /// How often in a row each definition could not be served.
+    failures: BTreeMap<String, u32>,
+    /// Where definitions whose pause is over are said.
+    again: mpsc::UnboundedSender<String>,
 }
 
 impl Follower {
-    async fn follow(mut self) {
+    async fn follow(mut self, mut retries: mpsc::UnboundedReceiver<String>) {
         let resource = self.core.storage.resource(&self.kind);
         while let Ok(mut events) = resource.watch(WatchStart::Initial(ReadAt::Any), None, None) {
             let mut initial: Option<BTreeSet<String>> = Some(BTreeSet::new());
-            while let Some(Ok(event)) = events.next().await {
+            loop {
+                let event = tokio::select! {
+                    biased;
+                    event = events.next() => event,
+                    Some(name) = retries.recv() => {
+                        self.sync(&name).await;
+                        continue;
+                    }
+                };
+                let Some(Ok(event)) = event else { break };
                 match event {
                     WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                         let name = object.key.name.to_string();
@@ -105,6 +130,7 @@ impl Follower {
     /// Names that others have are free again for those that wait for them.
     async fn gone(&mut self, name: &str) {
         self.ending.remove(name);
+        self.failures.remove(name);
         self.served.remove(&self.core, name);
         let Some(old) = self.known.remove(name) else { return };
         self.sync_others(name, json::text(&old, &["spec", "group"])).await;
@@ -126,11 +152,23 @@ impl Follower {
     /// Brings one definition to where it should be.
     async fn sync(&mut self, name: &str) {
         let Some(definition) = self.known.get(name).cloned() else { return };
-        if let Err(error) = self.try_sync(name, &definition).await
-            && !error.is_not_found()
-        {
-            tracing::warn!(definition = name, %error, "a custom resource definition could not be served");
+        match self.try_sync(name, &definition).await {
+            Err(error) if !error.is_not_found() => {
+                tracing::warn!(definition = name, %error, "a custom resource definition could not be served");
+                self.try_again(name);
+            }
+            _ => drop(self.failures.remove(name)),
         }
+    }
+
+    fn try_again(&mut self, name: &str) {
+        let failures = self.failures.entry(name.to_owned()).or_default();
+        let (again, name, pause) = (self.again.clone(), name.to_owned(), pause(*failures));
+        *failures += 1;
+        self.core.ambient.tasks.spawn(async move {
+            tokio::time::sleep(pause).await;
+            let _ended = again.send(name);
+        });
     }
 
     async fn try_sync(&mut self, name: &str, definition: &Arc<Value>) -> Result<(), StatusError> {

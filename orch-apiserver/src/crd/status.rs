@@ -6,48 +6,47 @@ use jiff::Timestamp;
 use orch_api::{
     access::{condition, text},
     crd::{
+        bundle_fault,
         names::{self, Taken},
-        structural_faults,
+        structure,
     },
 };
 use serde_json::{Value, json};
 
-/// The definition with the status that it should have.
+/// The definition with the next status that it should have. It is installed before it is established, so that whoever
+/// follows definitions sees both (`controller/status/naming_controller.go`, `controller/establish`).
 pub(super) fn decided(definition: &Value, taken: &Taken, now: Timestamp) -> Value {
     let mut new = definition.clone();
     let decision = names::decide(definition, taken);
+    let installed = is_true(definition, "NamesAccepted");
     json::set(&mut new, &["status", "acceptedNames"], decision.accepted.clone());
     let status = if decision.is_accepted() { "True" } else { "False" };
     set(&mut new, "NamesAccepted", status, decision.reason, &decision.message, now);
     if !is_true(&new, "Established") {
-        let (status, reason, message) = match decision.is_accepted() {
-            true => ("True", "InitialNamesAccepted", "the initial names have been accepted"),
-            false => ("False", "NotAccepted", "not all names are accepted"),
+        let bundle = text(definition, "spec.conversion.webhook.clientConfig.caBundle");
+        let (status, reason, message) = match (decision.is_accepted(), installed) {
+            (false, _) => ("False", "NotAccepted", "not all names are accepted"),
+            (true, false) => ("False", "Installing", ACCEPTED),
+            (true, true) if bundle_fault(bundle).is_some() => {
+                ("False", "InvalidCABundle", "The conversion webhook CABundle is invalid")
+            }
+            (true, true) => ("True", "InitialNamesAccepted", ACCEPTED),
         };
         set(&mut new, "Established", status, reason, message, now);
     }
-    structure(&mut new, now);
+    match structure(definition) {
+        Some((status, reason, message)) => set(&mut new, NON_STRUCTURAL, status, reason, &message, now),
+        None => json::list_mut(&mut new, &["status"], "conditions").retain(|c| text(c, "type") != NON_STRUCTURAL),
+    }
     new
 }
+
+const ACCEPTED: &str = "the initial names have been accepted";
+const NON_STRUCTURAL: &str = "NonStructuralSchema";
 
 /// Whether a condition is true.
 pub(super) fn is_true(definition: &Value, kind: &str) -> bool {
     condition(definition, kind).is_some_and(|c| text(c, "status") == "True")
-}
-
-fn structure(definition: &mut Value, now: Timestamp) {
-    const KIND: &str = "NonStructuralSchema";
-    let faults: Vec<String> = structural_faults(definition).iter().map(ToString::to_string).collect();
-    let message = match &faults[..] {
-        [] => {
-            let conditions = json::list_mut(definition, &["status"], "conditions");
-            conditions.retain(|c| text(c, "type") != KIND);
-            return;
-        }
-        [one] => one.clone(),
-        many => format!("[{}]", many.join(", ")),
-    };
-    set(definition, KIND, "True", "Violations", &message, now);
 }
 
 /// Sets a condition; its time moves when its status does.

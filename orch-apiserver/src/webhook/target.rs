@@ -60,7 +60,9 @@ impl Target {
             path: s.path.as_deref(),
             port: s.port,
         });
-        Self::new(config.url.as_deref(), service, config.ca_bundle.as_ref().map(|b| &*b.0))
+        // A bundle of nothing but white space is none.
+        let bundle = config.ca_bundle.as_ref().map(|b| &*b.0).filter(|bundle| !bundle.trim_ascii().is_empty());
+        Self::new(config.url.as_deref(), service, bundle)
     }
 
     fn new(url: Option<&str>, service: Option<Service<'_>>, ca_bundle: Option<&[u8]>) -> Result<Self, String> {

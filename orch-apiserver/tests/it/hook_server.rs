@@ -40,11 +40,20 @@ pub enum Reply {
     Raw(u16, String),
 }
 
+/// An answer byte for byte.
+pub struct Raw {
+    pub delay: Duration,
+    pub code: u16,
+    pub body: String,
+}
+
+/// What the server does with a path and a body.
+pub type Serve = Arc<dyn Fn(&str, &[u8]) -> Raw + Send + Sync>;
+
 /// The server's side.
 pub struct Hooks {
     acceptor: TlsAcceptor,
-    answer: Answer,
-    pub asked: Arc<Mutex<Vec<AdmissionRequest>>>,
+    serve: Serve,
 }
 
 /// An API server whose webhooks are at this server.
@@ -56,19 +65,27 @@ pub struct Rig {
 }
 
 impl Rig {
+    /// With a server of admission webhooks.
     pub async fn start(answer: Answer) -> Self {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let noted = asked.clone();
+        let serve = Arc::new(move |path: &str, body: &[u8]| admission(path, body, answer, &noted));
+        Self { asked, ..Self::serving(serve).await }
+    }
+
+    /// With a server of anything.
+    pub async fn serving(serve: Serve) -> Self {
         let now = Ambient::system().clock.now();
         let pki = Pki::in_memory(now).unwrap();
         let serving = pki.serving(&["hook.hooks.svc".into()], now).unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(server_config(&serving, None).unwrap()));
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let hooks = Arc::new(Hooks { acceptor, answer, asked: asked.clone() });
+        let hooks = Arc::new(Hooks { acceptor, serve });
         let builder = ApiServer::builder(Ambient::seeded(1), Arc::new(MemoryBackend::new()));
         let api = builder.services(hooks).build().await.unwrap();
         let server = Server { service: api.service(), api }.with_account().await;
         let ca = orch_api::k8s_openapi::ByteString(pki.ca_certificate().as_bytes().to_vec());
         let ca = serde_json::to_value(&ca).unwrap().as_str().unwrap().to_owned();
-        Self { server, ca, asked }
+        Self { server, ca, asked: Arc::default() }
     }
 
     /// A webhook at a path with one rule.
@@ -107,37 +124,36 @@ impl ServiceDialer for Hooks {
             return Err(StatusError::new(orch_api::Reason::NotFound, format!("service {name:?} not found")));
         }
         let (near, far) = tokio::io::duplex(64 << 10);
-        let (acceptor, answer, asked) = (self.acceptor.clone(), self.answer, self.asked.clone());
+        let (acceptor, serve) = (self.acceptor.clone(), self.serve.clone());
         #[allow(clippy::disallowed_methods)] // The server of a test belongs to nobody.
         tokio::spawn(async move {
             let Ok(stream) = acceptor.accept(far).await else { return };
-            let service = service_fn(move |request| reply(request, answer, asked.clone()));
+            let service = service_fn(move |request| reply(request, serve.clone()));
             let _ended = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
         });
         Ok(Box::new(near))
     }
 }
 
-async fn reply(
-    request: Request<Incoming>,
-    answer: Answer,
-    asked: Arc<Mutex<Vec<AdmissionRequest>>>,
-) -> Result<Response<Full<Bytes>>, http::Error> {
+async fn reply(request: Request<Incoming>, serve: Serve) -> Result<Response<Full<Bytes>>, http::Error> {
     let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await.map(|all| all.to_bytes()).unwrap_or_default();
-    let review: AdmissionReview = serde_json::from_slice(&body).unwrap();
+    let raw = serve(&path, &body);
+    tokio::time::sleep(raw.delay).await;
+    Response::builder().status(raw.code).body(Full::new(Bytes::from(raw.body)))
+}
+
+fn admission(path: &str, body: &[u8], answer: Answer, asked: &Mutex<Vec<AdmissionRequest>>) -> Raw {
+    let review: AdmissionReview = serde_json::from_slice(body).unwrap();
     let request = review.request.unwrap();
     let uid = request.uid.clone();
     asked.lock().push(request.clone());
-    let (code, text) = match answer(&path, request) {
-        Reply::Raw(code, text) => (code, text),
-        Reply::Review(response) => (200, written(&uid, response)),
-        Reply::Late(delay, response) => {
-            tokio::time::sleep(delay).await;
-            (200, written(&uid, response))
-        }
-    };
-    Response::builder().status(code).body(Full::new(Bytes::from(text)))
+    let delay = Duration::ZERO;
+    match answer(path, request) {
+        Reply::Raw(code, body) => Raw { delay, code, body },
+        Reply::Review(response) => Raw { delay, code: 200, body: written(&uid, response) },
+        Reply::Late(delay, response) => Raw { delay, code: 200, body: written(&uid, response) },
+    }
 }
 
 fn written(uid: &str, response: AdmissionResponse) -> String {

@@ -6,9 +6,11 @@ mod custom;
 mod dialer;
 #[cfg(feature = "kube")]
 mod kube;
+mod register;
 
 pub use builder::{Builder, NodeParts};
 pub use dialer::Dialer;
+pub use register::RegisterError;
 
 use orch_apiserver::{ApiServer, pki::PkiError};
 use orch_node::Agent;

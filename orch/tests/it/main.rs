@@ -3,6 +3,7 @@
 
 mod cluster;
 mod conformance;
+mod kinds;
 mod kube_rs;
 mod operator;
 mod sim;

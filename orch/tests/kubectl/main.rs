@@ -8,6 +8,7 @@ mod authorization;
 mod batch;
 mod cluster;
 mod containers;
+mod custom;
 mod helm;
 mod input;
 mod nodes;

@@ -52,18 +52,34 @@ pub fn updated(new: &Value, old: &Value) -> FieldErrors {
     out
 }
 
-/// Why the schemas of a definition are not structural, as the condition `NonStructuralSchema` says it.
-pub fn structural_faults(definition: &Value) -> Vec<FieldError> {
-    let mut out = Vec::new();
-    for (path, schema) in spec::schemas(definition) {
-        out.extend(structural::check(&path, schema));
+/// Status, reason and message of the condition `NonStructuralSchema`; `None` where all schemas are structural. Its paths
+/// are those of the versions, unlike the paths of refusals (`controller/nonstructuralschema`).
+pub fn structure(definition: &Value) -> Option<(&'static str, &'static str, String)> {
+    let mut faults: Vec<String> = Vec::new();
+    if get(definition, "spec.preserveUnknownFields") == Some(&Value::Bool(true)) {
+        let path = Path::new("spec").child("preserveUnknownFields");
+        faults.push(FieldError::invalid(&path, true, "must be false").to_string());
     }
-    out
-}
-
-/// Whether all schemas of a definition are structural.
-pub fn is_structural(definition: &Value) -> bool {
-    structural_faults(definition).is_empty()
+    for (i, version) in list(definition, "spec.versions").iter().enumerate() {
+        let Some(schema) = get(version, "schema.openAPIV3Schema") else { continue };
+        if let Some(why) = structural::unsupported(schema) {
+            let message = format!("failed to check validation schema for version {}: {why}", text(version, "name"));
+            return Some(("Unknown", "StructuralError", message));
+        }
+        let path = Path::new("spec").child("versions").index(i).child("schema").child("openAPIV3Schema");
+        for fault in structural::check(&path, schema) {
+            let fault = fault.to_string();
+            if !faults.contains(&fault) {
+                faults.push(fault);
+            }
+        }
+    }
+    let message = match &faults[..] {
+        [] => return None,
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
+    };
+    Some(("True", "Violations", message))
 }
 
 fn is_true(definition: &Value, kind: &str) -> bool {

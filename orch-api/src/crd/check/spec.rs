@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     FieldError, FieldErrors, Path,
-    access::{boolean, get as at, list, text as text_at, texts},
+    access::{boolean, condition, get as at, list, text as text_at, texts},
     crd::{
-        field_path,
+        bundle, field_path,
         node::{Node, Type},
     },
     names,
@@ -317,7 +317,17 @@ fn conversion(definition: &Value, old: Option<&Value>, path: &Path, out: &mut Fi
             (false, Some(service)) => service_reference(service, &at_client.child("service"), out),
         },
     }
+    let bundle = client.map_or("", |client| text(client, "caBundle"));
+    if let Some(why) = bundle::fault(bundle).filter(|_| !old.is_none_or(may_have_no_authority)) {
+        out.push(FieldError::invalid(&at_client.child("caBundle"), bundle, why));
+    }
     review_versions(&versions, old, &path.child("conversionReviewVersions"), out);
+}
+
+/// Whether a definition may have an unreadable bundle of authorities: it has already, or serves nothing yet.
+fn may_have_no_authority(old: &Value) -> bool {
+    let established = condition(old, "Established").is_some_and(|c| text_at(c, "status") == "True");
+    !established || bundle::fault(text_at(old, "spec.conversion.webhook.clientConfig.caBundle")).is_some()
 }
 
 fn url(text: &str, path: &Path, out: &mut FieldErrors) {

@@ -5,9 +5,11 @@ mod service;
 
 use super::meta_int;
 use crate::{
+    access::texts,
     kind::Kind,
+    names::qualified_name,
+    quantity::Quantity,
     validation::{
-        Amount,
         at::{At, Run},
         names::dns_label,
     },
@@ -37,9 +39,29 @@ pub fn warnings(kind: &Kind, new: &Value, old: Option<&Value>) -> Vec<String> {
             workload(kind, at, is_new, &mut out);
         }
         ("networking.k8s.io", "Ingress") if is_new => ingress(at, &mut out),
+        _ if kind.custom.is_some() => finalizers(new, old, &mut out),
         _ => {}
     }
     out
+}
+
+/// Finalizers that a custom object gets (`registry/customresource/validator.go`).
+fn finalizers(new: &Value, old: Option<&Value>, out: &mut Vec<String>) {
+    const STANDARD: [&str; 3] = ["orphan", "foregroundDeletion", "kubernetes"];
+    let before: Vec<&str> = old.map(|old| texts(old, "metadata.finalizers").collect()).unwrap_or_default();
+    let mut added: Vec<&str> = texts(new, "metadata.finalizers").filter(|name| !before.contains(name)).collect();
+    added.sort_unstable();
+    added.dedup();
+    for name in added {
+        let mut say = |words: &str| out.push(format!("metadata.finalizers: {name:?}: {words}"));
+        qualified_name(name).iter().for_each(|fault| say(fault));
+        if !name.contains('/') && !STANDARD.contains(&name) {
+            let path = if name.contains('.') { " including a path (/)" } else { "" };
+            say(&format!(
+                "prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers"
+            ));
+        }
+    }
 }
 
 fn workload(kind: &Kind, at: At<'_>, is_new: bool, out: &mut Vec<String>) {
@@ -92,7 +114,7 @@ fn claim(spec: At<'_>, out: &mut Vec<String>) {
 
 /// Bytes come whole.
 fn whole_bytes(amount: At<'_>, out: &mut Vec<String>) {
-    if amount.value().and_then(Amount::of).is_some_and(|a| !a.is_whole()) {
+    if amount.value().and_then(Quantity::of).is_some_and(|a| !a.is_whole()) {
         let text = amount.str();
         out.push(format!("{}: fractional byte value {text:?} is invalid, must be an integer", amount.path()));
     }

@@ -1,9 +1,11 @@
 //! Requests and limits (`validateResourceRequirements`, `ValidateResourceQuantityValue`).
 
-use crate::validation::{
-    amount::Amount,
-    at::At,
-    names::{dns_label, qualified},
+use crate::{
+    quantity::Quantity,
+    validation::{
+        at::At,
+        names::{dns_label, qualified},
+    },
 };
 
 /// Resources of a container; its claims must be claims of the pod.
@@ -94,7 +96,7 @@ pub(in crate::validation) fn quantity(resource: &str, at: At<'_>) {
         return at
             .invalid("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
     };
-    if value.nanos() < 0 {
+    if value.is_negative() {
         at.invalid("must be greater than or equal to 0");
     }
     if is_integer(resource) && !value.is_whole() {
@@ -154,16 +156,16 @@ fn claims(claims: At<'_>, pod_claims: At<'_>) {
 }
 
 fn huge_pages(name: &str, at: At<'_>) {
-    let size = name.strip_prefix("hugepages-").and_then(Amount::parse).map(Amount::nanos).filter(|n| *n > 0);
-    if let (Some(size), Some(value)) = (size, amount(at))
-        && value.nanos() % size != 0
+    let size = name.strip_prefix("hugepages-").and_then(|size| Quantity::parse(size).ok());
+    if let (Some(size), Some(value)) = (size.filter(|size| size.is_positive()), amount(at))
+        && !value.is_multiple_of(size)
     {
         at.invalid(format!("{} is not positive integer multiple of {name}", at.str()));
     }
 }
 
-fn amount(at: At<'_>) -> Option<Amount> {
-    at.value().and_then(Amount::of)
+fn amount(at: At<'_>) -> Option<Quantity> {
+    at.value().and_then(Quantity::of)
 }
 
 fn is_huge_page(name: &str) -> bool {

@@ -1,11 +1,13 @@
 //! Volumes of a pod (`ValidateVolumes`, `validateVolumeSource`).
 
 use super::{Whose, containers::pull_policy, env::field_files, projected};
-use crate::validation::{
-    amount::Amount,
-    at::At,
-    names::{dns_label, dns_subdomain},
-    storage,
+use crate::{
+    quantity::Quantity,
+    validation::{
+        at::At,
+        names::{dns_label, dns_subdomain},
+        storage,
+    },
 };
 
 /// A kind of source: its field and what judges it.
@@ -143,7 +145,7 @@ fn required(source: At<'_>, fields: &[&'static str]) {
 
 fn empty_dir(source: At<'_>) {
     let limit = source.at("sizeLimit");
-    if limit.value().and_then(Amount::of).is_some_and(|amount| amount.nanos() < 0) {
+    if limit.value().and_then(Quantity::of).is_some_and(Quantity::is_negative) {
         limit.forbidden("SizeLimit field must be a valid resource quantity");
     }
 }

@@ -249,3 +249,29 @@ async fn definitions_survive_a_restart_of_the_server() {
     let server = Server { service: second.service(), api: second };
     server.get(&format!("{WIDGETS}/a")).await.ok();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_definition_is_installed_before_it_is_established() {
+    use futures::StreamExt;
+    use orch_store::{
+        Client,
+        client::{WatchEvent, WatchOptions},
+    };
+    let server = Server::start().await;
+    let crds = orch_api::Gvr::of("apiextensions.k8s.io", "v1", "customresourcedefinitions");
+    let mut events = server.api.client().watch(&crds, &WatchOptions::default()).await.unwrap();
+    server.post(CRDS, definition(json!({"type": "object"}))).await.ok();
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|last| last != "True InitialNamesAccepted") {
+        let (WatchEvent::Added(object) | WatchEvent::Modified(object)) = events.next().await.unwrap().unwrap() else {
+            continue;
+        };
+        let found: Value = object.parse().unwrap();
+        let text = |c: &Value, field: &str| c[field].as_str().unwrap_or_default().to_owned();
+        let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let established = conditions.iter().find(|c| c["type"] == "Established");
+        seen.push(established.map_or("none".into(), |c| format!("{} {}", text(c, "status"), text(c, "reason"))));
+    }
+    seen.dedup();
+    assert_eq!(seen, ["none", "False Installing", "True InitialNamesAccepted"]);
+}

@@ -2,9 +2,11 @@
 
 mod apply;
 mod conformance;
+mod conversion;
 mod definitions;
 mod objects;
 mod real;
+mod retries;
 mod rules;
 mod versions;
 

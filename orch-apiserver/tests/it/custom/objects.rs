@@ -211,3 +211,22 @@ async fn a_table_has_the_declared_columns() {
         "Custom resource definition column (in JSONPath format): .spec.n"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn finalizers_without_a_domain_are_warned_of() {
+    let server = serve(definition(json!({"type": "object"}))).await;
+    let mut a = widget("a", json!({}));
+    a["metadata"]["finalizers"] = json!(["example.com/fine", "mine", "mine.example.com", "orphan"]);
+    let made = server.post(WIDGETS, a).await;
+    let words = "to avoid accidental conflicts with other finalizer writers";
+    assert_eq!(
+        made.warnings(),
+        [
+            format!("299 - \"metadata.finalizers: \\\"mine\\\": prefer a domain-qualified finalizer name {words}\""),
+            format!(
+                "299 - \"metadata.finalizers: \\\"mine.example.com\\\": prefer a domain-qualified finalizer name including a \
+                 path (/) {words}\""
+            ),
+        ]
+    );
+}

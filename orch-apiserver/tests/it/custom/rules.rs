@@ -3,7 +3,7 @@ use super::*;
 fn ruled() -> Value {
     definition(json!({"type": "object",
     "x-kubernetes-validations": [
-        {"rule": "self.min <= self.max", "messageExpression": "'min ' + string(self.min) + ' is above max'",
+        {"rule": "self.min <= self.max", "messageExpression": "'min %d is above max'.format([self.min])",
             "fieldPath": ".min"},
         {"rule": "!has(oldSelf.name) || self.name == oldSelf.name", "message": "name is fixed",
             "reason": "FieldValueForbidden"},
@@ -63,6 +63,84 @@ async fn rules_are_not_asked_about_what_breaks_the_schema() {
             "spec.min: Invalid value: \"string\": spec.min in body must be of type integer: \"string\"",
             "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the \
          existing errors to complete validation",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_broke_a_rule_before_it_was_made_is_let_pass_with_a_warning_until_it_changes() {
+    let plain = |rules: Value| {
+        definition(json!({"type": "object", "properties": {
+            "name": {"type": "string", "maxLength": 20, "x-kubernetes-validations": rules},
+            "other": {"type": "string"}}}))
+    };
+    let server = serve(plain(json!([]))).await;
+    let path = format!("{WIDGETS}/a");
+    server.post(WIDGETS, widget("a", json!({"name": "upper"}))).await.ok();
+    let stricter = plain(json!([{"rule": "self.startsWith('x-')", "message": "must begin with x-"}]));
+    let patch = json!({"spec": {"versions": stricter["spec"]["versions"]}});
+    server.patch(&format!("{CRDS}/widgets.example.com"), "merge-patch+json", patch).await.ok();
+    let probe = format!("{WIDGETS}?dryRun=All");
+    while server.post(&probe, widget("b", json!({"name": "upper"}))).await.code.is_success() {
+        tokio::task::yield_now().await;
+    }
+    let other = server.patch(&path, "merge-patch+json", json!({"spec": {"other": "changed"}})).await;
+    assert_eq!(other.warnings(), ["299 - \"spec.name: Invalid value: \\\"upper\\\": must begin with x-\""]);
+    assert_eq!(other.ok()["spec"]["other"], "changed");
+    let changed = server.patch(&path, "merge-patch+json", json!({"spec": {"name": "lower"}})).await;
+    assert_eq!(causes(&changed), ["spec.name: Invalid value: \"lower\": must begin with x-"]);
+    server.patch(&path, "merge-patch+json", json!({"spec": {"name": "x-ray"}})).await.ok();
+}
+
+/// As in Gateway API: keys of maps are matched, enumerations of lists are told apart, and alternatives are exclusive.
+#[tokio::test(start_paused = true)]
+async fn rules_over_keys_of_maps_and_whole_objects_are_within_the_budget() {
+    let server = serve(definition(json!({"type": "object", "properties": {
+        "labels": {"type": "object", "maxProperties": 8, "additionalProperties": {"type": "string", "maxLength": 63},
+            "x-kubernetes-validations": [
+                {"rule": "self.all(key, key.matches(r\"\"\"^([a-z0-9.-]+/)?[a-z0-9]+$\"\"\"))", "message": "keys are names"},
+                {"rule": "self.all(key, key.split('/')[0].size() < 20)", "message": "short prefixes"}]},
+        "names": {"type": "object", "properties": {"kind": {"type": "string"}, "plural": {"type": "string"}},
+            "x-kubernetes-validations": [
+                {"rule": "self == oldSelf", "message": "Value is immutable"},
+                {"rule": "!has(self.plural) || self.plural == self.plural.lowerAscii()", "message": "lowercase"}]},
+    }})))
+    .await;
+    let bad = server.post(WIDGETS, widget("a", json!({"labels": {"A": "x"}}))).await;
+    assert_eq!(causes(&bad), ["spec.labels: Invalid value: keys are names"]);
+    server
+        .post(WIDGETS, widget("a", json!({"labels": {"b.c/a": "x"}, "names": {"kind": "A", "plural": "as"}})))
+        .await
+        .ok();
+    let changed = json!({"spec": {"names": {"kind": "B", "plural": "Bs"}}});
+    let bad = server.patch(&format!("{WIDGETS}/a"), "merge-patch+json", changed).await;
+    assert_eq!(causes(&bad), ["spec.names: Invalid value: Value is immutable", "spec.names: Invalid value: lowercase"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_unbounded_length_is_refused() {
+    let server = Server::start().await;
+    let bad = server
+        .post(
+            CRDS,
+            definition(json!({"type": "object", "properties": {"n": {"type": "integer"}},
+            "x-kubernetes-validations": [{"rule": "self.n > 0", "messageExpression": "'bad: ' + string(self.n)"}]})),
+        )
+        .await;
+    let cost = "exceeds budget by factor of more than 100x (try simplifying the rule, or adding maxItems, maxProperties, \
+         and maxLength where arrays, maps, and strings are declared)";
+    let schema = "spec.validation.openAPIV3Schema";
+    let expression = format!("{schema}.properties[spec].x-kubernetes-validations[0].messageExpression");
+    assert_eq!(
+        causes(&bad),
+        [
+            format!("{expression}: Forbidden: estimated messageExpression cost {cost}"),
+            format!(
+                "{expression}: Forbidden: contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"
+            ),
+            format!(
+                "{schema}: Forbidden: x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema {cost}"
+            ),
         ]
     );
 }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod core;
+mod policies;
 mod volumes;
 
 pub use self::batch::{CRON_JOB, JOB, cron_job, job};
@@ -11,5 +12,5 @@ use super::Scenario;
 
 /// Every built-in scenario. A new controller gets its runs (by hand, enumerated, explored) by a row here.
 pub fn all() -> Vec<Scenario> {
-    [core::all(), batch::all(), volumes::all()].concat()
+    [core::all(), batch::all(), policies::all(), volumes::all()].concat()
 }
