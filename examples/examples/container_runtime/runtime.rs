@@ -220,7 +220,10 @@ impl ContainerRuntime for Functions {
         let call = Call { args: request.command, stdin, stdout: Box::new(stdout) };
         let (ended, code) = oneshot::channel();
         let tasks = self.ambient.tasks.child();
-        tasks.spawn(async move { drop(ended.send(program(call).await)) });
+        // Nobody may be waiting any more.
+        tasks.spawn(async move {
+            let _ = ended.send(program(call).await);
+        });
         let killed = Killed(tasks);
         Ok(ExecSession {
             stdin: request.stdin.then(|| Box::new(near) as Box<dyn AsyncWrite + Send + Unpin>),
