@@ -81,7 +81,7 @@ async fn serving() -> Result<(Cluster, Duration)> {
     Ok((cluster, started.elapsed()))
 }
 
-async fn account(cluster: &Cluster) -> Result<()> {
+pub(super) async fn account(cluster: &Cluster) -> Result<()> {
     use k8s_openapi::api::core::v1::ServiceAccount;
     let client = cluster.client();
     let key = Key::new("default", "default");

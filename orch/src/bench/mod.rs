@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! local::*   this process: start, creates, watch fan-out, scheduling, memory
+//! workloads  this process: Deployments, Jobs, namespaces and garbage at size
+//! simulator  how fast virtual time is
 //! remote::*  any API server over HTTPS: creates, GET, LIST, watch fan-out, scheduling, a Deployment
 //! child      the binary itself on loopback, for the figures of the whole system
 //! ```
@@ -14,8 +16,10 @@ mod local;
 mod objects;
 mod proc;
 mod remote;
+mod simulator;
 mod stats;
 mod table;
+mod workloads;
 
 pub use stats::Samples;
 pub use table::{Row, Table, Unit};
@@ -30,13 +34,15 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// The groups of figures, in the order in which they are taken; `--only` names them.
-pub const GROUPS: [&str; 11] = [
+pub const GROUPS: [&str; 13] = [
     "start",
     "many",
     "create-local",
     "watch-local",
     "schedule-local",
     "memory",
+    "workloads",
+    "simulator",
     "binary",
     "api",
     "list",
@@ -86,6 +92,12 @@ async fn in_process(wanted: &dyn Fn(&str) -> bool, show: &mut dyn FnMut(Row)) ->
     }
     if wanted("memory") {
         local::memory(show).await?;
+    }
+    if wanted("workloads") {
+        workloads::all(show).await?;
+    }
+    if wanted("simulator") {
+        simulator::speed(show).await?;
     }
     Ok(())
 }

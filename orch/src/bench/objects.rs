@@ -60,3 +60,12 @@ pub(super) fn deployment(name: &str, replicas: u32, scheduler: &str) -> Value {
         "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}},
             "template": {"metadata": {"labels": {"app": name}}, "spec": spec(scheduler)}}})
 }
+
+/// A Job whose pods end as soon as they run, where nodes are simulated.
+pub(super) fn job(name: &str, completions: usize, parallelism: usize) -> Value {
+    let mut spec = spec("default-scheduler");
+    spec["restartPolicy"] = "Never".into();
+    json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
+        "spec": {"completions": completions, "parallelism": parallelism,
+            "template": {"metadata": {"annotations": {"simulated.orch.dev/run": "0"}}, "spec": spec}}})
+}

@@ -5,5 +5,4 @@ mod determinism;
 mod found;
 mod ours;
 mod planted;
-mod speed;
 mod volumes;
