@@ -8,7 +8,7 @@ use orch::{
     Cluster,
     api::{Key, Object},
     store::{
-        Client, ClientExt,
+        ClientExt,
         client::{WatchEvent, WatchOptions},
     },
 };

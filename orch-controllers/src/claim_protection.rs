@@ -127,7 +127,7 @@ mod tests {
         let gone = expect![[r#"
             update PersistentVolumeClaim default/p-data metadata.finalizers=[]
         "#]];
-        check(claim.clone(), &[pod.clone()], gone);
+        check(claim.clone(), std::slice::from_ref(&pod), gone);
         claim.metadata.owner_references =
             Some(vec![crate::common::owner::controller_ref(&fixtures::uid(&pod, "pods-p"))]);
         check(claim, &[pod], expect![[""]]);

@@ -157,7 +157,7 @@ mod tests {
         let foreign = fixtures::claim("p-scratch", None);
         check(
             &pod(),
-            &[foreign.clone()],
+            std::slice::from_ref(&foreign),
             expect![[r#"
             event Warning FailedBinding: ephemeral volume scratch: PVC default/p-scratch was not created for pod default/p (pod is not owner)
         "#]],

@@ -613,7 +613,7 @@ fn check_template(is_suspended: bool, status: Value, change: Value, expected: us
     merge(&mut new["spec"]["template"], change);
     defaults::apply(&kind, &mut new);
     strategy::prepare_update(&kind, &mut new, &old);
-    let faults = lines(&update(&kind, &new, &old, Setting::default()));
+    let faults = lines(&update(&kind, &new, &old, Setting::default()).0);
     assert!(faults.len() == expected && faults.iter().all(|line| line.ends_with("field is immutable")), "{faults:?}");
 }
 
@@ -644,7 +644,7 @@ fn check_job_status(spec: Value, before: Value, after: Value, expected: &[&str])
     let mut old = prepared(&kind, job(spec));
     let mut new = old.clone();
     (old["status"], new["status"]) = (before, after);
-    assert_eq!(lines(&status_update(&kind, &new, &old)), expected);
+    assert_eq!(lines(&status_update(&kind, &new, &old).0), expected);
 }
 
 fn with_conditions(conditions: &[&str], more: Value) -> Value {

@@ -117,7 +117,7 @@ impl Controller for PodGarbageCollector {
     fn plan(&self, world: &World, now: Timestamp) -> Plan {
         let mut plan = Plan::default();
         match world {
-            World::Forsaken(pod) => remove(&[pod.clone()], None, now, &mut plan),
+            World::Forsaken(pod) => remove(std::slice::from_ref(pod), None, now, &mut plan),
             World::Orphans { exists: true, .. } => {}
             World::Orphans { pods, .. } => {
                 let pods: Vec<Arc<Pod>> = pods.iter().filter_map(|pod| pod.stored.decode().ok()).collect();

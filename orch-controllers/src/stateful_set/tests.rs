@@ -475,8 +475,8 @@ fn the_end_of_a_claim_asks_for_the_set_of_its_name() {
     let objects = Objects::new(&StatefulSetController.watches())
         .with(&fixtures::stateful_set("web", 1))
         .with(&fixtures::stateful_set("b-web", 1));
-    let mut claim = PersistentVolumeClaim::default();
-    claim.metadata = fixtures::meta("default", "data-web-0", "claim");
+    let metadata = fixtures::meta("default", "data-web-0", "claim");
+    let claim = PersistentVolumeClaim { metadata, ..PersistentVolumeClaim::default() };
     let objects = objects.with(&claim);
     let old = objects.get(&PersistentVolumeClaim::gvr(), &claim.key());
     let keys = sets_that_wait_for_the_end_of_a_claim(&Delta { old, new: None }, &View::fixed(&objects));

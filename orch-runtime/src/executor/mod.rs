@@ -15,7 +15,7 @@ use crate::{
     view::Failure,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
-use orch_api::{Key, StatusError};
+use orch_api::{Gvr, Key, StatusError};
 use orch_store::{
     Client, Stored,
     client::{ListOptions, Patch, WriteOptions},

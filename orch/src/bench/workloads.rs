@@ -139,7 +139,7 @@ async fn fill(client: &dyn Client, namespace: &str, count: usize, owners: &Value
         let name = format!("o-{number}");
         let mut object = objects::config_map(&name);
         object["metadata"]["ownerReferences"] = owners.clone();
-        create(client, &CONFIG_MAPS, Key::new(namespace, name), object)
+        async move { create(client, &CONFIG_MAPS, Key::new(namespace, name), object).await }
     });
     all.buffer_unordered(AT_ONCE).try_collect().await
 }
