@@ -1,8 +1,6 @@
 //! [`Cluster`]: a whole cluster as a value.
 
 mod builder;
-#[cfg(feature = "kube")]
-mod custom;
 mod dialer;
 #[cfg(feature = "kube")]
 mod kube;
