@@ -116,7 +116,7 @@ struct Of<C>(Arc<C>);
 #[async_trait]
 impl<C: Controller> ControlLoop for Of<C> {
     fn describe(&self) -> Description {
-        describe::<C>(&self.0.watches())
+        describe(C::NAME, C::ABOUT, C::DELETES, &self.0.watches())
     }
 
     async fn run(self: Arc<Self>, caches: Caches, ambient: Ambient, options: Options) {
@@ -142,7 +142,7 @@ impl<C: Controller> Decide for Of<C> {
     }
 }
 
-fn describe<C: Controller>(watches: &Watches) -> Description {
+pub(crate) fn describe(name: &'static str, about: &'static str, deletes: Deletes, watches: &Watches) -> Description {
     use crate::watches::Relation;
     let kinds = |owned: bool| {
         let others = watches.sources.iter().filter(|s| !matches!(s.relation, Relation::Root));
@@ -151,14 +151,7 @@ fn describe<C: Controller>(watches: &Watches) -> Description {
         kinds.dedup();
         kinds
     };
-    Description {
-        name: C::NAME,
-        about: C::ABOUT,
-        root: watches.root.kind.to_string(),
-        owns: kinds(true),
-        watches: kinds(false),
-        deletes: C::DELETES,
-    }
+    Description { name, about, root: watches.root.kind.to_string(), owns: kinds(true), watches: kinds(false), deletes }
 }
 
 impl fmt::Display for Deletes {

@@ -1,7 +1,9 @@
 //! [`Reconciler`]: the shape of loop that operator authors know from kube-rs and controller-runtime.
 
 use crate::{
-    Error, Watches, engine,
+    ControlLoop, Deletes, Description, Error, Watches,
+    controller::describe,
+    engine,
     engine::{Options, Work},
     executor::Recorder,
     gate::Journal,
@@ -126,6 +128,36 @@ pub async fn run_shared<R: Reconciler>(
     let work = Arc::new(Adapter { reconciler, ctx });
     engine::run_erased(name, work, watches, caches, ambient, options).await;
     last_words.await;
+}
+
+/// The loop that a reconciler is, among others: for a simulation, or a manager of loops of any shape. It is expected to
+/// delete nothing but what it owns.
+pub fn of<R: Reconciler>(
+    name: &'static str,
+    about: &'static str,
+    watches: impl Fn() -> Watches + Send + Sync + 'static,
+    reconciler: R,
+) -> Arc<dyn ControlLoop> {
+    Arc::new(Of { name, about, watches, reconciler: Arc::new(reconciler) })
+}
+
+struct Of<W, R> {
+    name: &'static str,
+    about: &'static str,
+    watches: W,
+    reconciler: Arc<R>,
+}
+
+#[async_trait]
+impl<W: Fn() -> Watches + Send + Sync + 'static, R: Reconciler> ControlLoop for Of<W, R> {
+    fn describe(&self) -> Description {
+        describe(self.name, self.about, Deletes::Owned, &(self.watches)())
+    }
+
+    async fn run(self: Arc<Self>, caches: Caches, ambient: Ambient, options: Options) {
+        let (reconciler, watches) = (self.reconciler.clone(), (self.watches)());
+        run_shared(self.name, reconciler, watches, caches, ambient, options).await;
+    }
 }
 
 struct Adapter<R> {

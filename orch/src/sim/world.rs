@@ -81,7 +81,7 @@ impl World {
     /// # Errors
     /// What the API server says.
     pub async fn put(&self, object: Value) -> Result<Arc<Stored>, StatusError> {
-        let (gvr, key) = name(&object)?;
+        let (gvr, key) = self.name(&object)?;
         let made = self.client.create(&gvr, &key, None, object.clone(), &options()).await;
         match made {
             Err(error) if error.is_already_exists() => {
@@ -100,7 +100,7 @@ impl World {
     /// # Errors
     /// What the API server says.
     pub async fn edit(&self, kind: &str, key: &Key, patch: Value) -> Result<Arc<Stored>, StatusError> {
-        self.client.patch(&resource(kind)?, key, None, Patch::Merge(patch), &options()).await
+        self.client.patch(&self.resource(kind)?, key, None, Patch::Merge(patch), &options()).await
     }
 
     /// Deletes an object, if it is there.
@@ -108,7 +108,7 @@ impl World {
     /// # Errors
     /// What the API server says.
     pub async fn delete(&self, kind: &str, key: &Key, delete: &DeleteOptions) -> Result<(), StatusError> {
-        match self.client.delete(&resource(kind)?, key, delete).await {
+        match self.client.delete(&self.resource(kind)?, key, delete).await {
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
         }
@@ -234,16 +234,29 @@ fn options() -> WriteOptions {
     WriteOptions { field_manager: super::fault::USER.into(), ..WriteOptions::default() }
 }
 
-/// The resource of `apps/v1 Deployment`.
-pub(super) fn resource(kind: &str) -> Result<Gvr, StatusError> {
-    let (version, kind) = kind.split_once(' ').unwrap_or(("v1", kind));
-    let found = kinds::find_kind(&Gvk::parse(version, kind));
-    found.map(orch_api::Kind::gvr).ok_or_else(|| StatusError::bad_request(format!("there is no kind {version} {kind}")))
+/// Names.
+impl World {
+    /// The resource of `apps/v1 Deployment`, or of a kind that a definition in the store defines.
+    fn resource(&self, kind: &str) -> Result<Gvr, StatusError> {
+        let (version, kind) = kind.split_once(' ').unwrap_or(("v1", kind));
+        let gvk = Gvk::parse(version, kind);
+        let built_in = kinds::find_kind(&gvk).map(orch_api::Kind::gvr);
+        let found = built_in.or_else(|| self.state(|state| custom(state, &gvk)));
+        found.ok_or_else(|| StatusError::bad_request(format!("there is no kind {version} {kind}")))
+    }
+
+    /// The resource and the key of an object.
+    fn name(&self, object: &Value) -> Result<(Gvr, Key), StatusError> {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let gvr = self.resource(&format!("{} {}", text("/apiVersion"), text("/kind")))?;
+        Ok((gvr, Key::new(text("/metadata/namespace"), text("/metadata/name"))))
+    }
 }
 
-/// The resource and the key of an object.
-pub(super) fn name(object: &Value) -> Result<(Gvr, Key), StatusError> {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let gvr = resource(&format!("{} {}", text("/apiVersion"), text("/kind")))?;
-    Ok((gvr, Key::new(text("/metadata/namespace"), text("/metadata/name"))))
+/// The resource of a kind that a definition defines.
+fn custom(state: &State, gvk: &Gvk) -> Option<Gvr> {
+    let mut definitions = state.of_kind("CustomResourceDefinition");
+    let found = definitions.find(|d| d.text("/spec/group") == gvk.group && d.text("/spec/names/kind") == gvk.kind)?;
+    let resource = found.text("/spec/names/plural").to_owned().into();
+    Some(Gvr { group: gvk.group.clone(), version: gvk.version.clone(), resource })
 }

@@ -5,13 +5,17 @@ use examples::{
     operator_kube,
     operator_orch::{Sites, hook, watches},
     scenario::{self, InProcess},
+    site::Site,
 };
+use kube::CustomResourceExt;
 use orch::{
     Cluster,
     api::Key,
-    runtime::{Manager, leader::Election, view::Caches},
+    runtime::{Manager, leader::Election, reconciler, view::Caches},
+    sim::{Change, Check, FaultPlan, Scenario, Sim, enumerate},
     store::{Client, Informers, remote::RemoteClient},
 };
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The story of the operator on orch-runtime, whatever it speaks to the server by.
@@ -56,8 +60,46 @@ async fn the_operator_on_kube_rs_alone_runs_in_process_without_a_socket() {
 #[tokio::test(start_paused = true)]
 async fn its_webhook_refuses_what_it_could_only_complain_about() {
     let cluster = Cluster::builder().seed(1).admission_hook(hook()).build().await.unwrap();
-    cluster.register::<examples::site::Site>().await.unwrap();
-    cluster.register::<examples::site::Site>().await.expect("again changes nothing");
+    cluster.register::<Site>().await.unwrap();
+    cluster.register::<Site>().await.expect("again changes nothing");
     scenario::is_refused(&InProcess(cluster.client())).await.unwrap();
     cluster.stop().await;
+}
+
+/// A site is opened, changed, loses what it owns, and is closed.
+fn simulated() -> Scenario {
+    let key = Key::new("default", "shop");
+    let site = |name: &str| {
+        let mut site: Value = scenario::site(name, "web:1", 2);
+        site["metadata"]["namespace"] = json!("default");
+        site
+    };
+    let put = |at_ms: u64, object: Value| Change { at_ms, ..Change::given(object) };
+    Scenario::new("site", "A site is opened, changed, loses what it owns, and is closed.", &["sites"])
+        .on(|seed| {
+            let make = || reconciler::of("sites", "Runs sites.", watches, Sites);
+            Sim::new(seed).nodes(1).controller("sites", move |_| make())
+        })
+        .with([
+            Change::given(serde_json::to_value(Site::crd()).unwrap()),
+            put(3_000, site("shop")),
+            put(3_000, site("cafe")),
+            Change::patch(20_000, "example.com/v1 Site", &key, json!({"spec": {"replicas": 3}})),
+            Change::delete(40_000, "v1 Service", &key, None),
+            Change::delete(60_000, "example.com/v1 Site", &key, None),
+        ])
+        .about_object("example.com/v1 Site", Key::new("default", "cafe"))
+}
+
+#[test]
+fn the_operator_survives_lost_answers_and_a_crash_at_every_write() {
+    let scenario = simulated();
+    for preset in ["none", "lossy"] {
+        let case = scenario.case(1, Check::Clean, FaultPlan::preset(preset).unwrap());
+        let (outcome, failures) = scenario.judge(&case);
+        assert!(failures.is_empty(), "{preset}: {failures:?}\n{outcome}");
+    }
+    let done = enumerate(&scenario, "sites", 1, 1000);
+    done.assert();
+    assert!(done.runs > 10, "only {} runs", done.runs);
 }
