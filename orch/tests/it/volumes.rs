@@ -129,6 +129,8 @@ async fn a_claim_grows_while_it_is_used_and_does_not_shrink() {
         capacity.is_some_and(|size| size.0 == "5Gi")
     };
     world.until("a claim that has grown", "data", has).await;
+    // Events are written beside the objects.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(world.told("data", "VolumeResizeSuccessful").await, ["Resize volume succeeded"]);
     let refused = ask("2Gi").await.unwrap_err();
     assert!(refused.message().contains("field can not be less than status.capacity"), "{refused}");
