@@ -7,6 +7,7 @@
 
 mod cluster;
 mod crash;
+mod database;
 mod hammer;
 mod image;
 mod in_cluster;
