@@ -1,4 +1,5 @@
 //! How do I test what takes a day? In virtual time: `cargo test -p examples --example cron_day`.
+//! It costs what happens in the day, the node's nine thousand heartbeats for the most part.
 //!
 //! A CronJob that should run every two hours, but not at night, in Zurich, on the day on which summer time ends there.
 

@@ -200,8 +200,9 @@ fn one_that_is_too_late_is_not_started() {
         cron(spec, json!({})),
         &[],
         expect![[r#"
-        requeue after 300s
-    "#]],
+            create Job default/clean-29433590
+            requeue after 300s
+        "#]],
     );
 }
 

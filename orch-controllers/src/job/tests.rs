@@ -487,11 +487,11 @@ fn an_exit_code_may_give_up_an_index() {
         &indexed(2, spec),
         &pods,
         expect![[r#"
-        status Job default/work conditions[FailureTarget].message="Job has failed indexes" conditions[FailureTarget].reason=FailedIndexes conditions[FailureTarget].status=True failedIndexes=0 uncountedTerminatedPods.failed=["pods-a"]
-        patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
-        patch Pod default/b {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-b"}}
-        requeue after 0ns
-    "#]],
+            status Job default/work failedIndexes=0 uncountedTerminatedPods.failed=["pods-a"]
+            patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
+            create Pod default/work-1-*
+            requeue after 0ns
+        "#]],
     );
 }
 

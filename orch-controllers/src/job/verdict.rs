@@ -69,8 +69,8 @@ fn said_before(job: &Job, kind: &str, is_success: bool) -> Option<Verdict> {
 
 fn by_policy(tally: &Tally<'_>) -> Option<Verdict> {
     spec::failure_policy(tally.job)?;
-    let failed = tally.pods.iter().filter(|pod| pod.has_failed(tally.job));
-    failed.into_iter().find_map(|pod| match policy::judge(tally.job, pod.known) {
+    let mut failed = tally.pods.iter().filter(|pod| pod.has_failed(tally.job));
+    failed.find_map(|pod| match policy::judge(tally.job, pod.known) {
         Judgement::FailJob(words) => Some(Verdict::failure("PodFailurePolicy", &words)),
         _ => None,
     })

