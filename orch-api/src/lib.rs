@@ -41,6 +41,7 @@ pub mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;
+pub mod usage;
 pub mod validation;
 mod value;
 

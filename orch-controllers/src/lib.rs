@@ -4,24 +4,45 @@
 //! tests beside it. [`all`] is the list of them; `docs/controllers.md` is made from it. The laws that every
 //! controller obeys are checked over the list, see [`orch_runtime::testing::laws`].
 
+pub mod autoscaler;
+pub mod bootstrap;
+pub mod certificates;
 pub mod common;
 pub mod deployment;
+pub mod disruption;
 pub mod endpoint_slice;
+pub mod endpoint_slice_mirroring;
+pub mod endpoints;
 pub mod garbage_collector;
+pub mod legacy_token_cleaner;
 pub mod namespace;
+pub mod node_ipam;
 pub mod node_lifecycle;
+pub mod node_ttl;
 pub mod replica_set;
+pub mod resource_quota;
+pub mod role_aggregation;
 pub mod root_ca;
 pub mod scheduler;
 pub mod service_account;
+pub mod service_account_token;
+pub mod service_cidr;
 pub mod taint_eviction;
+pub mod trust_bundle;
+mod upstream;
 
 #[cfg(test)]
 mod fixtures;
 
 #[cfg(test)]
 mod tests;
-use orch_runtime::{ControlLoop, Discovery, controller::of};
+use orch_runtime::{
+    ControlLoop, Discovery,
+    autoscaling::{MetricsProvider, NoMetrics},
+    certificates::{CertificateAuthority, NoAuthority},
+    controller::of,
+};
+use orch_store::Clock;
 use std::sync::Arc;
 /// What the loops need to know of the cluster.
 #[derive(Clone)]
@@ -30,22 +51,70 @@ pub struct Config {
     pub discovery: Arc<dyn Discovery>,
     /// The CA certificates of the API server, in PEM.
     pub root_ca: Arc<str>,
+    /// Metrics that no node measures, by which workloads are scaled.
+    pub metrics: Arc<dyn MetricsProvider>,
+    /// Who signs certificates.
+    pub authority: Arc<dyn CertificateAuthority>,
+    /// The network of which nodes get parts for their pods, if there is one.
+    pub node_network: Option<node_ipam::NodeNetwork>,
+    /// Whether bootstrap tokens sign `cluster-info` and are deleted when they end.
+    pub bootstrap_tokens: bool,
+    /// By which certificates begin and end.
+    pub clock: Clock,
     /// When the loops begin: before that nobody listened to the nodes.
     pub since: jiff::Timestamp,
 }
+
+impl Config {
+    /// A cluster with nothing but what every cluster has.
+    pub fn new(discovery: Arc<dyn Discovery>, root_ca: Arc<str>, clock: Clock) -> Self {
+        Self {
+            discovery,
+            root_ca,
+            metrics: Arc::new(NoMetrics),
+            authority: Arc::new(NoAuthority),
+            node_network: None,
+            bootstrap_tokens: false,
+            since: clock.now(),
+            clock,
+        }
+    }
+}
+
 /// Every built-in loop.
 pub fn all(config: &Config) -> Vec<Arc<dyn ControlLoop>> {
-    vec![
+    let mut loops = vec![
         of(deployment::DeploymentController),
         of(replica_set::ReplicaSetController),
         of(endpoint_slice::EndpointSliceController),
         of(namespace::NamespaceController { discovery: config.discovery.clone() }),
         of(node_lifecycle::NodeLifecycle::new(config.since)),
-        of(taint_eviction::TaintEviction),
+        of(taint_eviction::TaintEviction::default()),
+        of(disruption::DisruptionController { discovery: config.discovery.clone() }),
+        of(disruption::stale::StalePodDisruption),
+        of(autoscaler::Autoscaler::new(config.discovery.clone(), config.metrics.clone())),
+        of(resource_quota::ResourceQuotaController { discovery: config.discovery.clone() }),
+        of(endpoints::EndpointsController),
+        of(endpoint_slice_mirroring::EndpointSliceMirroring),
+        of(role_aggregation::RoleAggregation),
+        of(node_ttl::NodeTtl),
+        of(node_ipam::NodeIpam::new(config.node_network)),
+        of(service_cidr::ServiceCidrController),
+        of(service_account_token::ServiceAccountTokenController { ca: config.root_ca.clone() }),
+        of(legacy_token_cleaner::LegacyTokenCleaner),
+        of(certificates::Signer { authority: config.authority.clone(), clock: config.clock.clone() }),
+        of(certificates::Approver { authority: config.authority.clone() }),
+        of(certificates::Cleaner { authority: config.authority.clone() }),
+        of(trust_bundle::TrustBundlePublisher { ca: config.root_ca.clone() }),
         of(service_account::ServiceAccountController),
         of(root_ca::RootCaPublisher { ca: config.root_ca.clone() }),
         Arc::new(garbage_collector::GarbageCollector { discovery: config.discovery.clone() }),
-    ]
+    ];
+    if config.bootstrap_tokens {
+        loops.push(of(bootstrap::BootstrapSigner));
+        loops.push(of(bootstrap::TokenCleaner));
+    }
+    loops
 }
 /// The list as a table for people: `docs/controllers.md`.
 pub fn table(loops: &[Arc<dyn ControlLoop>]) -> String {
@@ -59,5 +128,5 @@ pub fn table(loops: &[Arc<dyn ControlLoop>]) -> String {
         let (owns, watches) = (list(&d.owns), list(&d.watches));
         out += &format!("| `{}` | {} | {} | {owns} | {watches} | {} |\n", d.name, d.about, d.root, d.deletes);
     }
-    out
+    out + &upstream::missing(loops)
 }

@@ -1,6 +1,7 @@
 //! What several controllers need: facts of pods, selectors, owner references.
 
 pub mod facts;
+pub mod labels;
 pub mod owner;
 pub mod selector;
 pub mod time;

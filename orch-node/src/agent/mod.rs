@@ -12,7 +12,9 @@ pub use context::Node;
 pub use machine::Machine;
 pub use pods::{PodFeed, SharedPods};
 
-use crate::{event::Recorder, files::DnsConfig, follow::Objects, logs::Rotation, pod::PodHandle, probe::Prober};
+use crate::{
+    event::Recorder, files::DnsConfig, follow::Objects, logs::Rotation, pod::PodHandle, probe::Prober, stats::Usage,
+};
 use dashmap::DashMap;
 use orch_api::Key;
 use orch_runtime::node::container::{ContainerRuntime, RuntimeError};
@@ -116,6 +118,7 @@ impl Agent {
             dns: config.dns.clone(),
             data_dir: config.data_dir.clone(),
             materialize: config.materialize,
+            usage: Usage::default(),
             ambient,
         });
         let config = Arc::new(config);

@@ -1,10 +1,12 @@
 //! [`Cluster`]: a whole cluster as a value.
 
+mod authority;
 mod builder;
 mod dialer;
 #[cfg(feature = "kube")]
 mod kube;
 
+pub use authority::Authority;
 pub use builder::{Builder, NodeParts};
 pub use dialer::Dialer;
 
