@@ -19,6 +19,7 @@ mod streams;
 mod terminal;
 #[path = "../support/tools.rs"]
 mod tools;
+mod top;
 mod types;
 
 /// A Deployment behind a Service.

@@ -1,6 +1,7 @@
 //! The built-in scenarios, a row for every controller, in a file for each family of them.
 
 mod core;
+mod life;
 
 pub use self::core::{DEPLOYMENT, REPLICA_SET, deployment, replica_set};
 
@@ -8,5 +9,5 @@ use super::Scenario;
 
 /// Every built-in scenario. A new controller gets its runs (by hand, enumerated, explored) by a row here.
 pub fn all() -> Vec<Scenario> {
-    [core::all()].concat()
+    [core::all(), life::all()].concat()
 }
