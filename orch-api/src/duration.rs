@@ -1,6 +1,7 @@
 //! Durations as kubectl prints them (`apimachinery/pkg/util/duration`).
 
 use jiff::Timestamp;
+use std::time::Duration;
 
 /// A duration in two or three significant figures: `45s`, `5m30s`, `3h12m`, `2d5h`, `3y40d`. A duration that is
 /// negative by a second or more is a clock that runs behind, and prints as `<invalid>` beyond two seconds.
@@ -30,6 +31,42 @@ pub fn since(then: Option<Timestamp>, now: Timestamp) -> String {
 /// The time from one moment to another, as [`human`] prints it.
 pub fn between(from: Timestamp, to: Timestamp) -> String {
     human(to.duration_since(from).as_secs())
+}
+
+/// Reads a duration in Go's form, such as `1m30s` or `15.012s`; `None` for what is none, or is negative.
+pub fn parse(text: &str) -> Option<Duration> {
+    crate::cel::go::parse(text)?.try_into().ok()
+}
+
+/// Writes a duration in Go's form, as `metav1.Duration` is: `15s`, `1m30.5s`, `2h0m0s`, `0s`.
+pub fn print(duration: Duration) -> String {
+    let (hours, minutes, seconds) = (duration.as_secs() / 3600, duration.as_secs() / 60 % 60, duration.as_secs() % 60);
+    let fraction = match duration.subsec_nanos() {
+        0 => String::new(),
+        nanos => format!(".{}", format!("{nanos:09}").trim_end_matches('0')),
+    };
+    match (hours, minutes) {
+        (0, 0) if seconds == 0 && !fraction.is_empty() => short(duration.subsec_nanos()),
+        (0, 0) => format!("{seconds}{fraction}s"),
+        (0, _) => format!("{minutes}m{seconds}{fraction}s"),
+        _ => format!("{hours}h{minutes}m{seconds}{fraction}s"),
+    }
+}
+
+/// Less than a second, in the largest unit of which there is one.
+fn short(nanos: u32) -> String {
+    let (unit, name) = match nanos {
+        0..1_000 => (1, "ns"),
+        1_000..1_000_000 => (1_000, "µs"),
+        _ => (1_000_000, "ms"),
+    };
+    let fraction = format!("{:0width$}", nanos % unit, width = unit.ilog10() as usize);
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.is_empty() || unit == 1 {
+        format!("{}{name}", nanos / unit)
+    } else {
+        format!("{}.{fraction}{name}", nanos / unit)
+    }
 }
 
 fn pair(large: i64, large_unit: char, small: i64, small_unit: char) -> String {
@@ -67,5 +104,19 @@ mod tests {
         ] {
             assert_eq!(human(seconds), text, "{seconds}");
         }
+    }
+
+    #[test]
+    fn durations_are_written_and_read_as_go_does() {
+        for (millis, text) in
+            [(0, "0s"), (15_000, "15s"), (90_500, "1m30.5s"), (7_200_000, "2h0m0s"), (250, "250ms"), (1, "1ms")]
+        {
+            let duration = Duration::from_millis(millis);
+            assert_eq!(print(duration), text);
+            assert_eq!(parse(text), Some(duration));
+        }
+        assert_eq!(print(Duration::from_nanos(1_500)), "1.5µs");
+        assert_eq!(print(Duration::from_nanos(7)), "7ns");
+        assert_eq!((parse("-1s"), parse("soon")), (None, None));
     }
 }

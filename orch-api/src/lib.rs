@@ -43,6 +43,7 @@ pub mod table;
 pub mod testing;
 pub mod time;
 pub mod type_check;
+pub mod usage;
 pub mod validation;
 mod value;
 

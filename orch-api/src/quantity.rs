@@ -56,6 +56,12 @@ impl Quantity {
         Self { mantissa: value as i128, exponent: -3, format: Format::DecimalSi }
     }
 
+    /// The same value, printed in another notation.
+    #[must_use]
+    pub const fn printed_as(self, format: Format) -> Self {
+        Self { format, ..self }
+    }
+
     /// Reads a quantity in any of the notations.
     pub fn parse(text: &str) -> Result<Self, QuantityError> {
         let parts = Parts::split(text)?;

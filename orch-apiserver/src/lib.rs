@@ -32,6 +32,7 @@ pub mod serve;
 pub mod server;
 pub mod service;
 mod sub;
+mod usage;
 pub mod webhook;
 
 pub use client::LocalClient;

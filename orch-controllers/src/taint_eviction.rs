@@ -15,21 +15,28 @@ use k8s_openapi::{
 };
 use orch_api::{Gvr, Key, Object};
 use orch_runtime::{
-    Controller, Deletes, Plan, View, Watches,
+    Controller, Deletes, Error, Plan, View, Watches,
     plan::Notice,
     view::{Facts, Known},
 };
 use orch_store::{Stored, informer::Delta};
+use parking_lot::Mutex;
 use serde::Deserialize;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Deletes pods from nodes whose `NoExecute` taints they do not tolerate.
-pub struct TaintEviction;
+#[derive(Default)]
+pub struct TaintEviction {
+    /// Pods whose time runs.
+    waiting: Mutex<BTreeSet<Key>>,
+}
 
 /// A pod and the taints that it stands under.
 pub struct World {
     pod: Known<PodFacts>,
     taints: Arc<NoExecuteTaints>,
+    /// Whether its time ran until now.
+    waited: bool,
 }
 
 impl Controller for TaintEviction {
@@ -46,20 +53,41 @@ impl Controller for TaintEviction {
     }
 
     fn observe(&self, key: &Key, view: &View<'_>) -> Option<World> {
-        let pod = view.known::<PodFacts>(key)?;
-        let node = view.known::<NoExecuteTaints>(&Key::cluster(&*pod.facts.node))?;
-        let concerned = !node.facts.0.is_empty() && !pod.stored.meta.is_deleting();
-        concerned.then_some(World { pod, taints: node.facts })
+        let waited = self.waiting.lock().contains(key);
+        let pod = view.known::<PodFacts>(key).filter(|pod| !pod.stored.meta.is_deleting());
+        let found = pod.and_then(|pod| {
+            let node = view.known::<NoExecuteTaints>(&Key::cluster(&*pod.facts.node))?;
+            (waited || !node.facts.0.is_empty()).then_some(World { pod, taints: node.facts, waited })
+        });
+        if found.is_none() && waited {
+            self.waiting.lock().remove(key);
+        }
+        found
     }
 
     fn plan(&self, world: &World, now: Timestamp) -> Plan {
         let mut plan = Plan::default();
         match evict_at(&world.taints.0, &world.pod.facts.tolerations, now) {
+            None if world.waited => {
+                if let Ok(pod) = world.pod.stored.decode::<Pod>() {
+                    let message = format!("Cancelling deletion of Pod {}", world.pod.stored.key);
+                    plan.event(Notice::normal(&*pod, "TaintManagerEviction", message));
+                }
+            }
             None => {}
             Some(at) if at > now => plan.requeue_within(until(at, now)),
             Some(_) => evict(&world.pod, now, &mut plan),
         }
         plan
+    }
+
+    fn remember(&self, world: &World, now: Timestamp, error: Option<&Error>) {
+        let key = &world.pod.stored.key;
+        match evict_at(&world.taints.0, &world.pod.facts.tolerations, now) {
+            Some(at) if at > now => drop(self.waiting.lock().insert(key.clone())),
+            _ if error.is_none() => drop(self.waiting.lock().remove(key)),
+            _ => {}
+        }
     }
 }
 
@@ -176,9 +204,10 @@ mod tests {
         let taint = Taint { key: KEY.into(), effect: "NoExecute".into(), time_added: added, value: None };
         let spec = NodeSpec { taints: Some(vec![taint]), ..NodeSpec::default() };
         let node = Node { metadata: fixtures::meta("", "n1", ""), spec: Some(spec), status: None };
-        let objects = Objects::new(&TaintEviction.watches()).with(&pod).with(&node);
-        let world = TaintEviction.observe(&pod.key(), &View::fixed(&objects)).unwrap();
-        expect_plan(&TaintEviction.plan(&world, now()), &expect);
+        let objects = Objects::new(&TaintEviction::default().watches()).with(&pod).with(&node);
+        let controller = TaintEviction::default();
+        let world = controller.observe(&pod.key(), &View::fixed(&objects)).unwrap();
+        expect_plan(&controller.plan(&world, now()), &expect);
     }
 
     #[test]
@@ -228,5 +257,34 @@ mod tests {
             requeue after 30s
         "#]],
         );
+    }
+
+    #[test]
+    fn a_pod_whose_time_ran_is_told_when_it_may_stay() {
+        let controller = TaintEviction::default();
+        let mut pod = fixtures::on_node(fixtures::pod("a", "web"), "n1");
+        let for_a_while = Toleration { toleration_seconds: Some(300), ..Toleration::default() };
+        pod.spec.as_mut().unwrap().tolerations =
+            Some(vec![Toleration { operator: Some("Exists".into()), ..for_a_while }]);
+        let taint = Taint { key: KEY.into(), effect: "NoExecute".into(), time_added: Some(Time(now())), value: None };
+        let node = |taints: Vec<Taint>| Node {
+            metadata: fixtures::meta("", "n1", ""),
+            spec: Some(NodeSpec { taints: Some(taints), ..NodeSpec::default() }),
+            status: None,
+        };
+        let mut objects = Objects::new(&controller.watches()).with(&pod).with(&node(vec![taint]));
+        let world = controller.observe(&pod.key(), &View::fixed(&objects)).unwrap();
+        assert!(controller.plan(&world, now()).is_empty());
+        controller.remember(&world, now(), None);
+        objects.insert(&node(Vec::new()));
+        let world = controller.observe(&pod.key(), &View::fixed(&objects)).unwrap();
+        expect_plan(
+            &controller.plan(&world, now()),
+            &expect![[r#"
+            event Normal TaintManagerEviction: Cancelling deletion of Pod default/a
+        "#]],
+        );
+        controller.remember(&world, now(), None);
+        assert!(controller.observe(&pod.key(), &View::fixed(&objects)).is_none());
     }
 }

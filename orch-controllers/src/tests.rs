@@ -4,7 +4,9 @@ use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeSpec, NodeStatus, Serv
 use orch_runtime::testing::{Objects, laws};
 
 fn loops() -> Vec<Arc<dyn ControlLoop>> {
-    all(&Config { discovery: Arc::new(Vec::new()), root_ca: "PEM".into(), since: minutes_ago(60) })
+    let mut config = Config::new(Arc::new(Vec::new()), "PEM".into(), Clock::system());
+    config.since = minutes_ago(60);
+    all(&config)
 }
 
 /// A cluster with something for every controller: whole, begun, broken and ending.

@@ -33,6 +33,7 @@ mod resources;
 pub mod server;
 pub mod simulated;
 mod spdy;
+pub mod stats;
 pub mod status;
 pub mod toolbox;
 pub mod volume;

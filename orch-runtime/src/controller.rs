@@ -47,6 +47,12 @@ pub trait Controller: Send + Sync + 'static {
 
     /// Decides.
     fn plan(&self, world: &Self::World, now: Timestamp) -> Plan;
+
+    /// Learns what became of a plan, for controllers whose next decisions depend on it. What is remembered reaches the
+    /// plan by way of [`Controller::observe`] alone; it is lost with the process. Most controllers do not need it.
+    fn remember(&self, world: &Self::World, now: Timestamp, error: Option<&Error>) {
+        let _ = (world, now, error);
+    }
 }
 
 /// What a controller may delete.

@@ -12,6 +12,8 @@
 //! Invariants: a key is worked on by one worker at a time; no decision reads a clock or does IO; a
 //! failing key backs off and no event shortens that, except a new generation of its root object.
 
+pub mod autoscaling;
+pub mod certificates;
 pub mod controller;
 pub mod discovery;
 pub mod engine;

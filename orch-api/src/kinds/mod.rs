@@ -23,6 +23,7 @@ mod row;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod volume;
 
 pub use autoscaling::scale_columns;
@@ -61,6 +62,7 @@ pub fn all() -> &'static [Kind] {
             flow::kinds(),
             resource::kinds(),
             storage::migration(),
+            usage::kinds(),
         ]
         .concat()
     })

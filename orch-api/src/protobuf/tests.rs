@@ -33,6 +33,9 @@ const WITHOUT_MESSAGE: &[&str] = &[
     "meta.v1.FieldsV1",
     "meta.v1.MicroTime",
     "meta.v1.Time",
+    "metrics.v1beta1.ContainerMetrics",
+    "metrics.v1beta1.NodeMetrics",
+    "metrics.v1beta1.PodMetrics",
     "pkg.runtime.RawExtension",
     "util.intstr.IntOrString",
 ];

@@ -93,4 +93,5 @@ rows! {
     storage::CSIDriver, storage::CSINode, storage::CSIStorageCapacity, storage::StorageClass,
     storage::VolumeAttachment, storage::VolumeAttributesClass,
     storagemigration::StorageVersionMigration,
+    crate::usage::NodeMetrics, crate::usage::PodMetrics,
 }

@@ -8,16 +8,15 @@ use crate::quantity::Quantity;
 
 /// A new autoscaler.
 pub(super) fn created(autoscaler: At<'_>) {
-    spec(autoscaler.at("spec"), 1, true);
+    spec(autoscaler.at("spec"), true);
 }
 
 /// An update of an autoscaler.
 pub(super) fn updated<'a>(new: At<'a>, old: At<'a>) {
     let before = old.at("spec");
-    let low = i64::from(before.at("minReplicas").int() != Some(0));
     let (target, target_before) = (new.at("spec").at("scaleTargetRef"), before.at("scaleTargetRef"));
     let is_same = ["apiVersion", "kind"].iter().all(|field| target.at(field).same(target_before.at(field)));
-    spec(new.at("spec"), low, !is_same);
+    spec(new.at("spec"), !is_same);
 }
 
 /// An update of the status.
@@ -27,10 +26,11 @@ pub(super) fn status_updated<'a>(new: At<'a>, _: At<'a>) {
     }
 }
 
-fn spec(spec: At<'_>, lowest: i64, check_version: bool) {
+fn spec(spec: At<'_>, check_version: bool) {
     let (min, max) = (spec.at("minReplicas"), spec.at("maxReplicas"));
-    if min.int().is_some_and(|n| n < lowest) {
-        min.invalid(format!("must be greater than or equal to {lowest}"));
+    // Scaling to zero is for metrics of others than the pods, of which there are none then; see below.
+    if min.int().is_some_and(|n| n < 0) {
+        min.invalid("must be greater than or equal to 0");
     }
     let most = max.int().unwrap_or_default();
     match most {

@@ -189,6 +189,9 @@ fn rules(kind: &Kind) -> Rules {
         ("certificates.k8s.io", "CertificateSigningRequest") => {
             with(small::signing_request, |new, _| small::signing_request(new))
         }
+        ("certificates.k8s.io", "ClusterTrustBundle") => {
+            plain(names::path_segment, certificates::trust_bundle, certificates::trust_bundle_updated)
+        }
         ("apiextensions.k8s.io", "CustomResourceDefinition") => with(definition, definition_updated),
         ("events.k8s.io", "Event") => with(small::event, small::event_updated),
         ("storage.k8s.io", "StorageClass") => with(storage::class_created, storage::class_updated),

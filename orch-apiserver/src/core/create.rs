@@ -1,7 +1,7 @@
 //! Create: from a decoded body to a committed object
 //! (`endpoints/handlers/create.go`, `registry/generic/registry/store.go`, `registry/rest/create.go`).
 
-use super::{Answer, Call, Core, decode, json, managed, meta};
+use super::{Answer, Call, Core, certificates, decode, json, managed, meta};
 use crate::{
     admission::{Operation, Options, Review},
     sub,
@@ -81,6 +81,9 @@ impl Core {
         meta::fill(object, self.ambient.clock.now(), &self.ambient.chance);
         strategy::prepare_create(&call.kind, object);
         super::phase::created(&call.kind, object, self.ambient.clock.now());
+        if certificates::is_request(&call.kind) {
+            certificates::requested(&call.user, object);
+        }
         let mut held = self.services.begin_create(call, object)?;
         let key = Key::new(call.key.namespace.clone(), json::meta(object, "name"));
         let errors = validation::create(&call.kind, object, self.setting);

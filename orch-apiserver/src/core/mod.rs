@@ -7,6 +7,7 @@
 
 pub mod authorize;
 pub mod call;
+mod certificates;
 pub mod collection;
 pub mod convert;
 pub mod create;
@@ -38,7 +39,7 @@ use crate::{
     metrics::Metrics,
     proxy::NodeDialer,
     registry::Registry,
-    sub,
+    sub, usage,
 };
 use orch_api::{Reason, StatusError, validation::Setting};
 use orch_store::Ambient;
@@ -89,6 +90,9 @@ impl Core {
         }
         if let Some(subresource) = call.subresource.as_deref() {
             return sub::perform(self, call, subresource, request).await;
+        }
+        if call.kind.group == usage::GROUP {
+            return usage::perform(self, call, request).await;
         }
         match request {
             Request::Create { body, options } => self.create(call, body, &options).await,

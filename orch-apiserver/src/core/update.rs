@@ -3,7 +3,7 @@
 //! subresources that change their object all come through `Core::write`.
 
 use super::{
-    Answer, Call, Core, Verb,
+    Answer, Call, Core, Verb, certificates,
     create::{invalid, warn_repeated_owners},
     decode, encode, json, managed, meta,
     storage::Written,
@@ -160,6 +160,9 @@ impl Core {
             Part::Status => {
                 strategy::prepare_status_update(&call.kind, &mut new, &old);
                 super::phase::updated(&call.kind, &mut new, &old, now);
+                if certificates::is_request(&call.kind) {
+                    certificates::stamp(&old, &mut new, &meta::time(now));
+                }
                 validation::status_update(&call.kind, &new, &old)
             }
             Part::Checked => Default::default(),

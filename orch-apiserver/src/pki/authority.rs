@@ -49,7 +49,7 @@ impl Subject {
 /// The authority with its key.
 pub(super) struct Authority {
     pub(super) credential: Credential,
-    issuer: Issuer<'static, KeyPair>,
+    pub(super) issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {

@@ -10,6 +10,7 @@ mod authority;
 mod files;
 mod inspect;
 mod kubeconfig;
+mod requests;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ mod tls;
 pub use authority::Subject;
 pub use inspect::{covers, needs_renewal};
 pub use kubeconfig::kubeconfig;
+pub use requests::Request;
 pub use secret::Secret;
 pub use tls::server_config;
 

@@ -12,7 +12,7 @@ use crate::{
     http::input::delete_options_value,
 };
 use orch_api::{
-    Gvr, Key, Kind, Reason, StatusError,
+    FieldError, Gvr, Key, Kind, Path, Reason, StatusError,
     decode::Parsed,
     k8s_openapi::apimachinery::pkg::apis::meta::v1::{StatusCause, StatusDetails},
     label_selector::Selector,
@@ -27,6 +27,8 @@ use std::sync::Arc;
 const EVICTION: Expected<'_> =
     Expected { api_version: "policy/v1", kind: "Eviction", definition: "io.k8s.api.policy.v1.Eviction" };
 const BUDGETS: Gvr = Gvr::of("policy", "v1", "poddisruptionbudgets");
+/// An option that makes no sense for evictions.
+const UNSAFE: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
 /// A budget that has this many unconfirmed evictions takes no more.
 const MAX_DISRUPTED_PODS: usize = 2000;
 /// How often a budget that others change meanwhile is tried.
@@ -43,6 +45,11 @@ pub(crate) async fn evict(
     if json::meta(&eviction, "name") != &*call.key.name {
         return Err(StatusError::bad_request("name in URL does not match name in Eviction object"));
     }
+    if json::at(&eviction, &["deleteOptions", UNSAFE]).and_then(Value::as_bool) == Some(true) {
+        let path = Path::new("deleteOptions").child(UNSAFE);
+        let error = FieldError::invalid(&path, true, "can not be set for pod eviction, try after removing the option");
+        return Err(StatusError::invalid("policy", "Eviction", &call.key.name, &[error]));
+    }
     core.admit_unstored(call, &mut eviction, options).await?;
     let mut errors = Vec::new();
     let empty = json!({});
@@ -51,21 +58,39 @@ pub(crate) async fn evict(
         return Err(StatusError::invalid("meta.k8s.io", "DeleteOptions", "", &errors));
     }
     let asked = DeleteOptions { dry_run: asked.dry_run || options.dry_run, ..asked };
-    let stored = core.storage.get(&call.kind, &call.key).await?;
-    let pod: Value = stored.parse()?;
-    if ignores_budgets(&pod) {
-        let pinned = asked.revision.is_none() && is_pending_alive(&pod);
-        let options = DeleteOptions { revision: asked.revision.or(pinned.then_some(stored.revision)), ..asked };
-        remove(core, call, &options).await?;
-        return success();
+    let Some((stored, pod)) = guarded(core, call, &asked).await? else { return success() };
+    match spend(core, call, &stored, &pod, asked.dry_run).await? {
+        Spend::Free | Spend::Spent => remove(core, call, &asked).await?,
+        Spend::Pinned(budget) => {
+            let pinned = DeleteOptions { revision: asked.revision.or(Some(stored.revision)), ..asked.clone() };
+            match remove(core, call, &pinned).await {
+                // The pod may have become healthy: the budget has to be asked again.
+                Err(error) if error.is_conflict() && asked.revision.is_none() => return Err(try_later(&budget)),
+                result => result?,
+            }
+        }
     }
-    let spend = spend(core, call, &stored, &pod, asked.dry_run).await?;
-    let options = match spend {
-        Spend::Pinned => DeleteOptions { revision: asked.revision.or(Some(stored.revision)), ..asked },
-        Spend::Free | Spend::Spent => asked,
-    };
-    remove(core, call, &options).await?;
     success()
+}
+
+/// The pod, if budgets have to be asked about it; else it is deleted. One that is not yet running is deleted only as it
+/// was seen, and looked at again when it has changed meanwhile.
+async fn guarded(core: &Core, call: &Call, asked: &DeleteOptions) -> Result<Option<(Arc<Stored>, Value)>, StatusError> {
+    let mut tries = CONFLICT_RETRIES;
+    loop {
+        let stored = core.storage.get(&call.kind, &call.key).await?;
+        let pod: Value = stored.parse()?;
+        if !ignores_budgets(&pod) {
+            return Ok(Some((stored, pod)));
+        }
+        let pinned = asked.revision.is_none() && is_pending_alive(&pod);
+        let options = DeleteOptions { revision: asked.revision.or(pinned.then_some(stored.revision)), ..asked.clone() };
+        tries -= 1;
+        match remove(core, call, &options).await {
+            Err(error) if error.is_conflict() && asked.revision.is_none() && tries > 0 => {}
+            result => return result.map(|()| None),
+        }
+    }
 }
 
 /// What an eviction cost its budget.
@@ -74,8 +99,8 @@ enum Spend {
     Free,
     /// One disruption of it.
     Spent,
-    /// Nothing, as long as the pod is still unhealthy at the deletion.
-    Pinned,
+    /// Nothing, as long as the pod is still unhealthy at the deletion. The name of the budget.
+    Pinned(String),
 }
 
 async fn spend(core: &Core, call: &Call, stored: &Stored, pod: &Value, dry_run: bool) -> Result<Spend, StatusError> {
@@ -97,7 +122,7 @@ async fn spend(core: &Core, call: &Call, stored: &Stored, pod: &Value, dry_run: 
     };
     let value: Value = budget.parse()?;
     if !is_ready(pod) && may_evict_unready(&value) {
-        return Ok(Spend::Pinned);
+        return Ok(Spend::Pinned(budget.key.name.to_string()));
     }
     let call = call.on(kind.clone(), Key::new(budget.key.namespace.clone(), budget.key.name.clone()));
     take_from(core, &call, &kind, &stored.key.name, dry_run).await.map(|()| Spend::Spent)
@@ -144,8 +169,19 @@ fn decrement(budget: &Value, pod: &str, now: &str) -> Result<Value, StatusError>
     }
     let mut budget = budget.clone();
     json::set(&mut budget, &["status", "disruptionsAllowed"], allowed - 1);
+    if allowed == 1 {
+        used_up(&mut budget, now);
+    }
     json::set(&mut budget, &["status", "disruptedPods", pod], now);
     Ok(budget)
+}
+
+/// The last disruption was taken: the condition says so before the controller does.
+fn used_up(budget: &mut Value, now: &str) {
+    let generation = json::integer(budget, &["status", "observedGeneration"]).unwrap_or(0);
+    let condition = json!({"type": "DisruptionAllowed", "status": "False", "reason": "InsufficientPods", "message": "",
+        "observedGeneration": generation});
+    set_condition(budget, &condition, now);
 }
 
 fn exhausted(budget: &Value, name: &str) -> StatusError {

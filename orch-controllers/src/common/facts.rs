@@ -71,6 +71,11 @@ impl PodFacts {
         self.phase >= Phase::Succeeded
     }
 
+    /// Whether a stored pod is ready.
+    pub fn of_ready(stored: &Stored) -> bool {
+        Self::of(stored).is_ready()
+    }
+
     /// Whether it is ready.
     pub fn is_ready(&self) -> bool {
         self.ready_since.is_some()

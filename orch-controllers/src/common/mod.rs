@@ -6,6 +6,7 @@ pub mod facts;
 pub mod finalizers;
 pub mod hash;
 pub mod history;
+pub mod labels;
 pub mod owner;
 pub mod selector;
 pub mod storage;

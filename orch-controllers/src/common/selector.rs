@@ -21,6 +21,24 @@ pub fn contains_all(labels: &Labels, pairs: &BTreeMap<String, String>) -> bool {
     pairs.iter().all(|(k, v)| labels.get(k) == Some(v))
 }
 
+/// As Go prints a `*metav1.LabelSelector`, which messages of upstream do.
+pub fn go_text(selector: Option<&LabelSelector>) -> String {
+    let Some(selector) = selector else { return "nil".into() };
+    let labels: Vec<String> = selector.match_labels.iter().flatten().map(|(k, v)| format!("{k}: {v},")).collect();
+    let wanted = selector.match_expressions.iter().flatten();
+    let wanted: Vec<String> = wanted
+        .map(|r| {
+            let values = r.values.as_deref().unwrap_or_default().join(" ");
+            format!("LabelSelectorRequirement{{Key:{},Operator:{},Values:[{values}],}},", r.key, r.operator)
+        })
+        .collect();
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{}}},MatchExpressions:[]LabelSelectorRequirement{{{}}},}}",
+        labels.join(""),
+        wanted.join("")
+    )
+}
+
 fn meets(requirement: &LabelSelectorRequirement, labels: &Labels) -> bool {
     let value = labels.get(&requirement.key);
     let listed = || value.is_some_and(|v| requirement.values.iter().flatten().any(|w| w == v));

@@ -51,7 +51,7 @@ fn ports(service: &Service, pod: &PodFacts) -> Vec<EndpointPort> {
         .filter_map(|port| {
             Some(EndpointPort {
                 name: Some(port.name.clone().unwrap_or_default()),
-                port: Some(number(port, pod)?),
+                port: Some(port_number(port, pod)?),
                 protocol: Some(protocol(port).to_owned()),
                 app_protocol: port.app_protocol.clone(),
             })
@@ -59,7 +59,8 @@ fn ports(service: &Service, pod: &PodFacts) -> Vec<EndpointPort> {
         .collect()
 }
 
-fn number(port: &ServicePort, pod: &PodFacts) -> Option<i32> {
+/// The number of a service's port in a pod; `None` where the pod has no port of that name.
+pub(crate) fn port_number(port: &ServicePort, pod: &PodFacts) -> Option<i32> {
     match &port.target_port {
         Some(IntOrString::Int(number)) if *number != 0 => Some(*number),
         Some(IntOrString::String(name)) if !name.is_empty() => {
@@ -74,7 +75,8 @@ fn protocol(port: &ServicePort) -> &str {
     port.protocol.as_deref().unwrap_or("TCP")
 }
 
-fn addresses(pod: &PodFacts, family: &str) -> Vec<String> {
+/// The pod's addresses of a family.
+pub(crate) fn addresses(pod: &PodFacts, family: &str) -> Vec<String> {
     let parsed = pod.ips.iter().filter_map(|ip| ip.parse::<IpAddr>().ok());
     parsed.filter(|ip| ip.is_ipv6() == (family == "IPv6")).map(|ip| ip.to_string()).collect()
 }
@@ -98,7 +100,13 @@ fn endpoint(world: &World, pod: &Known<PodFacts>, addresses: Vec<String>) -> End
             serving: Some(serving),
             terminating: Some(terminating),
         }),
-        hints: hints(spec.and_then(|s| s.traffic_distribution.as_deref()), ready, zone.as_deref(), node.as_deref()),
+        // Hints by zone are given to all endpoints together, and win.
+        hints: match world.shares {
+            Some(_) => None,
+            None => {
+                hints(spec.and_then(|s| s.traffic_distribution.as_deref()), ready, zone.as_deref(), node.as_deref())
+            }
+        },
         hostname,
         node_name: node,
         target_ref: Some(ObjectReference {

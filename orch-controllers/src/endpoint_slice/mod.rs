@@ -2,11 +2,18 @@
 //! (`pkg/controller/endpointslice`, `staging/src/k8s.io/endpointslice`).
 
 mod endpoints;
+mod hints;
 mod place;
 #[cfg(test)]
 mod tests;
 
-use crate::common::{facts::PodFacts, selector::contains_all};
+pub(crate) use endpoints::{addresses, port_number};
+
+use crate::common::{
+    facts::PodFacts,
+    labels::{BY_LABEL, label_index, label_value},
+    selector::contains_all,
+};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::{
@@ -18,6 +25,7 @@ use k8s_openapi::{
 use orch_api::{Key, Object};
 use orch_runtime::{
     Controller, Plan, View, Watches,
+    plan::Notice,
     view::{Facts, Known},
 };
 use orch_store::{Stored, informer::Delta};
@@ -36,18 +44,21 @@ pub struct World {
     slices: Vec<Arc<EndpointSlice>>,
     /// The zone of each node that the pods run on.
     zones: BTreeMap<Box<str>, String>,
+    /// What each zone has of the cluster, where the service asks for hints by that.
+    shares: Option<hints::Shares>,
 }
 
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
-const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub(crate) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
-const HEADLESS: &str = "service.kubernetes.io/headless";
+pub(crate) const HEADLESS: &str = "service.kubernetes.io/headless";
 const ZONE: &str = "topology.kubernetes.io/zone";
 
-/// The index of pods by each label, and of services by the first pair of their selector.
-const BY_LABEL: &str = "label";
+/// The index of services that ask for hints by zone, all under one value.
+const HINTED: &str = "hinted";
+
 /// The index of slices by their service.
-const BY_SERVICE: &str = "service";
+pub(crate) const BY_SERVICE: &str = "service";
 
 impl Controller for EndpointSliceController {
     const NAME: &'static str = "endpointslice";
@@ -58,11 +69,13 @@ impl Controller for EndpointSliceController {
     fn watches(&self) -> Watches {
         Watches::root::<Service>()
             .index(BY_LABEL, first_of_selector)
+            .index(HINTED, hinted_index)
             .maps::<EndpointSlice>(service_of_slice)
             .index(BY_SERVICE, service_index)
             .maps::<Pod>(services_of_pod)
             .index(BY_LABEL, label_index)
-            .reads::<Node>()
+            .maps::<Node>(services_with_hints)
+            .only(|delta| cpu(&delta.old) != cpu(&delta.new))
     }
 
     fn observe(&self, key: &Key, view: &View<'_>) -> Option<World> {
@@ -83,7 +96,9 @@ impl Controller for EndpointSliceController {
             Some((node.into(), stored.meta.labels.get(ZONE)?.to_owned()))
         };
         let zones = nodes.into_iter().filter_map(zone).collect();
-        Some(World { service, pods, slices, zones })
+        let hinted = hints::are_wanted(service.metadata.annotations.as_ref());
+        let shares = hinted.then(|| hints::shares(&view.list_known::<hints::NodeCpu>("")));
+        Some(World { service, pods, slices, zones, shares })
     }
 
     fn plan(&self, world: &World, _now: Timestamp) -> Plan {
@@ -92,7 +107,11 @@ impl Controller for EndpointSliceController {
         for family in &families {
             let slices: Vec<&EndpointSlice> =
                 world.slices.iter().map(|s| &**s).filter(|s| s.address_type == *family).collect();
-            let groups = endpoints::by_ports(world, family);
+            let mut groups = endpoints::by_ports(world, family);
+            if let Some(shares) = &world.shares {
+                let given = hints::assign(&mut groups, shares);
+                tell_of_hints(&world.service, family, hints::are_there(&slices), given, &mut plan);
+            }
             place::place(&new_slice(&world.service, family), &slices, groups, &mut plan);
         }
         for slice in world.slices.iter().filter(|s| !families.contains(&s.address_type.as_str())) {
@@ -102,8 +121,23 @@ impl Controller for EndpointSliceController {
     }
 }
 
+/// Says when hints begin and end.
+fn tell_of_hints(service: &Service, family: &str, before: bool, given: Result<(), String>, plan: &mut Plan) {
+    match given {
+        Ok(()) if !before => {
+            let words = format!("Topology Aware Hints has been enabled, addressType: {family}");
+            plan.event(Notice::normal(service, "TopologyAwareHintsEnabled", words));
+        }
+        Err(why) if before => {
+            let words = format!("{why}, addressType: {family}");
+            plan.event(Notice::warning(service, "TopologyAwareHintsDisabled", words));
+        }
+        _ => {}
+    }
+}
+
 /// The address types that the service has.
-fn families(service: &Service) -> Vec<&'static str> {
+pub(crate) fn families(service: &Service) -> Vec<&'static str> {
     let spec = service.spec.as_ref();
     let named = spec.and_then(|s| s.ip_families.as_ref()).into_iter().flatten();
     let named: Vec<&'static str> = named.map(|f| if f == "IPv6" { "IPv6" } else { "IPv4" }).collect();
@@ -139,7 +173,7 @@ fn new_slice(service: &Service, family: &str) -> EndpointSlice {
     }
 }
 
-fn has_address(spec: Option<&ServiceSpec>) -> bool {
+pub(crate) fn has_address(spec: Option<&ServiceSpec>) -> bool {
     !matches!(spec.and_then(|s| s.cluster_ip.as_deref()), None | Some("" | "None"))
 }
 
@@ -147,21 +181,12 @@ fn is_managed(slice: &EndpointSlice) -> bool {
     slice.metadata.labels.as_ref().and_then(|l| l.get(MANAGED_BY)).is_some_and(|by| by == MANAGER)
 }
 
-fn label_value(namespace: &str, name: &str, value: &str) -> String {
-    format!("{namespace}/{name}={value}")
-}
-
-fn label_index(stored: &Stored) -> Vec<Arc<str>> {
-    let namespace = &stored.key.namespace;
-    stored.meta.labels.iter().map(|(k, v)| label_value(namespace, k, v).into()).collect()
-}
-
-fn service_index(stored: &Stored) -> Vec<Arc<str>> {
+pub(crate) fn service_index(stored: &Stored) -> Vec<Arc<str>> {
     let name = stored.meta.labels.get(SERVICE_NAME);
     name.map(|name| format!("{}/{name}", stored.key.namespace).into()).into_iter().collect()
 }
 
-fn first_of_selector(stored: &Stored) -> Vec<Arc<str>> {
+pub(crate) fn first_of_selector(stored: &Stored) -> Vec<Arc<str>> {
     let Ok(service) = stored.decode::<Service>() else { return Vec::new() };
     let selector = service.spec.as_ref().and_then(|s| s.selector.as_ref());
     let first = selector.and_then(|s| s.iter().next());
@@ -178,7 +203,7 @@ fn service_of_slice(delta: &Delta, _view: &View<'_>) -> Vec<Key> {
 }
 
 /// The services that selected the pod before or select it now, if anything changed that slices show.
-fn services_of_pod(delta: &Delta, view: &View<'_>) -> Vec<Key> {
+pub(crate) fn services_of_pod(delta: &Delta, view: &View<'_>) -> Vec<Key> {
     if let (Some(old), Some(new)) = (&delta.old, &delta.new) {
         let same_meta = old.meta.labels == new.meta.labels
             && old.meta.is_deleting() == new.meta.is_deleting()
@@ -199,4 +224,18 @@ fn services_of_pod(delta: &Delta, view: &View<'_>) -> Vec<Key> {
         }
     }
     keys.into_iter().collect()
+}
+
+fn hinted_index(stored: &Stored) -> Vec<Arc<str>> {
+    let service = stored.decode::<Service>().ok();
+    let hinted = service.is_some_and(|service| hints::are_wanted(service.metadata.annotations.as_ref()));
+    if hinted { vec![HINTED.into()] } else { Vec::new() }
+}
+
+fn cpu(node: &Option<Arc<Stored>>) -> Option<hints::NodeCpu> {
+    node.as_deref().map(hints::NodeCpu::of)
+}
+
+fn services_with_hints(_: &Delta, view: &View<'_>) -> Vec<Key> {
+    view.by_index_stored(&Service::gvr(), HINTED, HINTED).iter().map(|service| service.key.clone()).collect()
 }

@@ -237,3 +237,49 @@ fn a_pod_asks_for_the_services_that_select_it() {
     let unchanged = Delta { old: delta.new.clone(), ..delta };
     assert_eq!(services_of_pod(&unchanged, &View::fixed(&objects)), []);
 }
+
+fn node(name: &str, zone: &str) -> Node {
+    let status = serde_json::json!({"allocatable": {"cpu": "4"}, "conditions": [{"type": "Ready", "status": "True"}]});
+    let node = Node {
+        metadata: fixtures::meta("", name, ""),
+        status: serde_json::from_value(status).unwrap(),
+        ..Node::default()
+    };
+    fixtures::labelled(node, &[(ZONE, zone)])
+}
+
+#[test]
+fn zones_get_endpoints_by_what_they_have_where_the_service_asks_for_it_and_that_is_told() {
+    let hinted = fixtures::annotated(service(), "service.kubernetes.io/topology-mode", "Auto");
+    let on = |name: &str, ip: &str, node: &str| fixtures::on_node(pod(name, ip), node);
+    let pods =
+        [on("a", "10.0.0.1", "n1"), on("b", "10.0.0.2", "n1"), on("c", "10.0.0.3", "n1"), on("d", "10.0.0.4", "n2")];
+    let mut objects = with(&hinted, &pods).with(&node("n1", "east")).with(&node("n2", "west"));
+    let first = plan(&objects);
+    expect_plan(
+        &first,
+        &expect![[r#"
+        event Normal TopologyAwareHintsEnabled: Topology Aware Hints has been enabled, addressType: IPv4
+        create EndpointSlice default/web-*
+    "#]],
+    );
+    objects.apply(&first, now());
+    let hints = |objects: &Objects| -> Vec<String> {
+        let slice: Arc<EndpointSlice> = objects.list(&EndpointSlice::gvr(), "")[0].decode().unwrap();
+        let zones =
+            |e: &k8s_openapi::api::discovery::v1::Endpoint| Some(e.hints.as_ref()?.for_zones.as_ref()?[0].name.clone());
+        slice.endpoints.iter().flatten().filter_map(zones).collect()
+    };
+    let mut found = hints(&objects);
+    found.sort();
+    assert_eq!(found, ["east", "east", "west", "west"]);
+    assert!(plan(&objects).is_empty());
+    objects.insert(&node("n2", ""));
+    let second = plan(&objects);
+    assert!(
+        second.to_string().contains("event Warning TopologyAwareHintsDisabled: Insufficient Node information"),
+        "{second}"
+    );
+    objects.apply(&second, now());
+    assert!(hints(&objects).is_empty());
+}

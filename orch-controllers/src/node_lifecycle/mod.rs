@@ -5,6 +5,7 @@ mod health;
 mod taints;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 use crate::common::facts::PodFacts;
 use jiff::Timestamp;
@@ -16,10 +17,11 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
 };
 use orch_api::{Gvr, Key, Object};
-use orch_runtime::{Controller, Plan, View, Watches, plan::Notice, view::Facts};
+use orch_runtime::{Controller, Error, Plan, View, Watches, plan::Notice, view::Facts};
 use orch_store::{Stored, informer::Delta};
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use zones::{Permit, Zone, Zones};
 
 /// Notices nodes that fall silent, and taints nodes by their conditions.
 pub struct NodeLifecycle {
@@ -30,12 +32,13 @@ pub struct NodeLifecycle {
     /// When this controller began to listen: silence counts from here at the earliest, since before that
     /// the leases may have been stale for want of an API server.
     pub since: Timestamp,
+    zones: Zones,
 }
 
 impl NodeLifecycle {
     /// With the defaults of kube-controller-manager.
     pub fn new(since: Timestamp) -> Self {
-        Self { grace: Duration::from_secs(50), startup_grace: Duration::from_secs(60), since }
+        Self { grace: Duration::from_secs(50), startup_grace: Duration::from_secs(60), since, zones: Zones::default() }
     }
 }
 
@@ -46,6 +49,8 @@ pub struct World {
     ready_pods: Vec<Arc<Pod>>,
     /// No node of the cluster is ready: more likely it is us who are cut off than all of them.
     all_are_down: bool,
+    /// The zone of a node that is not ready and may lose its pods for that; `None` for others.
+    zone: Option<Zone>,
 }
 
 /// The index of pods by their node.
@@ -80,7 +85,13 @@ impl Controller for NodeLifecycle {
             ready_pods = ready.filter_map(|pod| pod.stored.decode().ok()).collect();
             all_are_down = !view.list_known::<NodeFacts>("").iter().any(|node| node.facts.ready);
         }
-        Some(World { node, renewed, ready_pods, all_are_down })
+        let mut world = World { node, renewed, ready_pods, all_are_down, zone: None };
+        if down && !all_are_down && !taints::evicts(&world.node) && !world.node.is_deleting() {
+            let mut zone = zone(key, view);
+            self.zones.ask(&mut zone, key);
+            world.zone = Some(zone);
+        }
+        Some(world)
     }
 
     fn plan(&self, world: &World, now: Timestamp) -> Plan {
@@ -100,12 +111,57 @@ impl Controller for NodeLifecycle {
             }
             return plan;
         }
-        taints::set(&mut node, world.all_are_down, now);
+        let permit = world.zone.as_ref().map_or(Permit::Now, |zone| zone.permit(now));
+        taints::set(&mut node, !world.all_are_down && permit == Permit::Now, now);
+        set_old_labels(&mut node);
         plan.update(&*world.node, &node);
+        if let Permit::After(rest) = permit {
+            plan.requeue_within(rest);
+        }
         for pod in &world.ready_pods {
             mark_not_ready(pod, now, &mut plan);
         }
         plan
+    }
+
+    fn remember(&self, world: &World, now: Timestamp, error: Option<&Error>) {
+        let Some(zone) = &world.zone else { return };
+        let mut node = (*world.node).clone();
+        let silent = health::listen(self, world, now).is_none();
+        if silent {
+            health::lose(&mut node, now);
+        }
+        // The taints come after the status has been written.
+        let reported = node.status != world.node.status;
+        taints::set(&mut node, zone.permit(now) == Permit::Now, now);
+        let taken = !reported && error.is_none() && taints::evicts(&node);
+        self.zones.end(zone, &world.node.key(), taken.then_some(now));
+    }
+}
+
+/// The health of the node's zone.
+fn zone(key: &Key, view: &View<'_>) -> Zone {
+    let all = view.list_known::<NodeFacts>("");
+    let name =
+        all.iter().find(|node| node.stored.key == *key).map(|node| zones::name(&node.stored)).unwrap_or_default();
+    let mut zone = Zone { name, ..Zone::default() };
+    for node in all.iter().filter(|n| zones::counts(&n.stored) && zones::name(&n.stored) == zone.name) {
+        let count = if node.facts.ready { &mut zone.ready } else { &mut zone.unready };
+        *count += 1;
+    }
+    zone
+}
+
+/// Labels that were stable under other names once, kept equal to those of today (`reconcileNodeLabels`).
+fn set_old_labels(node: &mut Node) {
+    let labels = node.metadata.labels.get_or_insert_default();
+    for name in ["os", "arch"] {
+        if let Some(value) = labels.get(&format!("kubernetes.io/{name}")).cloned() {
+            labels.insert(format!("beta.kubernetes.io/{name}"), value);
+        }
+    }
+    if labels.is_empty() {
+        node.metadata.labels = None;
     }
 }
 

@@ -21,15 +21,21 @@ const BY_CONDITION: [(&str, &str, &str); 6] = [
     ("NetworkUnavailable", "True", "node.kubernetes.io/network-unavailable"),
 ];
 
-/// Sets the taints that follow from the conditions; other taints stay. While all nodes are down no pod is
-/// evicted. Taints that evict are given the time at which they began, by which evictions are timed.
-pub(super) fn set(node: &mut Node, all_are_down: bool, now: Timestamp) {
+/// Whether the node's pods are being evicted because it is silent or not ready.
+pub(super) fn evicts(node: &Node) -> bool {
+    let taints = node.spec.iter().flat_map(|s| s.taints.iter().flatten());
+    taints.into_iter().any(|t| t.effect == "NoExecute" && is_ours(t))
+}
+
+/// Sets the taints that follow from the conditions; other taints stay. Pods are evicted only where that is allowed.
+/// Taints that evict are given the time at which they began, by which evictions are timed.
+pub(super) fn set(node: &mut Node, may_evict: bool, now: Timestamp) {
     let found = conditions(node);
     let is = |(kind, status, _): &&(&str, &str, &str)| found.get(kind).is_some_and(|c| c.status == *status);
     let mut wanted: Vec<(&str, &str)> =
         BY_CONDITION.iter().filter(is).map(|(_, _, key)| (*key, "NoSchedule")).collect();
     let silent = BY_CONDITION.iter().take(2).find(is).map(|(_, _, key)| (*key, "NoExecute"));
-    wanted.extend(silent.filter(|_| !all_are_down));
+    wanted.extend(silent.filter(|_| may_evict));
     let spec = node.spec.get_or_insert_default();
     if spec.unschedulable == Some(true) {
         wanted.push((UNSCHEDULABLE, "NoSchedule"));

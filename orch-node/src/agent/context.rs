@@ -5,6 +5,7 @@ use crate::{
     files::DnsConfig,
     follow::Objects,
     probe::Prober,
+    stats::Usage,
 };
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use orch_runtime::node::container::ContainerRuntime;
@@ -41,6 +42,8 @@ pub struct Node {
     pub data_dir: PathBuf,
     /// Whether volumes, hosts files and logs are made on disk; simulated pods need none.
     pub materialize: bool,
+    /// What containers had used when somebody asked, so that the next one to ask learns what they use since.
+    pub usage: Usage,
 }
 
 impl Node {

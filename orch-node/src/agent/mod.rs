@@ -20,6 +20,7 @@ use crate::{
     pod::PodHandle,
     probe::Prober,
     provision::{Directories, Imagined},
+    stats::Usage,
 };
 use dashmap::DashMap;
 use orch_api::Key;
@@ -139,6 +140,7 @@ impl Agent {
             dns: config.dns.clone(),
             data_dir: config.data_dir.clone(),
             materialize: config.materialize,
+            usage: Usage::default(),
             ambient,
         });
         let config = Arc::new(config);

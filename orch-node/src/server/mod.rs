@@ -106,6 +106,7 @@ impl Server {
         match segments.as_slice() {
             ["healthz" | "healthz/ping"] if reading => Ok(text(StatusCode::OK, "ok".into())),
             ["pods"] if reading => Ok(self.pods()),
+            ["stats", "summary"] if reading => Ok(json(crate::stats::summary(&self.agent).await.to_string())),
             ["containerLogs", namespace, pod, container] if reading => {
                 log_stream::serve(&self.agent, &Key::new(*namespace, *pod), container, &query).await
             }
@@ -133,9 +134,7 @@ impl Server {
             out.extend_from_slice(&pod.json);
         }
         out.extend_from_slice(b"]}");
-        let mut response = Response::new(full(out));
-        response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-        response
+        json(out)
     }
 
     fn running(&self, key: &Key, container: &str) -> Result<Container, Refusal> {
@@ -225,6 +224,12 @@ fn text(code: StatusCode, words: String) -> Response<Body> {
     *response.status_mut() = code;
     let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
+    response
+}
+
+fn json(bytes: impl Into<Vec<u8>>) -> Response<Body> {
+    let mut response = Response::new(full(bytes.into()));
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     response
 }
 

@@ -235,13 +235,14 @@ impl ContainerRuntime for SimulatedRuntime {
     async fn stats(&self, container: &str) -> Result<Stats, RuntimeError> {
         let now = self.ambient.clock.now();
         let state = self.state.lock();
-        let cpu = match &state.container(container)?.state {
-            ContainerState::Running { started_at, .. } => {
-                Duration::try_from(now.duration_since(*started_at)).unwrap_or_default() / 100
-            }
-            _ => Duration::ZERO,
+        let rules = state.rules(container)?;
+        let ContainerState::Running { started_at, .. } = &state.container(container)?.state else {
+            return Ok(Stats::default());
         };
-        Ok(Stats { cpu, memory_bytes: 16 << 20, pids: 1 })
+        let age = Duration::try_from(now.duration_since(*started_at)).unwrap_or_default();
+        let nanos = age.as_nanos() * u128::from(rules.cpu_millis) / 1000;
+        let cpu = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        Ok(Stats { cpu, memory_bytes: rules.memory_bytes, pids: 1 })
     }
 
     fn events(&self) -> BoxStream<'static, RuntimeEvent> {

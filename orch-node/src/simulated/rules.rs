@@ -14,6 +14,8 @@ use std::{collections::BTreeMap, time::Duration};
 /// | `simulated.orch.dev/ready-after` | probes fail until so many seconds after the start |
 /// | `simulated.orch.dev/unhealthy-after` | probes fail from so many seconds after the start |
 /// | `simulated.orch.dev/flip-every` | probes succeed for so many seconds, then fail for as long, and so on |
+/// | `simulated.orch.dev/cpu` | containers use so much CPU: a quantity, such as `250m` |
+/// | `simulated.orch.dev/memory` | … so much memory: a quantity, such as `64Mi` |
 /// | `simulated.orch.dev/start-error` | containers cannot be started; the value is the message |
 ///
 /// With `.CONTAINER` behind the name an annotation is about one container. Seconds may have a fraction.
@@ -52,6 +54,10 @@ pub struct ContainerRules {
     pub unhealthy_after: Option<Duration>,
     /// Probes succeed for so long, then fail for as long, and so on.
     pub flip_every: Option<Duration>,
+    /// Thousandths of a CPU that it uses.
+    pub cpu_millis: u64,
+    /// Bytes of memory that it uses.
+    pub memory_bytes: u64,
     /// Why it cannot be started.
     pub start_error: Option<String>,
 }
@@ -95,6 +101,9 @@ impl Rules {
             let value: f64 = text(name)?.parse().ok()?;
             Duration::try_from_secs_f64(value).ok()
         };
+        let amount = |name: &str, unit: fn(orch_api::quantity::Quantity) -> i64| {
+            u64::try_from(unit(orch_api::quantity::Quantity::parse(&text(name)?).ok()?)).ok()
+        };
         let base = self.containers.clone();
         ContainerRules {
             start_time: seconds("start").unwrap_or(base.start_time),
@@ -105,6 +114,8 @@ impl Rules {
             ready_after: seconds("ready-after").unwrap_or(base.ready_after),
             unhealthy_after: seconds("unhealthy-after").or(base.unhealthy_after),
             flip_every: seconds("flip-every").or(base.flip_every),
+            cpu_millis: amount("cpu", orch_api::quantity::Quantity::millis).unwrap_or(base.cpu_millis),
+            memory_bytes: amount("memory", orch_api::quantity::Quantity::value).unwrap_or(base.memory_bytes),
             start_error: text("start-error").or(base.start_error),
             ..base
         }
@@ -123,6 +134,8 @@ impl Default for ContainerRules {
             ready_after: Duration::ZERO,
             unhealthy_after: None,
             flip_every: None,
+            cpu_millis: 10,
+            memory_bytes: 16 << 20,
             start_error: None,
         }
     }

@@ -144,11 +144,13 @@ impl<C: Controller> Work for Planned<C> {
             return Ok(None);
         };
         let world = self.controller.gather(world, &**self.caches.informers().client()).await?;
-        let plan = self.controller.plan(&world, self.clock.now());
+        let now = self.clock.now();
+        let plan = self.controller.plan(&world, now);
         for action in &plan.actions {
             tracing::debug!(controller = C::NAME, %key, "{action}");
         }
         let performed = self.executor.perform(&plan, journal).await;
+        self.controller.remember(&world, now, performed.error.as_ref());
         match performed.failure {
             Some(failure) => drop(self.failures.insert(key.clone(), failure)),
             None if failure.is_some() => drop(self.failures.remove(key)),

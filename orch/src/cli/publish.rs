@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::Cluster;
 use k8s_openapi::api::{
-    core::v1::{Service, ServicePort, ServiceSpec},
+    core::v1::{EndpointAddress, EndpointPort as Port, EndpointSubset, Endpoints, Service, ServicePort, ServiceSpec},
     discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice},
 };
 use orch_api::kube_core::ObjectMeta;
@@ -35,8 +35,22 @@ pub(super) async fn dns(cluster: &Cluster, ip: Ipv4Addr, port: u16, server: Sock
     endpoint(cluster, "kube-system", "kube-dns", server, &names).await
 }
 
-/// The endpoint of the Service `kubernetes`, which the API server makes when it starts.
+/// The endpoint of the Service `kubernetes`, which the API server makes when it starts: as a slice, and as Endpoints for
+/// those who still read these, which nobody need mirror.
 pub(super) async fn api(cluster: &Cluster, server: SocketAddr) -> Result<(), Failure> {
+    let port = Port {
+        name: Some("https".into()),
+        port: server.port().into(),
+        protocol: Some("TCP".into()),
+        app_protocol: None,
+    };
+    let address = EndpointAddress { ip: server.ip().to_string(), ..EndpointAddress::default() };
+    let subset = EndpointSubset { addresses: Some(vec![address]), ports: Some(vec![port]), not_ready_addresses: None };
+    let endpoints = Endpoints {
+        metadata: meta("default", "kubernetes", &[("endpointslice.kubernetes.io/skip-mirror", "true")]),
+        subsets: Some(vec![subset]),
+    };
+    cluster.client().apply(&endpoints, FIELD_MANAGER, true).await?;
     endpoint(cluster, "default", "kubernetes", server, &[("https", "TCP")]).await
 }
 

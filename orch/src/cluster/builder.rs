@@ -1,10 +1,10 @@
 //! [`Builder`]: what a cluster is made of.
 
-use super::{Cluster, Dialer, Error};
+use super::{Authority, Cluster, Dialer, Error};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use orch_api::{Key, kind::Verbs};
 use orch_apiserver::{ApiServer, alloc::ServiceCidr, authn::TokenSigner, pki::Pki};
-use orch_controllers::{Config, scheduler};
+use orch_controllers::{Config, node_ipam::NodeNetwork, scheduler};
 use orch_node::{
     Agent, AgentConfig, AgentParts,
     agent::{Machine, PodFeed, SharedPods},
@@ -15,6 +15,7 @@ use orch_node::{
 };
 use orch_runtime::{
     Discovery, Options,
+    autoscaling::{MetricsProvider, NoMetrics},
     discovery::{Served, WithCustom},
     node::container::ContainerRuntime,
     scheduler::Profile,
@@ -39,6 +40,9 @@ pub struct Builder {
     without_controllers: bool,
     profiles: Vec<Profile>,
     hooks: Vec<AdmissionHook>,
+    metrics: Option<Arc<dyn MetricsProvider>>,
+    node_network: Option<NodeNetwork>,
+    bootstrap_tokens: bool,
     fleet: Option<FleetConfig>,
     nodes: Vec<(AgentConfig, NodeParts)>,
 }
@@ -133,6 +137,27 @@ impl Builder {
         self
     }
 
+    /// Gives autoscalers metrics beside those of containers: of pods, of objects, and of the outside.
+    #[must_use]
+    pub fn metrics(mut self, metrics: Arc<dyn MetricsProvider>) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
+    /// Gives every node a part of this network in `spec.podCIDR`. Nodes of this process have networks of their own.
+    #[must_use]
+    pub fn node_network(mut self, network: NodeNetwork) -> Self {
+        self.node_network = Some(network);
+        self
+    }
+
+    /// Signs `cluster-info` with bootstrap tokens, and deletes them when they end.
+    #[must_use]
+    pub fn bootstrap_tokens(mut self) -> Self {
+        self.bootstrap_tokens = true;
+        self
+    }
+
     /// Adds simulated nodes whose pods start at once and run until they are deleted.
     #[must_use]
     pub fn simulated_nodes(self, nodes: u32) -> Self {
@@ -169,7 +194,13 @@ impl Builder {
         let informers = Informers::new(client.clone(), ground.clone());
         let caches = Caches::new(informers.clone());
         if !self.without_controllers {
-            control(std::mem::take(&mut self.profiles), &caches, &pki, &ambient);
+            let own = Control {
+                profiles: std::mem::take(&mut self.profiles),
+                metrics: self.metrics.take().unwrap_or_else(|| Arc::new(NoMetrics)),
+                node_network: self.node_network,
+                bootstrap_tokens: self.bootstrap_tokens,
+            };
+            control(own, &caches, pki.clone(), &ambient);
             account_of_pods(&*client).await?;
         }
         let agents = start_nodes(self.fleet, self.nodes, &informers, &ambient).await?;
@@ -204,19 +235,29 @@ impl Builder {
     }
 }
 
+/// What the cluster's own loops are told.
+struct Control {
+    profiles: Vec<Profile>,
+    metrics: Arc<dyn MetricsProvider>,
+    node_network: Option<NodeNetwork>,
+    bootstrap_tokens: bool,
+}
+
 /// Starts the controllers and the scheduler.
-fn control(own_profiles: Vec<Profile>, caches: &Caches, pki: &Pki, ambient: &Ambient) {
+fn control(own: Control, caches: &Caches, pki: Arc<Pki>, ambient: &Ambient) {
     let informers = caches.informers();
     let built_in = orch_api::kinds::all().iter().filter(|k| k.verbs != Verbs::CreateOnly && k.verbs != Verbs::ReadOnly);
     let discovery: Arc<dyn Discovery> = Arc::new(WithCustom::new(built_in.map(Served::of).collect(), informers));
-    let config = Config { discovery, root_ca: pki.ca_certificate().into(), since: ambient.clock.now() };
+    let mut config = Config::new(discovery, pki.ca_certificate().into(), ambient.clock.clone());
+    (config.metrics, config.authority) = (own.metrics, Arc::new(Authority(pki)));
+    (config.node_network, config.bootstrap_tokens) = (own.node_network, own.bootstrap_tokens);
     for control_loop in orch_controllers::all(&config) {
         let run = control_loop.run(caches.clone(), ambient.clone(), Options::default());
         ambient.tasks.spawn_graceful(run);
     }
     let mut profiles = vec![scheduler::default_profile()];
-    profiles.retain(|p| own_profiles.iter().all(|own| own.scheduler != p.scheduler));
-    profiles.extend(own_profiles);
+    profiles.retain(|p| own.profiles.iter().all(|other| other.scheduler != p.scheduler));
+    profiles.extend(own.profiles);
     ambient.tasks.spawn(scheduler::run(profiles, informers.clone(), ambient.clone()));
 }
 

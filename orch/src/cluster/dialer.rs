@@ -27,6 +27,11 @@ impl Dialer {
     pub fn add(&self, agent: &Agent) {
         self.servers.insert(agent.name().to_owned(), Server::new(agent.clone()));
     }
+
+    /// Makes an agent unreachable again.
+    pub fn remove(&self, node: &str) {
+        self.servers.remove(node);
+    }
 }
 
 #[async_trait]

@@ -1,11 +1,13 @@
 //! [`Cluster`]: a whole cluster as a value.
 
+mod authority;
 mod builder;
 mod dialer;
 #[cfg(feature = "kube")]
 mod kube;
 mod register;
 
+pub use authority::Authority;
 pub use builder::{Builder, NodeParts};
 pub use dialer::Dialer;
 pub use register::RegisterError;

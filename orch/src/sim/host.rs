@@ -8,7 +8,7 @@ use super::{
     injector::{Death, Injector},
     observer::Observer,
 };
-use crate::cluster::Error;
+use crate::cluster::{Dialer, Error};
 use futures::future::BoxFuture;
 use orch_api::kind::Verbs;
 use orch_apiserver::ApiServer;
@@ -49,6 +49,8 @@ pub(super) struct Host {
     server: Mutex<Option<Tasks>>,
     processes: Mutex<BTreeMap<Arc<str>, Process>>,
     runtimes: Mutex<BTreeMap<String, SimulatedRuntime>>,
+    /// How the API server reaches the nodes, for what they use.
+    dialer: Dialer,
 }
 
 struct Process {
@@ -60,7 +62,9 @@ struct Process {
 impl Host {
     pub(super) fn new(ambient: Ambient, injector: Arc<Injector>, observer: Arc<Observer>) -> Arc<Self> {
         let backend = FaultyBackend::new(Arc::new(MemoryBackend::new()), injector.clone()).observed(observer.clone());
+        let dialer = Dialer::new(ambient.tasks.clone());
         Arc::new(Self {
+            dialer,
             ambient,
             injector,
             observer,
@@ -76,7 +80,8 @@ impl Host {
     pub(super) async fn start_server(&self) -> Result<(), Error> {
         let tasks = self.ambient.tasks.child();
         let ambient = Ambient { tasks: tasks.clone(), ..self.ambient.clone() };
-        let server = ApiServer::builder(ambient, self.backend.clone()).allow_all().build().await?;
+        let server = ApiServer::builder(ambient, self.backend.clone()).allow_all();
+        let server = server.nodes(Arc::new(self.dialer.clone())).build().await?;
         self.gateway.set(Some(Arc::new(server.client())));
         *self.server.lock() = Some(tasks);
         Ok(())
@@ -186,7 +191,8 @@ impl Host {
         let since = self.ambient.clock.now();
         let start: Start = Arc::new(move |client, ambient| {
             let informers = Informers::new(client, ambient.clone());
-            let config = Config { discovery: discovery(&informers), root_ca: root_ca.clone(), since };
+            let mut config = Config::new(discovery(&informers), root_ca.clone(), ambient.clock.clone());
+            config.since = since;
             make(&config).run(Caches::new(informers), ambient, Options::default())
         });
         self.run(name, start);
@@ -212,7 +218,7 @@ impl Host {
         let ambient = self.ambient.child(&name);
         let runtime = SimulatedRuntime::new(rules.clone(), network, ambient);
         self.runtimes.lock().insert(name.clone(), runtime.clone());
-        let (machine, node) = (machine.clone(), name.clone());
+        let (machine, node, dialer) = (machine.clone(), name.clone(), self.dialer.clone());
         let start: Start = Arc::new(move |client, ambient| {
             let mut config = AgentConfig::new(node.as_str(), "");
             config.materialize = false;
@@ -230,9 +236,12 @@ impl Host {
             let nodes = Arc::new([(node.as_str().into(), config.provisioner())].into());
             let caches = Caches::new(Informers::new(parts.client.clone(), ambient.clone()));
             ambient.tasks.spawn_graceful(provision::run(nodes, caches, ambient.clone()));
+            let dialer = dialer.clone();
             Box::pin(async move {
                 if let Ok(agent) = Agent::start(config, parts).await {
+                    dialer.add(&agent);
                     ambient.tasks.cancelled().cancelled().await;
+                    dialer.remove(agent.name());
                     agent.stop().await;
                 }
             })

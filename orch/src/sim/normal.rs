@@ -37,12 +37,20 @@ const DROPPED: &[&str] = &[
     "batch.kubernetes.io/controller-uid",
 ];
 
+/// What an autoscaler did last, and why, it forgets with its process.
+fn without_history(seen: &Seen, value: &mut Value) {
+    if seen.kind == "HorizontalPodAutoscaler" {
+        value.as_object_mut().map(|object| object.remove("status"));
+    }
+}
+
 impl Normal {
     /// The normal form of everything but Nodes, Leases, Events and what the cluster itself begins with.
     pub fn of(state: &State) -> Self {
         Self::with(state, |seen| {
             let mut value = seen.value.clone();
             value.as_object_mut().map(|object| object.remove("apiVersion"));
+            without_history(seen, &mut value);
             Some(value)
         })
     }
@@ -56,6 +64,7 @@ impl Normal {
             }
             let mut value = seen.value.clone();
             value.as_object_mut().map(|object| object.remove("apiVersion"));
+            without_history(seen, &mut value);
             if let Some(annotations) = value.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
                 annotations
                     .retain(|name, _| !name.starts_with("deployment.kubernetes.io/") && !name.contains("last-change"));

@@ -427,7 +427,7 @@ pub(super) fn descriptions() -> Vec<Description> {
 /// A configuration to describe loops by.
 fn dry() -> Config {
     let discovery: Arc<dyn orch_runtime::Discovery> = Arc::new(Vec::<orch_runtime::discovery::Served>::new());
-    Config { discovery, root_ca: "".into(), since: jiff::Timestamp::UNIX_EPOCH }
+    Config::new(discovery, "".into(), orch_store::Clock::system())
 }
 
 /// The built-in loop of that name.

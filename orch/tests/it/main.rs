@@ -5,6 +5,7 @@ mod cluster;
 mod conformance;
 mod kinds;
 mod kube_rs;
+mod life;
 mod operator;
 mod sim;
 mod volumes;

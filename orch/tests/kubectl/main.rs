@@ -22,6 +22,7 @@ mod streams;
 mod terminal;
 #[path = "../support/tools.rs"]
 mod tools;
+mod top;
 mod types;
 mod volumes;
 

@@ -2,6 +2,7 @@
 
 mod batch;
 mod core;
+mod life;
 mod policies;
 mod volumes;
 
@@ -12,5 +13,5 @@ use super::Scenario;
 
 /// Every built-in scenario. A new controller gets its runs (by hand, enumerated, explored) by a row here.
 pub fn all() -> Vec<Scenario> {
-    [core::all(), batch::all(), policies::all(), volumes::all()].concat()
+    [core::all(), batch::all(), life::all(), policies::all(), volumes::all()].concat()
 }

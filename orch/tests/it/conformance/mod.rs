@@ -1,6 +1,7 @@
 //! Conformance tests of Kubernetes that need controllers and simulated nodes, ported. Each carries its codename in a comment.
 
 mod batch;
+mod life;
 mod volumes;
 
 use orch::{
