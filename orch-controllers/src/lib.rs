@@ -5,10 +5,10 @@
 //! controller obeys are checked over the list, see [`orch_runtime::testing::laws`].
 
 pub mod attributes_protection;
-pub mod claim_protection;
 pub mod autoscaler;
 pub mod bootstrap;
 pub mod certificates;
+pub mod claim_protection;
 pub mod common;
 pub mod cron_job;
 pub mod daemon_set;
