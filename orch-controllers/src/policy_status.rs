@@ -121,12 +121,22 @@ mod tests {
 
     #[test]
     fn a_policy_is_checked_once_for_each_generation() {
-        check(&policy("object.spec.replicas > 1", 1), &expect![[""]]);
+        check(
+            &policy("object.spec.replicas > 1", 1),
+            &expect![[r#"
+            apply status of ValidatingAdmissionPolicy p as validatingadmissionpolicy-status {"observedGeneration":2,"typeChecking":{}}
+        "#]],
+        );
         check(&policy("object.spec.replicas > 1", 2), &expect![[""]]);
     }
 
     #[test]
     fn an_expression_that_cannot_be_meant_is_warned_of() {
-        check(&policy("object.spec.maxReplicas > 1", 1), &expect![[""]]);
+        check(
+            &policy("object.spec.maxReplicas > 1", 1),
+            &expect![[r#"
+            apply status of ValidatingAdmissionPolicy p as validatingadmissionpolicy-status {"observedGeneration":2,"typeChecking":{"expressionWarnings":[{"fieldRef":"spec.validations[0].expression","warning":"apps/v1, Kind=Deployment: compilation failed: ERROR: <input>:1:12: undefined field 'maxReplicas'\n | object.spec.maxReplicas > 1\n | ...........^\n"}]}}
+        "#]],
+        );
     }
 }

@@ -255,11 +255,13 @@ async fn a_definition_is_installed_before_it_is_established() {
     use futures::StreamExt;
     use orch_store::{
         Client,
-        client::{WatchEvent, WatchOptions},
+        client::{ListOptions, WatchEvent, WatchOptions},
     };
     let server = Server::start().await;
     let crds = orch_api::Gvr::of("apiextensions.k8s.io", "v1", "customresourcedefinitions");
-    let mut events = server.api.client().watch(&crds, &WatchOptions::default()).await.unwrap();
+    let client = server.api.client();
+    let after = Some(client.list(&crds, &ListOptions::default()).await.unwrap().revision);
+    let mut events = client.watch(&crds, &WatchOptions { after, ..WatchOptions::default() }).await.unwrap();
     server.post(CRDS, definition(json!({"type": "object"}))).await.ok();
     let mut seen = Vec::new();
     while seen.last().is_none_or(|last| last != "True InitialNamesAccepted") {
