@@ -5,6 +5,7 @@
 //! (a volume's `lastPhaseTransitionTime`) is the server's to write.
 
 mod crd;
+mod daemon;
 mod generation;
 mod grace;
 mod job;
@@ -54,6 +55,7 @@ pub fn prepare_create(kind: &Kind, object: &mut Value) {
     match id(kind) {
         ("", "Pod") => pod::created(object),
         ("", "Namespace") => namespace_created(object),
+        ("apps", "DaemonSet") => daemon::created(object),
         ("batch", "Job") => job::created(object),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::store_version(object),
         _ => {}
@@ -70,6 +72,7 @@ pub fn prepare_update(kind: &Kind, new: &mut Value, old: &Value) {
     match id(kind) {
         ("", "Namespace") => take_part(new, old, "spec", "finalizers"),
         ("", "Service") => service::updated(new, old),
+        ("apps", "DaemonSet") => daemon::updated(new, old),
         ("", "Secret") if value::text(new, "type").is_empty() => take(new, old, "type"),
         ("certificates.k8s.io", "CertificateSigningRequest") => take(new, old, "spec"),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::store_version(new),

@@ -201,18 +201,28 @@ fn check_controller(controller: ReplicationController, pods: &[Pod], failure: Op
 
 #[test]
 fn a_replication_controller_makes_pods_of_its_own() {
-    check_controller(controller(2), &[fixtures::pod("orphan", "web")], None, expect![[r#"
+    check_controller(
+        controller(2),
+        &[fixtures::pod("orphan", "web")],
+        None,
+        expect![[r#"
         patch Pod default/orphan {"metadata":{"ownerReferences":[{"apiVersion":"v1","blockOwnerDeletion":true,"controller":true,"kind":"ReplicationController","name":"web","uid":"controller-web"}],"resourceVersion":"2","uid":"pods-orphan"}}
         create Pod default/web-*
         status ReplicationController default/web fullyLabeledReplicas=1 observedGeneration=1 replicas=1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_replication_controller_says_why_a_pod_is_refused() {
     let failure = Failure { reason: "FailedCreate".into(), message: "exceeded quota".into() };
-    check_controller(controller(1), &[], Some(&failure), expect![[r#"
+    check_controller(
+        controller(1),
+        &[],
+        Some(&failure),
+        expect![[r#"
         create Pod default/web-*
         status ReplicationController default/web conditions[ReplicaFailure].message="exceeded quota" conditions[ReplicaFailure].reason=FailedCreate conditions[ReplicaFailure].status=True observedGeneration=1 replicas=0
-    "#]]);
+    "#]],
+    );
 }

@@ -33,6 +33,7 @@ const DROPPED: &[&str] = &[
     "addresses",
     "images",
     "pod-template-generation",
+    "deprecated.daemonset.template.generation",
 ];
 
 impl Normal {

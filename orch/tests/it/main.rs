@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A test that fails may panic.
 
 mod cluster;
+mod conformance;
 mod kube_rs;
 mod operator;
 mod sim;

@@ -6,16 +6,20 @@
 
 mod budget;
 mod capacity;
+mod daemons;
 mod finalizers;
 mod identity;
+mod ordered;
 mod owners;
 mod replicas;
 mod rollout;
 
 pub use budget::Budgets;
 pub use capacity::{Capacity, OneBinding};
+pub use daemons::Daemons;
 pub use finalizers::Finalizers;
 pub use identity::OnePerIdentity;
+pub use ordered::Ordered;
 pub use owners::{NothingForTheDead, OnlyItsOwn};
 pub use replicas::NoExcess;
 pub use rollout::Rollout;
@@ -90,6 +94,8 @@ pub fn all(loops: &[orch_runtime::Description]) -> Vec<Box<dyn Oracle>> {
         Box::new(Finalizers),
         Box::new(NoExcess),
         Box::new(Rollout),
+        Box::new(Ordered),
+        Box::new(Daemons),
         Box::new(Budgets),
     ]
 }
