@@ -6,6 +6,7 @@
 
 mod claim;
 mod crd;
+mod daemon;
 mod generation;
 mod grace;
 mod job;
@@ -56,6 +57,7 @@ pub fn prepare_create(kind: &Kind, object: &mut Value) {
         ("", "Pod") => pod::created(object),
         ("", "Namespace") => namespace_created(object),
         ("", "PersistentVolumeClaim") => claim::normalize(object, None),
+        ("apps", "DaemonSet") => daemon::created(object),
         ("batch", "Job") => job::created(object),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::store_version(object),
         _ => {}
@@ -73,6 +75,7 @@ pub fn prepare_update(kind: &Kind, new: &mut Value, old: &Value) {
         ("", "Namespace") => take_part(new, old, "spec", "finalizers"),
         ("", "PersistentVolumeClaim") => claim::normalize(new, Some(old)),
         ("", "Service") => service::updated(new, old),
+        ("apps", "DaemonSet") => daemon::updated(new, old),
         ("", "Secret") if value::text(new, "type").is_empty() => take(new, old, "type"),
         ("certificates.k8s.io", "CertificateSigningRequest") => take(new, old, "spec"),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::store_version(new),

@@ -166,3 +166,19 @@ fn a_writer_is_warned_of_what_it_may_not_have_meant() {
         ["spec.externalName is ignored when spec.type is not \"ExternalName\""]
     );
 }
+
+#[test]
+fn the_server_counts_the_templates_of_a_daemon_set() {
+    const COUNT: &str = "/metadata/annotations/deprecated.daemonset.template.generation";
+    check_create("DaemonSet", json!({"spec": {"template": {}}}), COUNT, json!("1"));
+    let mut old = json!({"spec": {"template": {"spec": {}}}, "metadata": {}});
+    prepare_create(&kind("DaemonSet"), &mut old);
+    let updated = |template: Value| {
+        // What the client says of the count does not count.
+        let mut new = json!({"spec": {"template": template}, "metadata": {"annotations": {"a": "b"}}});
+        prepare_update(&kind("DaemonSet"), &mut new, &old);
+        new.pointer(COUNT).cloned()
+    };
+    assert_eq!(updated(json!({"spec": {}})), Some(json!("1")));
+    assert_eq!(updated(json!({"spec": {"hostNetwork": true}})), Some(json!("2")));
+}

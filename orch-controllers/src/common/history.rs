@@ -161,10 +161,29 @@ pub fn template_of(revision: &ControllerRevision) -> Option<PodTemplateSpec> {
 /// The patch that brings a template back.
 fn data(template: &PodTemplateSpec) -> Value {
     let mut template = json!(template);
+    tidy(&mut template);
     if let Some(fields) = template.as_object_mut() {
         fields.insert("$patch".into(), "replace".into());
     }
     json!({ "spec": { "template": template } })
+}
+
+/// Leaves out what says nothing: empty lists, and empty maps where the fields are maps. An empty structure, such as
+/// `emptyDir`, says something.
+fn tidy(value: &mut Value) {
+    const MAPS: [&str; 7] = ["annotations", "labels", "limits", "matchLabels", "nodeSelector", "overhead", "requests"];
+    match value {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(tidy);
+            fields.retain(|name, value| match value {
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(entries) => !entries.is_empty() || !MAPS.contains(&name.as_str()),
+                _ => true,
+            });
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        _ => {}
+    }
 }
 
 /// Whether the revision holds the template: by the letter, or, if another version wrote it down, by what it means.
@@ -203,4 +222,31 @@ fn name<K: Object>(owner: &K, revision: &mut ControllerRevision, label: &str, co
     let prefix = name.get(..PREFIX_MAX).unwrap_or(&name);
     revision.metadata.name = Some(format!("{prefix}-{hash}"));
     revision.metadata.labels.get_or_insert_default().insert(label.to_owned(), hash);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+    use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Volume};
+
+    #[test]
+    fn what_says_nothing_makes_no_other_revision() {
+        let plain = fixtures::template("app:1", "web");
+        let mut empty = plain.clone();
+        empty.metadata.as_mut().unwrap().annotations = Some(Default::default());
+        empty.spec.as_mut().unwrap().tolerations = Some(Vec::new());
+        assert_eq!(data(&plain), data(&empty));
+    }
+
+    #[test]
+    fn a_template_comes_back_as_it_was() {
+        let mut template = fixtures::template("app:1", "web");
+        let volume =
+            Volume { name: "scratch".into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() };
+        template.spec.as_mut().unwrap().volumes = Some(vec![volume]);
+        let revision = make(&fixtures::stateful_set("web", 1), &template, data(&template), LABEL, 1);
+        assert_eq!(template_of(&revision), Some(template));
+        assert_eq!(revision.data.0.pointer("/spec/template/$patch"), Some(&json!("replace")));
+    }
 }

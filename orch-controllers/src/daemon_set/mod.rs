@@ -68,8 +68,10 @@ impl Controller for DaemonSetController {
             })
             .maps::<Pod>(claim::owners_that_want(|set: &DaemonSet| Cow::Borrowed(&set.spec.selector)))
             .only(claim::is_orphan)
-            .owns::<ControllerRevision>()
+            // As upstream, a set does not stir when somebody else changes its history.
+            .maps::<ControllerRevision>(claim::owners_that_want(|set: &DaemonSet| Cow::Borrowed(&set.spec.selector)))
             .index(ORPHANS, orphan_index)
+            .only(claim::is_orphan)
             .maps::<Node>(placement::sets_that_come_or_go)
             .only(placement::has_moved)
     }

@@ -144,6 +144,13 @@ fn every_node_gets_a_pod_after_the_revision_that_it_is_of() {
 }
 
 #[test]
+fn on_many_nodes_pods_are_made_in_bursts() {
+    let plan = Case::new(1200).plan();
+    let made = plan.actions.iter().filter(|action| matches!(action, orch_runtime::Action::Create { .. })).count();
+    assert_eq!(made, orch_runtime::executor::BURST);
+}
+
+#[test]
 fn a_pod_tolerates_what_ails_its_node() {
     let mut set = fixtures::daemon_set("log");
     let spec = set.spec.template.spec.as_mut().unwrap();

@@ -10,6 +10,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod update;
+mod volumes;
 
 use crate::common::{
     claim,
@@ -57,8 +58,10 @@ impl Controller for StatefulSetController {
             .index(ORPHANS, orphan_index)
             .maps::<Pod>(claim::owners_that_want(|set: &StatefulSet| Cow::Borrowed(&set.spec.selector)))
             .only(claim::is_orphan)
-            .owns::<ControllerRevision>()
+            // As upstream, a set does not stir when somebody else changes its history.
+            .maps::<ControllerRevision>(claim::owners_that_want(|set: &StatefulSet| Cow::Borrowed(&set.spec.selector)))
             .index(ORPHANS, orphan_index)
+            .only(claim::is_orphan)
             .maps::<PersistentVolumeClaim>(sets_that_wait_for_the_end_of_a_claim)
             .only(|delta| delta.new.is_none())
     }

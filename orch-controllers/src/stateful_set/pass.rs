@@ -2,7 +2,7 @@
 
 use super::{
     World,
-    claims::{self, Tenancy},
+    claims::Tenancy,
     identity, min_ready, start,
     status::{self, Names, is_ready},
     update, wanted,
@@ -23,14 +23,14 @@ use orch_runtime::{
     plan::{Notice, reference},
     view::Known,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 /// What a pass has seen and decided so far.
 pub(super) struct Pass<'a> {
     pub(super) world: &'a World,
     pub(super) set: &'a StatefulSet,
     pub(super) now: Timestamp,
-    plan: Plan,
+    pub(super) plan: Plan,
     /// The revision of pods that an update has not reached.
     current: &'a ControllerRevision,
     /// The pods that the set wants, by ordinal from the first; `None` where one is missing.
@@ -38,7 +38,7 @@ pub(super) struct Pass<'a> {
     /// The pods that it wants no more, highest ordinal first.
     condemned: Vec<&'a Known<PodFacts>>,
     /// Made together, the claims before the pods.
-    new_claims: Vec<(PersistentVolumeClaim, Announce)>,
+    pub(super) new_claims: Vec<(PersistentVolumeClaim, Announce)>,
     new_pods: Vec<(Pod, Announce)>,
     /// How many pods of the current revision are deleted for the update.
     outdated: usize,
@@ -140,7 +140,7 @@ impl<'a> Pass<'a> {
         self.delete(pod);
     }
 
-    fn name(&self) -> &'a str {
+    pub(super) fn name(&self) -> &'a str {
         self.set.metadata.name.as_deref().unwrap_or_default()
     }
 
@@ -219,60 +219,6 @@ impl<'a> Pass<'a> {
             return (template, name_of(self.current));
         }
         (self.set.spec.template.clone(), self.world.update.name())
-    }
-
-    /// Makes the claims that a pod misses; returns one that is being deleted, which is waited for.
-    fn ensure_claims(&mut self, pod: &str, ordinal: i32) -> Option<String> {
-        let set = self.name();
-        let mut going = None;
-        for (template, name) in claims::of(self.set, ordinal) {
-            match self.world.claims.get(&*name) {
-                None => {
-                    let success = format!("Create Claim {name} Pod {pod} in StatefulSet {set} success");
-                    let failure = format!("Create Claim {name} for Pod {pod} in StatefulSet {set} failed error: {{}}");
-                    let announce = Announce {
-                        regarding: reference(self.set),
-                        success: Some(("SuccessfulCreate", success)),
-                        failure: ("FailedCreate", failure),
-                    };
-                    self.new_claims.push((claims::make(self.set, template, name), announce));
-                }
-                Some(claim) if claim.meta.is_deleting() => going = Some(name),
-                Some(_) => {}
-            }
-        }
-        going
-    }
-
-    /// Brings the owners of a pod's claims to what the retention policy says.
-    fn correct_claims(&mut self, pod: &'a Known<PodFacts>, is_wanted: bool) {
-        let uid = Some(&*pod.stored.meta.uid);
-        for claim in self.claims_of(&pod.stored.key.name, uid, identity::ordinal(pod), is_wanted) {
-            if let Some(patch) = claim.correction() {
-                self.plan.patch(Target::stored::<PersistentVolumeClaim>(claim.claim), None, patch);
-                if claim.is_contested() {
-                    let notice = self.conflict(&claim);
-                    self.plan.event(notice);
-                }
-            }
-        }
-    }
-
-    fn claims_of<'b>(&self, pod: &'b str, pod_uid: Option<&'b str>, ordinal: i32, is_wanted: bool) -> Vec<Tenancy<'b>>
-    where
-        'a: 'b,
-    {
-        let (set, world) = (self.set, self.world);
-        let existing = claims::of(set, ordinal).filter_map(move |(_, name)| world.claims.get(&*name));
-        existing.map(|claim: &'a Arc<_>| Tenancy { set, pod, pod_uid, is_wanted, claim }).collect()
-    }
-
-    fn conflict(&self, claim: &Tenancy<'_>) -> Notice {
-        let message = format!(
-            "PersistentVolumeClaim {} has a conflicting OwnerReference that acts as a managing controller, the retention policy is ignored for this claim",
-            claim.claim.key.name
-        );
-        Notice::warning(self.set, "ConflictingController", message)
     }
 
     /// Gives a pod back the labels and the volumes that make it what it is.

@@ -18,19 +18,23 @@ fn check(seen: &Seen) -> Option<String> {
         _ if seen.is_deleting() => Some(format!("{seen} is still being deleted")),
         "Deployment" if seen.at("/spec/paused") == true => None,
         "Deployment" => counts(&["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"]),
-        "ReplicaSet" => counts(&["replicas", "readyReplicas", "availableReplicas"]),
+        "ReplicaSet" | "ReplicationController" => counts(&["replicas", "readyReplicas", "availableReplicas"]),
         "StatefulSet" => counts(&["replicas", "readyReplicas", "updatedReplicas"]),
         "DaemonSet" => {
             let desired = seen.number("/status/desiredNumberScheduled");
-            let ready = seen.number("/status/numberReady");
-            (desired != ready).then(|| format!("{seen} wants {desired} and has {ready} ready"))
+            let counts = ["currentNumberScheduled", "numberReady", "updatedNumberScheduled"];
+            let wrong = counts.iter().find(|name| seen.number(&format!("/status/{name}")) != desired);
+            wrong.map(|name| {
+                format!("{seen} wants {desired} and has {name} {}", seen.number(&format!("/status/{name}")))
+            })
         }
         "Job" => job(seen),
         _ => return None,
     };
     let unobserved = generation != observed && !matches!(&*seen.kind, "Namespace" | "Pod") && generation > 0;
     missing.or_else(|| {
-        let reports = matches!(&*seen.kind, "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet");
+        let reports =
+            matches!(&*seen.kind, "Deployment" | "ReplicaSet" | "ReplicationController" | "StatefulSet" | "DaemonSet");
         (reports && unobserved).then(|| format!("{seen} is at generation {generation}, and {observed} was observed"))
     })
 }

@@ -29,6 +29,7 @@ const LEFT_ALONE: &[&str] = &[
     "volumeClaimTemplates",
     "serviceName",
     "progressDeadlineSeconds",
+    "updateStrategy",
 ];
 
 /// Random changes over a time. The scenario's objects are there from the beginning.
@@ -73,7 +74,10 @@ fn by_kind(kind: &str, chance: &Chance) -> Value {
         let image = format!("app:{}", 1 + chance.below(4));
         json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": image}]}}}})
     };
-    let workload = matches!(kind.rsplit(' ').next(), Some("Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet"));
+    let workload = matches!(
+        kind.rsplit(' ').next(),
+        Some("Deployment" | "ReplicaSet" | "ReplicationController" | "StatefulSet" | "DaemonSet")
+    );
     match (kind, chance.below(8)) {
         (super::scenarios::DEPLOYMENT, 0) => {
             let (surge, unavailable) = (chance.below(3), chance.below(3));
@@ -83,6 +87,16 @@ fn by_kind(kind: &str, chance: &Chance) -> Value {
         }
         (super::scenarios::DEPLOYMENT, 1) => json!({"spec": {"strategy": {"type": "Recreate", "rollingUpdate": null}}}),
         (super::scenarios::DEPLOYMENT, 2) => json!({"spec": {"paused": chance.below(3) == 0}}),
+        (super::scenarios::DAEMON_SET, 0) => {
+            let surge = chance.below(3) == 0;
+            let (surge, unavailable) = if surge { (1, 0) } else { (0, 1 + chance.below(2)) };
+            json!({"spec": {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {
+                "maxSurge": surge, "maxUnavailable": unavailable}}}})
+        }
+        (super::scenarios::STATEFUL_SET, 0) => {
+            json!({"spec": {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {
+                "maxUnavailable": 1 + chance.below(2)}}}})
+        }
         (_, 3) if workload => {
             json!({"spec": {"template": {"metadata": {"labels": {"tier": format!("t{}", chance.below(3))}}}}})
         }

@@ -35,6 +35,7 @@ const DROPPED: &[&str] = &[
     "pod-template-generation",
     "controller-uid",
     "batch.kubernetes.io/controller-uid",
+    "deprecated.daemonset.template.generation",
 ];
 
 /// What an autoscaler did last, and why, it forgets with its process.

@@ -234,7 +234,7 @@ impl State {
             let node = seen.text("/spec/nodeName").to_owned();
             self.placed.entry(node).or_default().insert(seen.path.clone(), seen.clone());
         }
-        if !matches!(&*seen.kind, "Pod" | "Event" | "Lease" | "Node" | "EndpointSlice") {
+        if has_past(&seen) {
             self.past.entry(seen.uid.clone()).or_default().push(seen.clone());
         }
         self.by_uid.insert(seen.uid.clone(), seen.clone());
@@ -254,5 +254,14 @@ impl State {
         if let Some(placed) = self.placed.get_mut(old.text("/spec/nodeName")) {
             placed.remove(path);
         }
+    }
+}
+
+/// Whether oracles ask for earlier states of the object. Of Pods only those that are somebody have a past.
+fn has_past(seen: &Seen) -> bool {
+    match &*seen.kind {
+        "Event" | "Lease" | "Node" | "EndpointSlice" => false,
+        "Pod" => matches!(seen.controller(), Some((_, "StatefulSet" | "DaemonSet"))),
+        _ => true,
     }
 }

@@ -68,3 +68,50 @@ fn deployments_and_replica_sets_are_scaled() {
         k.run("rollout status deploy/nothing").fails("deployments.apps \"nothing\" not found");
     });
 }
+
+/// A workload `db` of a kind, with these fields besides its selector and template.
+fn workload(kind: &str, fields: &str) -> String {
+    format!(
+        r#"{{"apiVersion": "apps/v1", "kind": "{kind}", "metadata": {{"name": "db"}}, "spec": {{{fields}
+            "selector": {{"matchLabels": {{"app": "db"}}}},
+            "template": {{"metadata": {{"labels": {{"app": "db"}}}}, "spec": {{"terminationGracePeriodSeconds": 0,
+                "containers": [{{"name": "db", "image": "orch.local/toolbox:v1"}}]}}}}}}}}"#
+    )
+}
+
+/// What `kubectl rollout` does with the kinds that keep their history in ControllerRevisions.
+fn history_is_kept(k: &crate::run::Kubectl, kind: &str, fields: &str, done: &str) {
+    k.apply(&workload(kind, fields)).succeeds();
+    let (lower, status) = (kind.to_lowercase(), format!("rollout status {kind}/db --timeout=60s"));
+    k.run(&status).contains(done);
+    k.run(&format!("set image {kind}/db db=orch.local/toolbox:v2")).prints(&format!("{lower}.apps/db image updated\n"));
+    k.run(&status).contains(done);
+    k.run(&format!("rollout history {kind}/db"))
+        .contains(&format!("{lower}.apps/db \n"))
+        .contains("1         <none>\n2         <none>\n");
+    k.run(&format!("rollout history {kind}/db --revision=1")).contains("orch.local/toolbox:v1");
+    k.run(&format!("rollout undo {kind}/db")).prints(&format!("{lower}.apps/db rolled back\n"));
+    k.run(&status).contains(done);
+    k.run("get pods -l app=db -o jsonpath={.items[*].spec.containers[0].image}").lacks("v2").contains("v1");
+    k.run(&format!("rollout history {kind}/db")).lacks("\n1  ").contains("\n2         <none>\n3         <none>\n");
+    k.run(&format!("rollout undo {kind}/db --to-revision=9")).fails("unable to find specified revision 9 in history");
+    k.run(&format!("rollout restart {kind}/db")).prints(&format!("{lower}.apps/db restarted\n"));
+    k.run(&status).contains(done);
+    k.run(&format!("get {kind} db -o jsonpath={{.spec.template.metadata.annotations}}")).contains("restartedAt");
+    k.run(&format!("delete {kind} db")).succeeds();
+}
+
+#[test]
+fn a_stateful_set_is_rolled_out_undone_and_restarted() {
+    with_each(simulated, "ordered", |k| {
+        let fields = r#""serviceName": "db", "replicas": 2,"#;
+        history_is_kept(k, "StatefulSet", fields, "roll out complete: 2 new pods have been updated");
+    });
+}
+
+#[test]
+fn a_daemon_set_is_rolled_out_undone_and_restarted() {
+    with_each(simulated, "daemons", |k| {
+        history_is_kept(k, "DaemonSet", "", "daemon set \"db\" successfully rolled out");
+    });
+}

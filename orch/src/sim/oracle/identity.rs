@@ -1,6 +1,9 @@
 //! Pods that are somebody: at most one of each.
 
-use super::{Judge, Oracle};
+use super::{
+    Judge, Oracle,
+    daemons::{hash, surges},
+};
 use crate::sim::state::{Seen, Verb, Write};
 
 /// An owner has at most one Pod per identity at a time: an ordinal, a completion index, a node of a DaemonSet. One that
@@ -22,7 +25,10 @@ impl Oracle for OnePerIdentity {
         // A Job may replace an index whose Pod is being deleted, and so may a DaemonSet.
         let lenient = matches!(kind, "Job" | "DaemonSet");
         let knew = |other: &Seen| judge.knew_of(write, &other.uid);
+        // While it surges, a DaemonSet has an old one and a new one on a node.
+        let surges = kind == "DaemonSet" && judge.believed(write, owner).iter().any(|set| surges(set));
         let twin = same
+            .filter(|other| !(surges && hash(other) != hash(pod)))
             .filter(|other| !(lenient && other.is_deleting()))
             .filter(|other| knew(other))
             .find(|other| self::identity(other).as_ref() == Some(&identity));

@@ -6,9 +6,11 @@
 
 mod budget;
 mod capacity;
+mod daemons;
 mod finalizers;
 mod identity;
 mod jobs;
+mod ordered;
 mod owners;
 mod replicas;
 mod rollout;
@@ -16,9 +18,11 @@ mod volumes;
 
 pub use budget::Budgets;
 pub use capacity::{Capacity, OneBinding};
+pub use daemons::Daemons;
 pub use finalizers::Finalizers;
 pub use identity::OnePerIdentity;
 pub use jobs::CountedOnce;
+pub use ordered::Ordered;
 pub use owners::{NothingForTheDead, OnlyItsOwn};
 pub use replicas::NoExcess;
 pub use rollout::Rollout;
@@ -94,6 +98,8 @@ pub fn all(loops: &[orch_runtime::Description]) -> Vec<Box<dyn Oracle>> {
         Box::new(Finalizers),
         Box::new(NoExcess),
         Box::new(Rollout),
+        Box::new(Ordered),
+        Box::new(Daemons),
         Box::new(Budgets),
         Box::new(Volumes),
         Box::new(CountedOnce::default()),

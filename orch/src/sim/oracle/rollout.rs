@@ -78,7 +78,8 @@ fn bounds(deployment: &Seen) -> Option<Bounds> {
     Some(Bounds { most: replicas + surge, least: (replicas - unavailable).max(0) })
 }
 
-fn part(value: &Value, of: i64, up: bool) -> i64 {
+/// A number, or a part of a whole.
+pub(super) fn part(value: &Value, of: i64, up: bool) -> i64 {
     let percent = |text: &str| text.strip_suffix('%').and_then(|number| number.parse::<i64>().ok());
     match value {
         Value::Number(number) => number.as_i64().unwrap_or(0),

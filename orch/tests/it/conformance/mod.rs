@@ -1,8 +1,13 @@
 //! Conformance tests of Kubernetes that need controllers and simulated nodes, ported. Each carries its codename in a comment.
 
 mod batch;
+mod daemon_set;
+mod deployment;
 mod life;
+mod replication;
+mod stateful_set;
 mod volumes;
+mod workload;
 
 use orch::{
     Cluster,
