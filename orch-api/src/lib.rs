@@ -10,6 +10,7 @@
 //! [`kube_core::Resource`] with `DynamicType = ()` and serde is an [`Object`].
 
 pub mod access;
+pub mod autoscaling;
 pub mod cel;
 pub mod conditions;
 pub mod crd;

@@ -1,10 +1,10 @@
 //! From the stored form of an object to the one that a version serves, and back: an Event of `events.k8s.io` is stored as
-//! the Event of the core group that it is (`pkg/apis/events/v1/conversion.go`), and custom objects are stored in one of
-//! their versions (`apiextensions-apiserver/pkg/apiserver/conversion`).
+//! the Event of the core group that it is (`pkg/apis/events/v1/conversion.go`), a HorizontalPodAutoscaler of `v1` as one of
+//! `v2`, and custom objects in one of their versions (`apiextensions-apiserver/pkg/apiserver/conversion`).
 
 use super::{Core, json};
 use crate::crd::Converter;
-use orch_api::{Kind, StatusError};
+use orch_api::{Kind, StatusError, autoscaling};
 use orch_store::{
     Stored,
     client::{Page, WatchEvent},
@@ -23,13 +23,37 @@ const EVENT_FIELDS: [(&str, &str); 7] = [
     ("deprecatedCount", "count"),
 ];
 
-fn is_new_event(kind: &Kind) -> bool {
-    kind.group == "events.k8s.io" && kind.kind == "Event" && kind.custom.is_none()
+/// A version of a built-in kind whose objects are stored in another form.
+struct Form {
+    to_storage: fn(&mut Value),
+    from_storage: fn(&mut Value),
+}
+
+const EVENT: Form = Form {
+    to_storage: |event| {
+        rename(event, EVENT_FIELDS.into_iter());
+        json::set(event, &["apiVersion"], "v1");
+    },
+    from_storage: |event| {
+        rename(event, EVENT_FIELDS.into_iter().map(|(served, core)| (core, served)));
+        json::set(event, &["apiVersion"], "events.k8s.io/v1");
+    },
+};
+
+const AUTOSCALER: Form = Form { to_storage: autoscaling::to_v2, from_storage: autoscaling::to_v1 };
+
+fn form(kind: &Kind) -> Option<Form> {
+    match (&*kind.group, &*kind.version, &*kind.kind) {
+        _ if kind.custom.is_some() => None,
+        ("events.k8s.io", "v1", "Event") => Some(EVENT),
+        ("autoscaling", "v1", "HorizontalPodAutoscaler") => Some(AUTOSCALER),
+        _ => None,
+    }
 }
 
 /// Whether objects of the kind may be stored in another form.
 pub fn is_converted(kind: &Kind) -> bool {
-    kind.custom.as_ref().is_some_and(|custom| !custom.as_stored) || is_new_event(kind)
+    kind.custom.as_ref().is_some_and(|custom| !custom.as_stored) || form(kind).is_some()
 }
 
 /// The object as it is stored.
@@ -46,12 +70,9 @@ pub async fn to_storage<'a>(
         let mut converted = converter.convert(kind, &version, vec![object.clone()]).await?;
         return converted.pop().map(Cow::Owned).ok_or_else(|| StatusError::internal("nothing was converted"));
     }
-    if !is_new_event(kind) {
-        return Ok(Cow::Borrowed(object));
-    }
+    let Some(form) = form(kind) else { return Ok(Cow::Borrowed(object)) };
     let mut stored = object.clone();
-    rename(&mut stored, EVENT_FIELDS.into_iter());
-    json::set(&mut stored, &["apiVersion"], "v1");
+    (form.to_storage)(&mut stored);
     Ok(Cow::Owned(stored))
 }
 
@@ -66,8 +87,8 @@ pub(crate) async fn between(core: &Core, from: &Kind, to: &Kind, object: &Value)
         return converted.pop().ok_or_else(|| StatusError::internal("nothing was converted"));
     }
     let mut object = to_storage(core.storage.converter(), from, object).await?.into_owned();
-    if is_converted(to) {
-        rename(&mut object, EVENT_FIELDS.into_iter().map(|(served, core)| (core, served)));
+    if let Some(form) = form(to) {
+        (form.from_storage)(&mut object);
     }
     json::set(&mut object, &["apiVersion"], to.gvk().api_version());
     Ok(object)
@@ -103,7 +124,10 @@ pub async fn many(
     if !is_converted(kind) {
         return Ok(stored);
     }
-    let Some(custom) = &kind.custom else { return stored.into_iter().map(|event| new_event(kind, &event)).collect() };
+    if let Some(form) = form(kind) {
+        return stored.into_iter().map(|object| served(&form, &object)).collect();
+    }
+    let Some(custom) = &kind.custom else { return Ok(stored) };
     let wanted = kind.gvk().api_version();
     let mut objects = stored.iter().map(|object| object.parse()).collect::<Result<Vec<Value>, _>>()?;
     let foreign = |object: &Value| json::text(object, &["apiVersion"]) != wanted;
@@ -128,10 +152,9 @@ fn stored_version(stored: &Stored, wanted: &str) -> bool {
     stored.parse::<Value>().is_ok_and(|object| json::text(&object, &["apiVersion"]) == wanted)
 }
 
-fn new_event(kind: &Kind, stored: &Stored) -> Result<Arc<Stored>, StatusError> {
+fn served(form: &Form, stored: &Stored) -> Result<Arc<Stored>, StatusError> {
     let mut object: Value = stored.parse()?;
-    rename(&mut object, EVENT_FIELDS.into_iter().map(|(served, core)| (core, served)));
-    json::set(&mut object, &["apiVersion"], kind.gvk().api_version());
+    (form.from_storage)(&mut object);
     restored(&object)
 }
 

@@ -119,7 +119,10 @@ impl FaultyClient {
             return Err(unreachable());
         }
         let subresource = request.subresource.unwrap_or_default().to_owned();
-        let run = || OPERATION.scope(Operation { who: who.clone(), subresource: subresource.clone() }, run());
+        let send = |repeated| {
+            OPERATION.scope(Operation { who: who.clone(), subresource: subresource.clone(), repeated }, run())
+        };
+        let run = || send(false);
         let told = |what: &str| self.note(format_args!("{request} of {who}: {what}"));
         let result = match decision.verdict {
             Verdict::Go => run().await,
@@ -135,7 +138,7 @@ impl FaultyClient {
             Verdict::Twice => {
                 told("done twice");
                 let _first = run().await;
-                run().await
+                send(true).await
             }
             Verdict::Die { after, death } => {
                 told(if after { "dies after it" } else { "dies before it" });

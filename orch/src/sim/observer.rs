@@ -22,6 +22,8 @@ tokio::task_local! {
 pub(super) struct Operation {
     pub(super) who: Arc<str>,
     pub(super) subresource: String,
+    /// The network says it once more.
+    pub(super) repeated: bool,
 }
 
 /// How often who did what to which kind.
@@ -136,6 +138,7 @@ impl Observer {
         let at = self.now();
         let operation = OPERATION.try_with(Operation::clone).ok();
         let who = operation.as_ref().map_or_else(|| Arc::from("apiserver"), |operation| operation.who.clone());
+        let repeated = operation.as_ref().is_some_and(|operation| operation.repeated);
         let subresource = operation.map(|operation| operation.subresource).unwrap_or_default();
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
@@ -159,7 +162,8 @@ impl Observer {
                 (Some(_), Some(_)) => Verb::Update,
                 (Some(_), None) => Verb::Delete,
             };
-            let write = Write { revision, at, who: who.clone(), subresource: subresource.clone(), verb, old, new };
+            let write =
+                Write { revision, at, who: who.clone(), subresource: subresource.clone(), repeated, verb, old, new };
             inner.take(&write);
             if !write.is_noise() {
                 inner.writes += 1;

@@ -125,6 +125,8 @@ pub struct Write {
     pub who: Arc<str>,
     /// The subresource, such as `eviction`; empty for the object itself.
     pub subresource: String,
+    /// Whether the network said a request a second time: then nobody decided to make it.
+    pub repeated: bool,
     /// What happened to the object.
     pub verb: Verb,
     /// The object before; `None` for a create.

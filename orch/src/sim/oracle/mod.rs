@@ -64,9 +64,9 @@ impl<'a> Judge<'a> {
         self.state.since(uid, known)
     }
 
-    /// Whether the writer's watches had shown it this object.
+    /// Whether the writer's watches had shown it this object when it decided.
     pub fn knew_of(&self, write: &Write, uid: &Arc<str>) -> bool {
-        self.knowledge.of(&write.who, uid, write.at).is_some()
+        !write.repeated && self.knowledge.of(&write.who, uid, write.at).is_some()
     }
 }
 

@@ -1,5 +1,5 @@
-//! `test/e2e/apps/statefulset.go`. The tests that upstream runs with real containers run here with simulated ones: what
-//! they ask of the controller is the same.
+//! `test/e2e/apps/statefulset.go`. Tests that upstream runs with real containers run here with simulated ones and do not
+//! count as ported; what they ask of the controller is the same.
 
 use super::workload::{Here, PODS, REVISIONS, all_ready, has_image, image, is_ready, name, template};
 use orch::api::Gvr;
@@ -79,7 +79,7 @@ async fn the_status_of_a_stateful_set_is_served() {
     here.stop().await;
 }
 
-/// [sig-apps] StatefulSet Basic StatefulSet functionality [StatefulSetBasic] should perform rolling updates and roll backs of template modifications [Conformance]
+/// With simulated pods: StatefulSet Basic StatefulSet functionality [StatefulSetBasic] should perform rolling updates and roll backs of template modifications [Conformance]
 #[tokio::test(start_paused = true)]
 async fn a_template_is_rolled_out_and_back() {
     let here = Here::start(2).await;
@@ -106,7 +106,7 @@ async fn a_template_is_rolled_out_and_back() {
     here.stop().await;
 }
 
-/// [sig-apps] StatefulSet Basic StatefulSet functionality [StatefulSetBasic] should perform canary updates and phased rolling updates of template modifications [Conformance]
+/// With simulated pods: StatefulSet Basic StatefulSet functionality [StatefulSetBasic] should perform canary updates and phased rolling updates of template modifications [Conformance]
 #[tokio::test(start_paused = true)]
 async fn a_partition_makes_canaries_and_phases() {
     let here = Here::start(2).await;
@@ -138,7 +138,7 @@ fn unready(set: &mut Value) {
         json!({"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 1});
 }
 
-/// [sig-apps] StatefulSet Basic StatefulSet functionality [StatefulSetBasic] Scaling should happen in predictable order and halt if any stateful pod is unhealthy [Conformance] [Slow]
+/// With simulated pods: StatefulSet Basic StatefulSet functionality [StatefulSetBasic] Scaling should happen in predictable order and halt if any stateful pod is unhealthy [Conformance] [Slow]
 #[tokio::test(start_paused = true)]
 async fn scaling_is_in_order_and_halts_for_an_unhealthy_pod() {
     let here = Here::start(1).await;
@@ -173,7 +173,7 @@ async fn scaling_is_in_order_and_halts_for_an_unhealthy_pod() {
     here.stop().await;
 }
 
-/// [sig-apps] StatefulSet Basic StatefulSet functionality [StatefulSetBasic] Burst scaling should run to completion even with unhealthy pods [Conformance] [Slow]
+/// With simulated pods: StatefulSet Basic StatefulSet functionality [StatefulSetBasic] Burst scaling should run to completion even with unhealthy pods [Conformance] [Slow]
 #[tokio::test(start_paused = true)]
 async fn burst_scaling_does_not_wait_for_unhealthy_pods() {
     let here = Here::start(1).await;
@@ -190,7 +190,7 @@ async fn burst_scaling_does_not_wait_for_unhealthy_pods() {
     here.stop().await;
 }
 
-/// [sig-apps] StatefulSet Basic StatefulSet functionality [StatefulSetBasic] Should recreate evicted statefulset [Conformance]
+/// With simulated pods: StatefulSet Basic StatefulSet functionality [StatefulSetBasic] Should recreate evicted statefulset [Conformance]
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_was_evicted_is_made_again() {
     let here = Here::start(1).await;
