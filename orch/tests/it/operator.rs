@@ -99,7 +99,8 @@ fn the_operator_survives_lost_answers_and_a_crash_at_every_write() {
         let (outcome, failures) = scenario.judge(&case);
         assert!(failures.is_empty(), "{preset}: {failures:?}\n{outcome}");
     }
-    let done = enumerate(&scenario, "sites", 1, 1000);
+    // Some of each kind of perturbation; with 1000 it is all of them, in minutes.
+    let done = enumerate(&scenario, "sites", 1, 30);
     done.assert();
     assert!(done.runs > 10, "only {} runs", done.runs);
 }
