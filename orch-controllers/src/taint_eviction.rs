@@ -167,8 +167,12 @@ impl Facts for NoExecuteTaints {
 }
 
 fn changed(delta: &Delta, new: &Stored) -> bool {
-    let facts = |stored: &Stored| (PodFacts::of(stored).node, PodFacts::of(stored).tolerations);
-    delta.old.as_ref().is_none_or(|old| facts(old) != facts(new))
+    let now = new.memo(PodFacts::of);
+    delta
+        .old
+        .as_ref()
+        .map(|old| old.memo(PodFacts::of))
+        .is_none_or(|old| (&old.node, &old.tolerations) != (&now.node, &now.tolerations))
 }
 
 fn pods_of_node(delta: &Delta, view: &View<'_>) -> Vec<Key> {

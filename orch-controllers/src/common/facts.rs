@@ -73,7 +73,7 @@ impl PodFacts {
 
     /// Whether a stored pod is ready.
     pub fn of_ready(stored: &Stored) -> bool {
-        Self::of(stored).is_ready()
+        stored.memo(Self::of).is_ready()
     }
 
     /// Whether it is ready.

@@ -39,7 +39,7 @@ impl Failures {
     /// Counts a pod of a DaemonSet that has failed.
     pub(super) fn note(&self, delta: &Delta) {
         let Some(pod) = delta.new.as_deref().filter(|pod| is_daemon(pod)) else { return };
-        let facts = PodFacts::of(pod);
+        let facts = pod.memo(PodFacts::of);
         if facts.phase == Phase::Failed && !pod.meta.is_deleting() {
             self.count(pod, &facts);
         }

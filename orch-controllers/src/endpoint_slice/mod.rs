@@ -208,7 +208,7 @@ pub(crate) fn services_of_pod(delta: &Delta, view: &View<'_>) -> Vec<Key> {
         let same_meta = old.meta.labels == new.meta.labels
             && old.meta.is_deleting() == new.meta.is_deleting()
             && old.meta.uid == new.meta.uid;
-        if same_meta && PodFacts::of(old) == PodFacts::of(new) {
+        if same_meta && old.memo(PodFacts::of) == new.memo(PodFacts::of) {
             return Vec::new();
         }
     }

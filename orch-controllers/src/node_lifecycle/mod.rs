@@ -213,17 +213,17 @@ impl Facts for NodeFacts {
 
 /// Files pods under their node.
 pub(crate) fn node_index(stored: &Stored) -> Vec<Arc<str>> {
-    let node = PodFacts::of(stored).node;
+    let node = stored.memo(PodFacts::of).node.clone();
     if node.is_empty() { Vec::new() } else { vec![node.into()] }
 }
 
 fn node_of(delta: &Delta) -> Vec<Key> {
-    let node = delta.new.as_deref().map(PodFacts::of).map(|facts| facts.node).unwrap_or_default();
+    let node = delta.new.as_ref().map(|pod| pod.memo(PodFacts::of).node.clone()).unwrap_or_default();
     if node.is_empty() { Vec::new() } else { vec![Key::cluster(&*node)] }
 }
 
 fn is_ready(pod: &Arc<Stored>) -> bool {
-    PodFacts::of(pod).is_ready()
+    pod.memo(PodFacts::of).is_ready()
 }
 
 fn node_of_new_lease(delta: &Delta, _view: &View<'_>) -> Vec<Key> {

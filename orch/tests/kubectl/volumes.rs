@@ -27,8 +27,7 @@ spec:
 fn claims_wait_are_bound_protected_and_grow() {
     with_each(simulated, "volumes", |k| {
         k.run("get sc").has_row(&[
-            "local",
-            "(default)",
+            "local (default)",
             "orch.local/directory",
             "Delete",
             "WaitForFirstConsumer",

@@ -37,7 +37,7 @@ async fn story() {
     Api::<Service>::default_namespaced(client.clone()).create(&PostParams::default(), &service()).await.unwrap();
     Api::<StatefulSet>::default_namespaced(client).create(&PostParams::default(), &members(&image)).await.unwrap();
     let status = "rollout status statefulset/db --timeout=120s";
-    assert!(orch.kubectl(status).contains("rolling update complete 3 pods at revision"));
+    assert!(orch.kubectl(status).contains("roll out complete: 3 new pods have been updated"));
     for member in 0..MEMBERS {
         assert_eq!(redis_cli(&orch, member, "set who member-{}"), "OK");
     }
