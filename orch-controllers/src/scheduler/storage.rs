@@ -1,4 +1,4 @@
-//! [`StorageFeed`]: what happens to claims, volumes and classes, and what that is to waiting pods.
+//! `StorageFeed`: what happens to claims, volumes and classes, and what that is to waiting pods.
 
 use k8s_openapi::api::{
     core::v1::{PersistentVolume, PersistentVolumeClaim},
