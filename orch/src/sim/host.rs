@@ -29,6 +29,9 @@ use orch_store::{Ambient, Client, Informers, Tasks, backend::MemoryBackend};
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
+/// What is published as the certificate authority. Nobody has its key.
+const CA: &str = include_str!("ca.pem");
+
 /// How a process begins: with its client and its share of time, chance and tasks. What it returns runs until the tasks
 /// are cancelled.
 pub type Start = Arc<dyn Fn(Arc<dyn Client>, Ambient) -> BoxFuture<'static, ()> + Send + Sync>;
@@ -187,7 +190,7 @@ impl Host {
 
     /// Starts a control loop as a process of the loop's name.
     pub(super) fn run_loop(self: &Arc<Self>, name: &str, make: MakeLoop) {
-        let root_ca: Arc<str> = "the certificate of the simulator".into();
+        let root_ca: Arc<str> = CA.into();
         let since = self.ambient.clock.now();
         let start: Start = Arc::new(move |client, ambient| {
             let informers = Informers::new(client, ambient.clone());
