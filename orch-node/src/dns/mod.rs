@@ -25,6 +25,8 @@ use parking_lot::RwLock;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::{TcpListener, UdpSocket};
 
+/// How many ports are tried where any will do.
+const ANY_PORT_ATTEMPTS: u32 = 16;
 /// How long a TCP client may be silent.
 const TCP_IDLE: Duration = Duration::from_secs(10);
 /// Answers that may wait on one TCP connection.
@@ -43,9 +45,8 @@ pub struct DnsOptions {
 
 /// Binds and serves until the ambience stops. Returns the address that was bound.
 pub async fn start(options: DnsOptions, informers: Informers, ambient: &Ambient) -> io::Result<SocketAddr> {
-    let socket = UdpSocket::bind(options.listen).await?;
+    let (socket, listener) = bind(options.listen).await?;
     let address = socket.local_addr()?;
-    let listener = TcpListener::bind(address).await?;
     let zone = Arc::new(RwLock::new(Zone::new(&options.domain)));
     ambient.tasks.spawn(follow(zone.clone(), informers));
     let mut server = Server::new(Handler::new(zone, Forwarder::new(options.upstream)));
@@ -57,6 +58,20 @@ pub async fn start(options: DnsOptions, informers: Informers, ambient: &Ambient)
         }
     });
     Ok(address)
+}
+
+/// The same port for datagrams and for streams. Where any port will do (0), one that only datagrams can have is no use.
+async fn bind(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+    let mut attempts = if address.port() == 0 { ANY_PORT_ATTEMPTS } else { 1 };
+    loop {
+        let socket = UdpSocket::bind(address).await?;
+        attempts -= 1;
+        match TcpListener::bind(socket.local_addr()?).await {
+            Ok(listener) => return Ok((socket, listener)),
+            Err(error) if attempts == 0 => return Err(error),
+            Err(_) => {}
+        }
+    }
 }
 
 /// Keeps the zone in step with the cluster.

@@ -27,7 +27,7 @@ async fn world(dir: &std::path::Path) -> Cluster {
     let pod = |name: &str, container: serde_json::Value| {
         serde_json::from_value::<Pod>(json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"},
-            "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]},
+            "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
         }))
         .unwrap()
     };
