@@ -167,7 +167,7 @@ fn tests_may_import_what_they_like() {
 
 #[test]
 fn a_crate_without_a_row_is_reported() {
-    assert_eq!(faults(&metadata("orch-new", &[])), ["orch-new has no row in the table of orch/tests/layering.rs"]);
+    assert_eq!(faults(&metadata("orch-new", &[])), ["orch-new has no row in the table of orch/tests/tree/layering.rs"]);
 }
 
 /// Everything in the metadata of a workspace that the table does not allow.
@@ -177,7 +177,7 @@ fn faults(metadata: &Value) -> Vec<String> {
     let mut faults = Vec::new();
     for (name, package) in names.iter().zip(packages) {
         let Some(room) = ROOMS.iter().find(|room| room.name == *name) else {
-            faults.push(format!("{name} has no row in the table of orch/tests/layering.rs"));
+            faults.push(format!("{name} has no row in the table of orch/tests/tree/layering.rs"));
             continue;
         };
         // A dependency may be listed twice, for two targets; the stricter one counts.
