@@ -106,7 +106,9 @@ impl Storage {
         let token = Token::parse(&options.continue_token)?;
         let at = token.as_ref().map_or(options.revision, Token::read_at);
         let snapshot = resource.snapshot(at).await.map_err(|e| match (&e, &token) {
-            (BackendError::Compacted { .. }, Some(_)) => StatusError::expired(token::TOO_OLD),
+            (BackendError::Compacted { .. }, Some(token)) => {
+                StatusError::expired(token::TOO_OLD).with_continue(token.clone().inconsistent().encode())
+            }
             (BackendError::Compacted { .. }, None) => {
                 StatusError::expired("The resourceVersion for the provided list is too old.")
             }

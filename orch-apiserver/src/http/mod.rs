@@ -14,6 +14,7 @@ pub mod query;
 pub mod respond;
 pub mod table;
 pub mod watch;
+mod yaml;
 
 use crate::{
     authn::User,
@@ -128,7 +129,7 @@ fn write(call: &Call, verb: Verb, query: &Query, parts: &Parts, bytes: Bytes) ->
         }
         Verb::Patch => {
             let options = query.write_options("PatchOptions")?;
-            Asked::Patch { patch: input::patch(headers, query, &bytes, &options)?, options }
+            Asked::Patch { patch: input::patch(headers, query, &bytes, &options, &call.warnings)?, options }
         }
         Verb::Delete => Asked::Delete(input::delete_options(headers, query, &bytes)?),
         _ => Asked::DeleteCollection {

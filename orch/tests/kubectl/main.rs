@@ -7,6 +7,7 @@
 mod authorization;
 mod batch;
 mod cluster;
+mod conformance;
 mod containers;
 mod custom;
 mod helm;
@@ -14,6 +15,7 @@ mod input;
 mod nodes;
 mod objects;
 mod operators;
+mod published;
 mod python;
 mod rollouts;
 mod run;
