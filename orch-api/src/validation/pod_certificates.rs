@@ -76,7 +76,8 @@ pub(super) fn status_updated<'a>(new: At<'a>, old: At<'a>) {
     match verdict(status) {
         Some("Issued") => issued(status),
         Some(_) if status.fields().any(|field| field != "conditions" && !status.at(field).is_empty()) => {
-            status.invalid("non-condition status fields must be empty when denying or failing the PodCertificateRequest");
+            status
+                .invalid("non-condition status fields must be empty when denying or failing the PodCertificateRequest");
         }
         _ => {}
     }

@@ -27,7 +27,9 @@ pub fn body(headers: &HeaderMap, bytes: &[u8], kind: &str) -> Result<Parsed, Sta
             Err(error) => format!("couldn't get version/kind; json parse error: {error}"),
         },
         Encoding::Yaml => match yaml::read(bytes) {
-            Ok(value) => return Ok(Parsed { value, faults: yaml::fault(bytes).into_iter().collect(), ..Parsed::default() }),
+            Ok(value) => {
+                return Ok(Parsed { value, faults: yaml::fault(bytes).into_iter().collect(), ..Parsed::default() });
+            }
             Err(error) => format!("error converting YAML to JSON: {error}"),
         },
         Encoding::Protobuf => match protobuf::decode(bytes) {

@@ -544,3 +544,35 @@ async fn watchers_that_come_and_go_amid_writes_all_see_the_same_history() {
         assert_eq!(watcher.await.unwrap().into_iter().collect::<Vec<_>>(), expected);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_the_newest_state_has_its_state_when_it_has_begun() {
+    let world = World::new().await;
+    world.put("default/a", "x").await;
+    let newest = || world.pods.watch(WatchStart::State(ReadAt::Latest), None, None).unwrap();
+    let (mut begun, mut idle) = (newest(), newest());
+    begun.begin().await.unwrap();
+    world.put("default/b", "x").await;
+    assert_eq!(world.drain(&mut idle).await.matches("ADDED").count(), 2);
+    let said = world.drain(&mut begun).await;
+    assert_eq!(said.matches("ADDED").count(), 2, "{said}");
+    world.delete("default/a").await;
+    let (mut begun, mut idle) = (newest(), newest());
+    begun.begin().await.unwrap();
+    world.put("default/b", "y").await;
+    let (begun, idle) = (world.drain(&mut begun).await, world.drain(&mut idle).await);
+    assert!(begun.contains("MODIFIED") && !idle.contains("MODIFIED"), "{begun}; {idle}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_has_been_under_way_too_long_cannot_go_on() {
+    let world = World::new().await;
+    let first = world.put("default/a", "x").await;
+    world.pods.keep(&world.pods.snapshot(ReadAt::Exact(first)).await.unwrap());
+    world.put("default/b", "x").await;
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert!(world.list(ReadAt::Exact(first)).await.is_ok());
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    world.put("default/c", "x").await;
+    assert!(matches!(world.list(ReadAt::Exact(first)).await, Err(BackendError::Compacted { .. })));
+}

@@ -15,7 +15,6 @@ mod input;
 mod nodes;
 mod objects;
 mod operators;
-mod published;
 mod python;
 mod rollouts;
 mod run;

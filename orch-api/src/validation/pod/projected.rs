@@ -135,9 +135,7 @@ fn certificate<'a>(source: At<'a>, taken: &mut Taken<'a>) {
         }
         let most = most_seconds(source.at("signerName").str());
         if seconds > most {
-            source
-                .at("maxExpirationSeconds")
-                .invalid(format!("if provided, maxExpirationSeconds must be <= {most}"));
+            source.at("maxExpirationSeconds").invalid(format!("if provided, maxExpirationSeconds must be <= {most}"));
         }
     }
     let files = ["credentialBundlePath", "keyPath", "certificateChainPath"].map(|field| source.at(field));

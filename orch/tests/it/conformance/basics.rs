@@ -4,7 +4,7 @@
 use super::world::*;
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{Endpoints, Node, Service},
+    core::v1::{Endpoints, Service},
     discovery::v1::EndpointSlice,
 };
 use serde_json::{Value, json};
@@ -14,11 +14,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 #[tokio::test(start_paused = true)]
 async fn two_nodes_take_pods() {
     let here = World::start().await;
-    let takes_pods = |node: &&Value| {
-        let tainted = node["spec"]["taints"].as_array().is_some_and(|taints| !taints.is_empty());
-        is_ready(node) && !tainted && node["spec"]["unschedulable"] != true
-    };
-    here.kind::<Node>().until("ready nodes", "", |nodes| nodes.iter().filter(takes_pods).count() >= 2).await;
+    here.nodes_are_ready().await;
 }
 
 /// [sig-network] API Server should provide secure master service [Conformance]

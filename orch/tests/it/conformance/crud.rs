@@ -1,8 +1,9 @@
 //! [`Crud`]: the story of `test/e2e/framework/conformance`, told of newer kinds (`CRUD Tests`).
 
 use super::{
-    kind::{Kind, Watch},
+    kind::Kind,
     operations::{contains, merge},
+    watch::Watch,
     world::{World, name, revision},
 };
 use orch::{
@@ -112,9 +113,12 @@ async fn patched(objects: &Kind, object: &Value, patch: &Patch) -> Value {
     };
     let field_validation = FieldValidation::Strict;
     let options = match patch {
-        Patch::Apply(_) => {
-            WriteOptions { field_manager: "test-apply".into(), force: true, field_validation, ..WriteOptions::default() }
-        }
+        Patch::Apply(_) => WriteOptions {
+            field_manager: "test-apply".into(),
+            force: true,
+            field_validation,
+            ..WriteOptions::default()
+        },
         _ => WriteOptions { field_validation, ..WriteOptions::default() },
     };
     objects.patch_options(&name(object), patch, &options).await.unwrap()

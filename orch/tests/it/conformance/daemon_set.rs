@@ -1,8 +1,6 @@
 //! `test/e2e/apps/daemon_set.go` and `controller_revision.go`.
 
-use super::world::{
-    World, NODES, PODS, REVISIONS, all_ready, controller, has_image, image, is_ready, name, template,
-};
+use super::world::{NODES, PODS, REVISIONS, World, all_ready, controller, has_image, image, is_ready, name, template};
 use orch::api::Gvr;
 use serde_json::{Value, json};
 
@@ -163,10 +161,11 @@ async fn revisions_are_kept_by_others_too() {
     here.of(&REVISIONS).until("two revisions", DAEMONS, count(2)).await;
     here.of(&REVISIONS).delete(&name(&first)).await;
     here.of(&REVISIONS).until("one revision", DAEMONS, count(1)).await;
-    here.of(&REVISIONS).update("daemon-set-second", |revision| {
-        revision["metadata"]["labels"]["daemon-set-second"] = "updated".into();
-    })
-    .await;
+    here.of(&REVISIONS)
+        .update("daemon-set-second", |revision| {
+            revision["metadata"]["labels"]["daemon-set-second"] = "updated".into();
+        })
+        .await;
     let grace = json!({"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 0}}}});
     here.of(&DAEMON_SETS).patch("daemon-set", grace).await;
     here.of(&REVISIONS).until("two revisions", DAEMONS, count(2)).await;

@@ -1,6 +1,6 @@
 //! `test/e2e/apps/deployment.go`.
 
-use super::world::{World, PODS, REPLICA_SETS, all_ready, controller, has_image, image, is_ready, name, template};
+use super::world::{PODS, REPLICA_SETS, World, all_ready, controller, has_image, image, is_ready, name, template};
 use orch::api::Gvr;
 use serde_json::{Value, json};
 
@@ -85,7 +85,8 @@ async fn old_sets_beyond_the_limit_are_deleted() {
     let mut object = deployment("cleanup-pod", 1, "app:2");
     object["spec"]["revisionHistoryLimit"] = 0.into();
     here.of(&DEPLOYMENTS).create(object).await;
-    let sets = here.of(&REPLICA_SETS).until("the new set alone", "", |sets| sets.len() == 1 && size(&sets[0]) == 1).await;
+    let sets =
+        here.of(&REPLICA_SETS).until("the new set alone", "", |sets| sets.len() == 1 && size(&sets[0]) == 1).await;
     assert_eq!(image_of(&sets[0]), "app:2");
     here.stop().await;
 }
@@ -147,10 +148,11 @@ async fn a_rollout_that_is_stuck_scales_in_proportion() {
         }
     };
     here.of(&REPLICA_SETS).until("a rollout that goes no further", "", sizes(8, 5)).await;
-    here.of(&PODS).until("eight pods that serve", "name=webserver", |pods| {
-        pods.len() == 13 && pods.iter().filter(|pod| is_ready(pod)).count() == 8
-    })
-    .await;
+    here.of(&PODS)
+        .until("eight pods that serve", "name=webserver", |pods| {
+            pods.len() == 13 && pods.iter().filter(|pod| is_ready(pod)).count() == 8
+        })
+        .await;
     here.of(&DEPLOYMENTS).patch("webserver", json!({"spec": {"replicas": 30}})).await;
     here.of(&REPLICA_SETS).until("both sets larger", "", sizes(20, 13)).await;
     here.stop().await;
@@ -169,12 +171,13 @@ async fn a_deployment_lives() {
     here.of(&DEPLOYMENTS).patch("test-deployment", patch).await;
     here.of(&DEPLOYMENTS).until_one("one replica", "test-deployment", is_complete(1)).await;
     assert_eq!(here.of(&DEPLOYMENTS).list("test-deployment=patched").await.len(), 1);
-    here.of(&DEPLOYMENTS).update("test-deployment", |object| {
-        object["metadata"]["labels"]["test-deployment"] = "updated".into();
-        object["spec"]["template"]["spec"]["containers"][0]["image"] = "app:3".into();
-        object["spec"]["replicas"] = 2.into();
-    })
-    .await;
+    here.of(&DEPLOYMENTS)
+        .update("test-deployment", |object| {
+            object["metadata"]["labels"]["test-deployment"] = "updated".into();
+            object["spec"]["template"]["spec"]["containers"][0]["image"] = "app:3".into();
+            object["spec"]["replicas"] = 2.into();
+        })
+        .await;
     let status = here.of(&DEPLOYMENTS).sub("status").get("test-deployment").await;
     assert_eq!(status["spec"]["template"]["spec"]["containers"][0]["image"], "app:3");
     here.of(&DEPLOYMENTS).until_one("two new replicas", "test-deployment", is_complete(2)).await;

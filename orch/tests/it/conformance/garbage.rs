@@ -117,8 +117,7 @@ async fn a_controller_stays_until_its_pods_are_gone() {
 async fn pods_with_another_owner_stay() {
     let here = World::start().await;
     let going = here.replicated("simpletest-rc-to-be-deleted", MANY).await;
-    let staying =
-        here.kind::<ReplicationController>().create(replication_controller("simpletest-rc-to-stay", 0)).await;
+    let staying = here.kind::<ReplicationController>().create(replication_controller("simpletest-rc-to-stay", 0)).await;
     let owner = json!({"apiVersion": "v1", "kind": "ReplicationController", "name": name(&staying),
         "uid": staying["metadata"]["uid"]});
     let pods = here.kind::<Pod>();

@@ -1,6 +1,9 @@
 //! [`Kind`]: calls on the objects of one kind, in JSON.
 
-use super::world::{PATIENCE, condition, has_condition};
+use super::{
+    watch::Watch,
+    world::{PATIENCE, condition, has_condition},
+};
 use futures::StreamExt;
 use orch::{
     api::{Gvr, Key, Scope, StatusError, kinds},
@@ -197,7 +200,7 @@ impl Kind {
             after: (after > 0).then_some(Revision(after)),
             ..WatchOptions::default()
         };
-        Watch(self.client.watch(&self.gvr, &options).await.unwrap())
+        Watch::new(self.client.watch(&self.gvr, &options).await.unwrap())
     }
 
     /// Reads, replaces and patches the status of an object; every write is seen by the next read
@@ -232,33 +235,5 @@ impl Kind {
     fn key_of(&self, body: &Value) -> Key {
         let text = |field: &str| body["metadata"][field].as_str();
         Key::new(text("namespace").unwrap_or(&self.namespace), text("name").unwrap_or_default())
-    }
-}
-
-/// Events in the order in which they happened.
-pub(super) struct Watch(orch::store::client::WatchStream);
-
-impl Watch {
-    /// The next event: its type in upper case, and the object.
-    pub(super) async fn next(&mut self) -> (&'static str, Value) {
-        loop {
-            let event = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("an event");
-            return match event.unwrap().unwrap() {
-                WatchEvent::Added(object) => ("ADDED", object.parse().unwrap()),
-                WatchEvent::Modified(object) => ("MODIFIED", object.parse().unwrap()),
-                WatchEvent::Deleted(object) => ("DELETED", object.parse().unwrap()),
-                WatchEvent::Bookmark { .. } => continue,
-            };
-        }
-    }
-
-    /// Reads on to the first event of a type of which something holds.
-    pub(super) async fn until(&mut self, kind: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            match self.next().await {
-                (this, object) if this == kind && holds(&object) => return object,
-                _ => {}
-            }
-        }
     }
 }

@@ -17,4 +17,5 @@ mod replication;
 mod scheduling;
 mod stateful_set;
 mod volumes;
+mod watch;
 mod world;

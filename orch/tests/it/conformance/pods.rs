@@ -87,6 +87,7 @@ async fn the_generation_of_a_pod_counts_changes_of_its_spec() {
     let here = World::start().await;
     let pods = here.kind::<Pod>();
     let mut two = pod("generation", json!({}));
+    two["metadata"]["annotations"] = json!({"simulated.orch.dev/run.init-container": "1"});
     two["spec"]["initContainers"] = json!([{"name": "init-container", "image": "busybox:1"}]);
     assert_eq!(pods.create(two).await["metadata"]["generation"], 1);
     here.running("generation").await;

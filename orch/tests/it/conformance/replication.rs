@@ -1,7 +1,7 @@
 //! `test/e2e/apps/rc.go` and `replica_set.go`.
 
 use super::world::{
-    World, PODS, REPLICA_SETS, all_ready, controller, has_condition, has_image, image, is_ready, name, template,
+    PODS, REPLICA_SETS, World, all_ready, controller, has_condition, has_image, image, is_ready, name, template,
 };
 use orch::api::Gvr;
 use serde_json::{Value, json};
@@ -33,10 +33,9 @@ async fn adopts_and_releases(here: &World, of: &Gvr, kind: &str, object: Value) 
     here.of(&PODS).patch("stray", json!({"metadata": {"labels": {"name": "not-matching"}}})).await;
     here.of(&PODS).until_one("the release", "stray", |pod| controller(pod).is_none()).await;
     let selector = format!("name={label}");
-    here.of(&PODS).until("another pod in its place", &selector, |pods| {
-        pods.iter().filter(|pod| is_ready(pod)).count() == 1
-    })
-    .await;
+    here.of(&PODS)
+        .until("another pod in its place", &selector, |pods| pods.iter().filter(|pod| is_ready(pod)).count() == 1)
+        .await;
 }
 
 /// The scale is read, replaced and patched, and followed.
@@ -93,11 +92,14 @@ async fn the_scale_of_a_replica_set_is_served() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_pod_becomes_a_condition_until_there_is_room() {
     let here = World::with_nodes(1).await;
-    here.of(&QUOTAS).create(json!({"apiVersion": "v1", "kind": "ResourceQuota",
+    here.of(&QUOTAS)
+        .create(json!({"apiVersion": "v1", "kind": "ResourceQuota",
         "metadata": {"name": "condition-test", "namespace": "default"}, "spec": {"hard": {"pods": "2"}}}))
-    .await;
-    here.of(&QUOTAS).sub("status").patch("condition-test", json!({"status": {"hard": {"pods": "2"}, "used": {"pods": "0"}}}))
-    .await;
+        .await;
+    here.of(&QUOTAS)
+        .sub("status")
+        .patch("condition-test", json!({"status": {"hard": {"pods": "2"}, "used": {"pods": "0"}}}))
+        .await;
     here.of(&CONTROLLERS).create(replication_controller("condition-test", 3)).await;
     let refused = |object: &Value| has_condition(object, "ReplicaFailure");
     let told = here.of(&CONTROLLERS).until_one("the condition", "condition-test", refused).await;
@@ -117,8 +119,7 @@ async fn a_replication_controller_lives() {
         move |object: &Value| object["status"]["replicas"] == count && object["status"]["readyReplicas"] == count
     };
     here.of(&CONTROLLERS).until_one("a ready replica", "rc-test", ready(1)).await;
-    let patched =
-        here.of(&CONTROLLERS).patch("rc-test", json!({"metadata": {"labels": {"test-rc": "patched"}}})).await;
+    let patched = here.of(&CONTROLLERS).patch("rc-test", json!({"metadata": {"labels": {"test-rc": "patched"}}})).await;
     assert_eq!(patched["metadata"]["labels"]["test-rc"], "patched");
     let status = json!({"status": {"readyReplicas": 0, "availableReplicas": 0}});
     let status = here.of(&CONTROLLERS).sub("status").patch("rc-test", status).await;
@@ -128,11 +129,13 @@ async fn a_replication_controller_lives() {
     here.of(&CONTROLLERS).sub("scale").patch("rc-test", json!({"spec": {"replicas": 2}})).await;
     let scaled = here.of(&CONTROLLERS).until_one("two ready replicas", "rc-test", ready(2)).await;
     assert_eq!(scaled["metadata"]["labels"]["test-rc"], "patched");
-    here.of(&CONTROLLERS).sub("status").update("rc-test", |object| {
-        object["status"]["availableReplicas"] = 1.into();
-        object["status"]["readyReplicas"] = 1.into();
-    })
-    .await;
+    here.of(&CONTROLLERS)
+        .sub("status")
+        .update("rc-test", |object| {
+            object["status"]["availableReplicas"] = 1.into();
+            object["status"]["readyReplicas"] = 1.into();
+        })
+        .await;
     here.of(&CONTROLLERS).until_one("the count of what is there", "rc-test", ready(2)).await;
     assert_eq!(here.of(&CONTROLLERS).list("name=rc-test,test-rc=patched").await.len(), 1);
     here.of(&CONTROLLERS).delete_all("name=rc-test").await;

@@ -18,8 +18,7 @@ fn asking(name: &str, milli: i64) -> Value {
 
 /// Waits until the scheduler has said that it finds no node for a pod, and returns what it said.
 async fn refused(here: &World, pod: &str) -> String {
-    let about =
-        |event: &Value| event["involvedObject"]["name"] == pod && event["reason"] == "FailedScheduling";
+    let about = |event: &Value| event["involvedObject"]["name"] == pod && event["reason"] == "FailedScheduling";
     let events = here.kind::<Event>().until("a refusal", "", |events| events.iter().any(about)).await;
     let pod = here.kind::<Pod>().get(pod).await;
     assert!(pod["spec"]["nodeName"].is_null() && pod["status"]["phase"] == "Pending", "{pod}");
@@ -38,6 +37,7 @@ async fn scheduled(here: &World) -> (usize, usize) {
 #[tokio::test(start_paused = true)]
 async fn a_node_takes_no_more_than_it_has() {
     let here = World::start().await;
+    here.nodes_are_ready().await;
     let mut largest = 0;
     for node in here.kind::<Node>().list("").await {
         let name = name(&node);
@@ -60,6 +60,7 @@ async fn a_node_takes_no_more_than_it_has() {
 #[tokio::test(start_paused = true)]
 async fn a_selector_that_no_node_matches_is_respected() {
     let here = World::start().await;
+    here.nodes_are_ready().await;
     let mut choosy = pod("restricted-pod", json!({"name": "restricted"}));
     choosy["spec"]["nodeSelector"] = json!({"label": "nonempty"});
     here.kind::<Pod>().create(choosy).await;
@@ -72,6 +73,7 @@ async fn a_selector_that_no_node_matches_is_respected() {
 #[tokio::test(start_paused = true)]
 async fn a_selector_that_a_node_matches_is_respected() {
     let here = World::start().await;
+    here.nodes_are_ready().await;
     let node = name(&here.kind::<Node>().list("").await[1]);
     here.kind::<Node>().merge(&node, json!({"metadata": {"labels": {"kubernetes.io/e2e-label": "42"}}})).await;
     let mut choosy = pod("with-labels", json!({}));
@@ -84,6 +86,7 @@ async fn a_selector_that_a_node_matches_is_respected() {
 #[tokio::test(start_paused = true)]
 async fn a_port_on_all_addresses_is_a_port_on_each() {
     let here = World::start().await;
+    here.nodes_are_ready().await;
     let node = here.kind::<Node>().list("").await.remove(0);
     let label = json!({"metadata": {"labels": {"kubernetes.io/e2e-port": "95"}}});
     here.kind::<Node>().merge(&name(&node), label).await;

@@ -1,7 +1,7 @@
 //! `test/e2e/apps/statefulset.go`. Tests that upstream runs with real containers run here with simulated ones and do not
 //! count as ported; what they ask of the controller is the same.
 
-use super::world::{World, PODS, REVISIONS, all_ready, has_image, image, is_ready, name, template};
+use super::world::{PODS, REVISIONS, World, all_ready, has_image, image, is_ready, name, template};
 use orch::api::Gvr;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -197,9 +197,8 @@ async fn a_pod_that_was_evicted_is_made_again() {
     running(&here, stateful_set(1), 1).await;
     let before = here.of(&PODS).get("ss-0").await["metadata"]["uid"].clone();
     here.of(&PODS).sub("status").patch("ss-0", json!({"status": {"phase": "Failed", "reason": "Evicted"}})).await;
-    here.of(&PODS).until("another pod of the name", PODS_OF, |pods| {
-        all_ready(1)(pods) && pods[0]["metadata"]["uid"] != before
-    })
-    .await;
+    here.of(&PODS)
+        .until("another pod of the name", PODS_OF, |pods| all_ready(1)(pods) && pods[0]["metadata"]["uid"] != before)
+        .await;
     here.stop().await;
 }

@@ -55,6 +55,15 @@ impl World {
         self.of(&K::gvr())
     }
 
+    /// Waits until two nodes take pods.
+    pub(super) async fn nodes_are_ready(&self) {
+        let takes_pods = |node: &&Value| {
+            let tainted = node["spec"]["taints"].as_array().is_some_and(|taints| !taints.is_empty());
+            is_ready(node) && !tainted && node["spec"]["unschedulable"] != true
+        };
+        self.of(&NODES).until("ready nodes", "", |nodes| nodes.iter().filter(takes_pods).count() >= 2).await;
+    }
+
     /// Makes a namespace whose pods have an account to run as.
     pub(super) async fn namespace(&self, name: &str) {
         self.kind::<Namespace>().create(json!({"metadata": {"name": name}})).await;

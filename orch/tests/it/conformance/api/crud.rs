@@ -70,7 +70,8 @@ async fn resource_slices() {
 #[tokio::test(start_paused = true)]
 async fn device_taint_rules() {
     let here = World::without_controllers().await;
-    let taint = |effect: &str| json!({"spec": {"taint": {"key": "dra.example.com/key", "value": "value", "effect": effect}}});
+    let taint =
+        |effect: &str| json!({"spec": {"taint": {"key": "dra.example.com/key", "value": "value", "effect": effect}}});
     let mut initial = taint("NoSchedule");
     initial["spec"]["deviceSelector"] = json!({"driver": "dra.example.com"});
     let change = taint("NoExecute");

@@ -77,7 +77,10 @@ async fn webhooks_are_discovered() {
 async fn aggregated(here: &World, path: &str) -> Value {
     let answer = here.asked(path, "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList").await;
     let document = answer.ok();
-    assert_eq!((&document["kind"], &document["apiVersion"]), (&json!("APIGroupDiscoveryList"), &json!("apidiscovery.k8s.io/v2")));
+    assert_eq!(
+        (&document["kind"], &document["apiVersion"]),
+        (&json!("APIGroupDiscoveryList"), &json!("apidiscovery.k8s.io/v2"))
+    );
     assert!(answer.content_type().contains("as=APIGroupDiscoveryList"), "{}", answer.content_type());
     document
 }

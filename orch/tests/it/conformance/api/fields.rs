@@ -4,8 +4,7 @@ use super::*;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
 const STRICT: &str = "?fieldManager=field_validation_mgr&fieldValidation=Strict";
-const TEMPLATE: &str =
-    r#"{"metadata": {"labels": {"app": "nginx"}}, "spec": {"containers": [{"name": "nginx", "image": "nginx:latest"}]}}"#;
+const TEMPLATE: &str = r#"{"metadata": {"labels": {"app": "nginx"}}, "spec": {"containers": [{"name": "nginx", "image": "nginx:latest"}]}}"#;
 
 /// Creates a Deployment strictly; what it is refused with.
 async fn refused(metadata: &str, spec: &str) -> String {

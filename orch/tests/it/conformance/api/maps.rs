@@ -58,7 +58,7 @@ async fn an_immutable_secret_stays_as_it_is() {
     is_immutable(&SECRETS).await;
 }
 
-/// [sig-node] ConfigMap should update ConfigMap successfully [NodeConformance] [Conformance]
+/// [sig-node] ConfigMap should update ConfigMap successfully [Conformance] [NodeConformance]
 #[tokio::test(start_paused = true)]
 async fn a_config_map_is_updated() {
     let here = World::without_controllers().await;

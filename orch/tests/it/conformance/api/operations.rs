@@ -2,6 +2,12 @@
 
 use super::*;
 
+/// A patch of a status with an annotation.
+fn annotated(mut patch: Value) -> Value {
+    patch["metadata"] = json!({"annotations": {"patchedstatus": "true"}});
+    patch
+}
+
 /// [sig-network] Ingress API should support creating Ingress API operations [Conformance]
 #[tokio::test(start_paused = true)]
 async fn ingresses() {
@@ -11,9 +17,9 @@ async fn ingresses() {
         {"service": {"name": "test-backend", "port": {"number": 8080}}}});
     let body = json!({"spec": {"defaultBackend": backend,
         "rules": [{"host": "foo.bar.com", "http": {"paths": [path]}}]}});
-    let address = |ip: &str| json!({"loadBalancer": {"ingress": [{"ip": ip}]}});
+    let address = |ip: &str| json!({"status": {"loadBalancer": {"ingress": [{"ip": ip}]}}});
     Operations::of(&Gvr::of("networking.k8s.io", "v1", "ingresses"), body)
-        .with_status(address("169.1.1.1"), address("169.1.1.2"))
+        .with_status(annotated(address("169.1.1.1")), address("169.1.1.2"))
         .run(&here)
         .await;
 }
@@ -49,8 +55,9 @@ async fn cron_jobs() {
     let here = World::without_controllers().await;
     let body = json!({"spec": {"schedule": "*/1 * * * ?", "concurrencyPolicy": "Replace", "jobTemplate": {"spec": {
         "template": {"spec": {"restartPolicy": "OnFailure", "containers": [{"name": "c", "image": "busybox"}]}}}}}});
+    let scheduled = |at: &str| json!({"status": {"lastScheduleTime": at}});
     Operations::of(&Gvr::of("batch", "v1", "cronjobs"), body)
-        .with_status(json!({"lastScheduleTime": "2026-01-01T00:00:00Z"}), json!({"lastScheduleTime": "2026-01-01T00:00:01Z"}))
+        .with_status(annotated(scheduled("2026-01-01T00:00:00Z")), scheduled("2026-01-01T00:00:01Z"))
         .run(&here)
         .await;
 }
@@ -61,7 +68,7 @@ fn conditions() -> (Value, Value) {
         "message": "Set from an e2e test", "lastTransitionTime": "2024-01-01T00:00:00Z"});
     let updated = json!({"type": "StatusUpdateFailed", "status": "False", "reason": "E2E",
         "message": "Set from an e2e test", "lastTransitionTime": "2024-01-02T00:00:00Z"});
-    (json!({"conditions": [patched]}), json!({"conditions": [patched, updated]}))
+    (json!({"status": {"conditions": [patched]}}), json!({"status": {"conditions": [patched, updated]}}))
 }
 
 /// [sig-api-machinery] API priority and fairness should support FlowSchema API operations [Conformance]
@@ -171,10 +178,10 @@ async fn pod_certificate_requests() {
     let body = json!({"spec": {"signerName": "example.com/e2e", "podName": "pod", "podUID": "1",
         "serviceAccountName": "default", "serviceAccountUID": "2", "nodeName": "node", "nodeUID": "3",
         "maxExpirationSeconds": 86400, "stubPKCS10Request": STUB}});
-    let denied = json!({"conditions": [{"type": "Denied", "status": "True", "reason": "E2E",
-        "message": "Set from an e2e test", "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
+    let denied = json!({"status": {"conditions": [{"type": "Denied", "status": "True", "reason": "E2E",
+        "message": "Set from an e2e test", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
     Operations::of(&Gvr::of("certificates.k8s.io", "v1", "podcertificaterequests"), body)
-        .with_status(json!({}), denied)
+        .with_status(denied.clone(), denied)
         .run(&here)
         .await;
 }

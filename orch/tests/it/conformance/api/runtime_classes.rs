@@ -29,14 +29,14 @@ async fn scheduled(here: &World, class: Value) -> Value {
     pods[0].clone()
 }
 
-/// [sig-node] RuntimeClass should reject a Pod requesting a non-existent RuntimeClass [NodeConformance] [Conformance]
+/// [sig-node] RuntimeClass should reject a Pod requesting a non-existent RuntimeClass [Conformance] [NodeConformance]
 #[tokio::test(start_paused = true)]
 async fn a_class_that_is_not_there_is_refused() {
     let here = World::start().await;
     is_rejected(&here, "nonexistent").await;
 }
 
-/// [sig-node] RuntimeClass should reject a Pod requesting a deleted RuntimeClass [NodeConformance] [Conformance]
+/// [sig-node] RuntimeClass should reject a Pod requesting a deleted RuntimeClass [Conformance] [NodeConformance]
 #[tokio::test(start_paused = true)]
 async fn a_class_that_was_deleted_is_refused() {
     let here = World::start().await;
@@ -45,7 +45,7 @@ async fn a_class_that_was_deleted_is_refused() {
     is_rejected(&here, "delete-me").await;
 }
 
-/// [sig-node] RuntimeClass should schedule a Pod requesting a RuntimeClass without PodOverhead [NodeConformance] [Conformance]
+/// [sig-node] RuntimeClass should schedule a Pod requesting a RuntimeClass without PodOverhead [Conformance] [NodeConformance]
 #[tokio::test(start_paused = true)]
 async fn a_pod_of_a_class_is_scheduled() {
     let here = World::start().await;
@@ -53,11 +53,12 @@ async fn a_pod_of_a_class_is_scheduled() {
     assert!(pod["spec"]["overhead"].is_null());
 }
 
-/// [sig-node] RuntimeClass should schedule a Pod requesting a RuntimeClass and initialize its Overhead [NodeConformance] [Conformance]
+/// [sig-node] RuntimeClass should schedule a Pod requesting a RuntimeClass and initialize its Overhead [Conformance] [NodeConformance]
 #[tokio::test(start_paused = true)]
 async fn a_pod_gets_the_overhead_of_its_class() {
     let here = World::start().await;
     let fixed = json!({"cpu": "10m", "memory": "1Mi"});
-    let class = json!({"metadata": {"name": "preconfigured"}, "handler": "test-handler", "overhead": {"podFixed": fixed}});
+    let class =
+        json!({"metadata": {"name": "preconfigured"}, "handler": "test-handler", "overhead": {"podFixed": fixed}});
     assert_eq!(scheduled(&here, class).await["spec"]["overhead"], fixed);
 }

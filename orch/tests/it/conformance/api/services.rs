@@ -33,7 +33,8 @@ async fn the_status_of_a_service_is_patched_and_updated() {
 
     let condition = json!({"type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "Set from e2e test"});
     status.update("test-service", |service| service["status"]["conditions"] = json!([condition])).await;
-    let updated = json!({"metadata": {"annotations": {"patchedstatus": "true"}}, "status": {"conditions": [condition]}});
+    let updated =
+        json!({"metadata": {"annotations": {"patchedstatus": "true"}}, "status": {"conditions": [condition]}});
     events.until("MODIFIED", |service| contains(service, &updated)).await;
 
     services.patch("test-service", json!({"metadata": {"labels": {"test-service": "patched"}}})).await;

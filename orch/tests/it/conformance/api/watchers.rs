@@ -1,7 +1,7 @@
 //! `test/e2e/apimachinery/watch.go`.
 
 use super::*;
-use crate::conformance::kind::Watch;
+use crate::conformance::watch::Watch;
 use std::time::Duration;
 
 const MAPS: Gvr = Gvr::of("", "v1", "configmaps");
@@ -125,7 +125,7 @@ async fn what_no_longer_matches_is_deleted_for_a_watcher() {
     shows_deleted(&mut watch, "changed").await;
 }
 
-/// Creates, changes and deletes objects at random until it is dropped.
+/// Creates, changes and deletes objects, all mixed, until the cluster ends.
 async fn keeps_busy(maps: Kind) {
     let mut live = std::collections::BTreeSet::new();
     for step in 0_usize.. {
@@ -152,7 +152,7 @@ async fn keeps_busy(maps: Kind) {
 async fn watches_agree_on_the_order_of_events() {
     let here = World::without_controllers().await;
     let maps = here.of(&MAPS);
-    let writer = tokio::spawn(keeps_busy(maps.clone()));
+    here.0.ambient().tasks.spawn(keeps_busy(maps.clone()));
     let mut at = revision(&here.kind::<k8s_openapi::api::core::v1::Namespace>().get("default").await);
     let mut watches = Vec::new();
     for _ in 0..100 {
@@ -164,5 +164,4 @@ async fn watches_agree_on_the_order_of_events() {
         at = seen[0];
         assert!(seen.iter().all(|revision| *revision == at), "{seen:?}");
     }
-    writer.abort();
 }

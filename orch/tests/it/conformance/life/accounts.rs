@@ -15,10 +15,11 @@ async fn every_namespace_has_the_ca() {
     here.kind::<ConfigMap>().delete("kube-root-ca.crt").await;
     here.kind::<ConfigMap>().until_one("another one", "kube-root-ca.crt", move |c| c["metadata"]["uid"] != uid).await;
     here.kind::<ConfigMap>().merge("kube-root-ca.crt", json!({"data": {"ca.crt": ""}})).await;
-    here.kind::<ConfigMap>().until_one("the CA again", "kube-root-ca.crt", |c| {
-        c["data"]["ca.crt"].as_str().is_some_and(|ca| !ca.is_empty())
-    })
-    .await;
+    here.kind::<ConfigMap>()
+        .until_one("the CA again", "kube-root-ca.crt", |c| {
+            c["data"]["ca.crt"].as_str().is_some_and(|ca| !ca.is_empty())
+        })
+        .await;
 }
 
 async fn token(here: &World, account: &str) -> String {

@@ -16,8 +16,9 @@ fn request(name: &str) -> Value {
 async fn requests_are_approved_signed_and_deleted() {
     let here = World::start().await;
     here.kind::<Request>().create(request("csr-1")).await;
-    here.kind::<Request>().merge("csr-1", json!({"metadata": {"annotations": {"patched": "true"}, "labels": {"e2e": "yes"}}}))
-    .await;
+    here.kind::<Request>()
+        .merge("csr-1", json!({"metadata": {"annotations": {"patched": "true"}, "labels": {"e2e": "yes"}}}))
+        .await;
     assert_eq!(here.kind::<Request>().everywhere().list("e2e=yes").await.len(), 1);
     let approval = json!({"status": {"conditions": [
         {"type": "Approved", "status": "True", "reason": "E2E", "message": "Set from an e2e test"}]}});
@@ -39,12 +40,15 @@ async fn trust_bundles_are_created_changed_and_deleted() {
     let here = World::start().await;
     let ca = here.kind::<ClusterTrustBundle>().everywhere().list("").await;
     let published = ca.iter().find(|b| b["spec"]["signerName"] == "kubernetes.io/kube-apiserver-serving");
-    let pem = match published {
-        Some(bundle) => bundle["spec"]["trustBundle"].clone(),
-        None => here.kind::<ClusterTrustBundle>().until("the cluster's own", "", |all| !all.is_empty()).await[0]["spec"]
-            ["trustBundle"]
-            .clone(),
-    };
+    let pem =
+        match published {
+            Some(bundle) => bundle["spec"]["trustBundle"].clone(),
+            None => {
+                here.kind::<ClusterTrustBundle>().until("the cluster's own", "", |all| !all.is_empty()).await[0]["spec"]
+                    ["trustBundle"]
+                    .clone()
+            }
+        };
     let bundle = json!({"metadata": {"name": "e2e-bundle", "labels": {"e2e": "yes"}}, "spec": {"trustBundle": pem}});
     here.kind::<ClusterTrustBundle>().create(bundle).await;
     let patch = json!({"metadata": {"annotations": {"patched": "true"}}});

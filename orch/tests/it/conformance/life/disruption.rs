@@ -12,14 +12,16 @@ fn budget(name: &str, spec: Value) -> Value {
 }
 
 async fn processed(here: &World, name: &str) {
-    here.kind::<Budget>().until_one("a budget that was counted", name, |b| {
-        b["status"]["observedGeneration"] == b["metadata"]["generation"] && !b["status"]["conditions"].is_null()
-    })
-    .await;
+    here.kind::<Budget>()
+        .until_one("a budget that was counted", name, |b| {
+            b["status"]["observedGeneration"] == b["metadata"]["generation"] && !b["status"]["conditions"].is_null()
+        })
+        .await;
 }
 
 async fn evict(here: &World, pod: &str) -> Result<Value, StatusError> {
-    let body = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": "default"}});
+    let body =
+        json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": "default"}});
     here.kind::<Pod>().sub("eviction").try_create(body).await
 }
 
@@ -96,7 +98,8 @@ async fn the_status_of_a_budget_is_written() {
 async fn an_eviction_waits_until_the_budget_allows_it() {
     let here = World::start().await;
     here.kind::<Budget>().create(budget("foo", json!({"minAvailable": 3}))).await;
-    here.kind::<ReplicaSet>().create(json!({"metadata": {"name": "rs", "namespace": "default"}, "spec": {"replicas": 3,
+    here.kind::<ReplicaSet>()
+        .create(json!({"metadata": {"name": "rs", "namespace": "default"}, "spec": {"replicas": 3,
         "selector": {"matchLabels": {"foo": "bar"}},
         "template": pod("", json!({"foo": "bar"}))}}))
         .await;
@@ -111,7 +114,9 @@ async fn an_eviction_waits_until_the_budget_allows_it() {
     here.kind::<Budget>().until_one("a disruption", "foo", |b| b["status"]["disruptionsAllowed"] == 1).await;
     evict(&here, &name).await.unwrap();
     here.kind::<Pod>().until_gone(&name).await;
-    here.kind::<Budget>().until_one("three healthy pods again", "foo", |b| b["status"]["disruptionsAllowed"] == 1).await;
+    here.kind::<Budget>()
+        .until_one("three healthy pods again", "foo", |b| b["status"]["disruptionsAllowed"] == 1)
+        .await;
     here.kind::<Budget>().merge("foo", json!({"spec": {"minAvailable": 3}})).await;
     processed(&here, "foo").await;
     here.kind::<Budget>().until_one("no disruption", "foo", |b| b["status"]["disruptionsAllowed"] == 0).await;

@@ -20,13 +20,16 @@ fn of(service: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_service_without_pods_has_endpoints_of_its_own() {
     let here = World::start().await;
-    here.kind::<Service>().create(service(
-        "empty",
-        json!({"does-not-match-anything": "endpoints-and-endpoint-slices-should-still-be-created"}),
-        json!([{"name": "example", "port": 80}]),
-    ))
-    .await;
-    here.kind::<Endpoints>().until_one("endpoints", "empty", |e| e["subsets"].as_array().is_none_or(Vec::is_empty)).await;
+    here.kind::<Service>()
+        .create(service(
+            "empty",
+            json!({"does-not-match-anything": "endpoints-and-endpoint-slices-should-still-be-created"}),
+            json!([{"name": "example", "port": 80}]),
+        ))
+        .await;
+    here.kind::<Endpoints>()
+        .until_one("endpoints", "empty", |e| e["subsets"].as_array().is_none_or(Vec::is_empty))
+        .await;
     let slices = here.kind::<EndpointSlice>().until("a slice", &of("empty"), |all| all.len() == 1).await;
     assert!(slices[0]["endpoints"].as_array().is_none_or(Vec::is_empty));
     here.kind::<Service>().delete("empty").await;
@@ -55,21 +58,25 @@ async fn pods_that_a_service_selects_are_its_endpoints() {
     let ip = |pod: &Value| pod["status"]["podIP"].as_str().unwrap().to_owned();
     let (first, second) = (ip(&here.kind::<Pod>().get("pod1").await), ip(&here.kind::<Pod>().get("pod2").await));
     let (wanted, other) = (first.clone(), second.clone());
-    here.kind::<Endpoints>().until_one("the address of the pod", "int-port", move |e| {
-        let subset = &e["subsets"][0];
-        subset["addresses"][0]["ip"] == wanted.as_str() && subset["ports"][0]["port"] == 3000
-    })
-    .await;
-    here.kind::<Endpoints>().until_one("a subset for each number", "named-port", move |e| {
-        let subsets = e["subsets"].as_array().cloned().unwrap_or_default();
-        let has = |ip: &str, port: i32| {
-            subsets.iter().any(|s| s["addresses"][0]["ip"] == ip && s["ports"][0]["port"] == port)
-        };
-        subsets.len() == 2 && has(&first, 3000) && has(&other, 3001)
-    })
-    .await;
+    here.kind::<Endpoints>()
+        .until_one("the address of the pod", "int-port", move |e| {
+            let subset = &e["subsets"][0];
+            subset["addresses"][0]["ip"] == wanted.as_str() && subset["ports"][0]["port"] == 3000
+        })
+        .await;
+    here.kind::<Endpoints>()
+        .until_one("a subset for each number", "named-port", move |e| {
+            let subsets = e["subsets"].as_array().cloned().unwrap_or_default();
+            let has = |ip: &str, port: i32| {
+                subsets.iter().any(|s| s["addresses"][0]["ip"] == ip && s["ports"][0]["port"] == port)
+            };
+            subsets.len() == 2 && has(&first, 3000) && has(&other, 3001)
+        })
+        .await;
     let ready = |slice: &Value| slice["endpoints"][0]["conditions"]["ready"] == true;
-    let slices = here.kind::<EndpointSlice>().until("two slices", &of("named-port"), |all| all.len() == 2 && all.iter().all(ready))
+    let slices = here
+        .kind::<EndpointSlice>()
+        .until("two slices", &of("named-port"), |all| all.len() == 2 && all.iter().all(ready))
         .await;
     let ports: Vec<i64> = slices.iter().map(|s| s["ports"][0]["port"].as_i64().unwrap()).collect();
     assert!(ports.contains(&3000) && ports.contains(&3001));
@@ -79,7 +86,8 @@ async fn pods_that_a_service_selects_are_its_endpoints() {
 #[tokio::test(start_paused = true)]
 async fn endpoints_by_hand_are_mirrored() {
     let here = World::start().await;
-    here.kind::<Service>().create(service("custom", Value::Null, json!([{"name": "example", "port": 80, "protocol": "TCP"}])))
+    here.kind::<Service>()
+        .create(service("custom", Value::Null, json!([{"name": "example", "port": 80, "protocol": "TCP"}])))
         .await;
     let endpoints = |ip: &str| {
         json!({"metadata": {"name": "custom", "namespace": "default"},

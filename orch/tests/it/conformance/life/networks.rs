@@ -9,11 +9,13 @@ async fn networks_of_services_are_guarded_and_deleted() {
     let here = World::start().await;
     let cidr = json!({"metadata": {"name": "e2e-cidr", "labels": {"e2e": "yes"}}, "spec": {"cidrs": ["10.10.0.0/24"]}});
     here.kind::<ServiceCIDR>().create(cidr).await;
-    here.kind::<ServiceCIDR>().until_one("a network that is ready", "e2e-cidr", |c| {
-        let ready = c["status"]["conditions"][0]["type"] == "Ready" && c["status"]["conditions"][0]["status"] == "True";
-        ready && c["metadata"]["finalizers"] == json!(["networking.k8s.io/service-cidr-finalizer"])
-    })
-    .await;
+    here.kind::<ServiceCIDR>()
+        .until_one("a network that is ready", "e2e-cidr", |c| {
+            let ready =
+                c["status"]["conditions"][0]["type"] == "Ready" && c["status"]["conditions"][0]["status"] == "True";
+            ready && c["metadata"]["finalizers"] == json!(["networking.k8s.io/service-cidr-finalizer"])
+        })
+        .await;
     let patch = json!({"metadata": {"annotations": {"patched": "true"}}});
     assert_eq!(here.kind::<ServiceCIDR>().merge("e2e-cidr", patch).await["metadata"]["annotations"]["patched"], "true");
     assert_eq!(here.kind::<ServiceCIDR>().everywhere().list("e2e=yes").await.len(), 1);
@@ -29,7 +31,10 @@ async fn addresses_are_created_changed_and_deleted() {
         "spec": {"parentRef": {"group": "", "resource": "services", "namespace": "default", "name": "kubernetes"}}});
     here.kind::<IPAddress>().create(address).await;
     let patch = json!({"metadata": {"annotations": {"patched": "true"}}});
-    assert_eq!(here.kind::<IPAddress>().merge("192.168.1.1", patch).await["metadata"]["annotations"]["patched"], "true");
+    assert_eq!(
+        here.kind::<IPAddress>().merge("192.168.1.1", patch).await["metadata"]["annotations"]["patched"],
+        "true"
+    );
     assert_eq!(here.kind::<IPAddress>().everywhere().list("e2e=yes").await.len(), 1);
     here.kind::<IPAddress>().delete("192.168.1.1").await;
     here.kind::<IPAddress>().until_gone("192.168.1.1").await;

@@ -67,7 +67,9 @@ async fn the_life_of_a_service_is_counted() {
 #[tokio::test(start_paused = true)]
 async fn the_life_of_a_secret_is_counted() {
     let here = with_quota().await;
-    here.kind::<Secret>().create(json!({"metadata": {"name": "s", "namespace": "default"}, "data": {"a": "YQ=="}})).await;
+    here.kind::<Secret>()
+        .create(json!({"metadata": {"name": "s", "namespace": "default"}, "data": {"a": "YQ=="}}))
+        .await;
     used(&here, "test-quota", json!({"secrets": "1"})).await;
     here.kind::<Secret>().delete("s").await;
     used(&here, "test-quota", json!({"secrets": "0"})).await;
@@ -253,8 +255,13 @@ async fn the_status_of_a_quota_is_written_and_put_right() {
     changed["status"]["hard"] = json!({"cpu": "1", "memory": "1Gi"});
     let written = here.kind::<ResourceQuota>().sub("status").replace(changed).await;
     assert_eq!(written["status"]["hard"]["cpu"], "1");
-    here.kind::<ResourceQuota>().until_one("the limits of the spec", "q", |q| q["status"]["hard"]["cpu"] == "500m").await;
-    let patched = here.kind::<ResourceQuota>().sub("status").merge("q", json!({"status": {"hard": {"cpu": "2"}}})).await;
+    here.kind::<ResourceQuota>()
+        .until_one("the limits of the spec", "q", |q| q["status"]["hard"]["cpu"] == "500m")
+        .await;
+    let patched =
+        here.kind::<ResourceQuota>().sub("status").merge("q", json!({"status": {"hard": {"cpu": "2"}}})).await;
     assert_eq!(patched["status"]["hard"]["cpu"], "2");
-    here.kind::<ResourceQuota>().until_one("the limits of the spec", "q", |q| q["status"]["hard"]["cpu"] == "500m").await;
+    here.kind::<ResourceQuota>()
+        .until_one("the limits of the spec", "q", |q| q["status"]["hard"]["cpu"] == "500m")
+        .await;
 }

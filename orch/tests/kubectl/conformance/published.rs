@@ -65,7 +65,8 @@ fn text(description: &str) -> Value {
 #[test]
 fn a_schema_is_checked_and_explained() {
     with_each(simulated, "foo-schema", |k| {
-        let feeling = json!({"type": "string", "description": "Whether Bar is feeling great.", "enum": ["Great", "Down"]});
+        let feeling =
+            json!({"type": "string", "description": "Whether Bar is feeling great.", "enum": ["Great", "Down"]});
         let bar = json!({"type": "object", "required": ["name"], "properties": {"name": text("Name of Bar."),
             "age": text("Age of Bar."), "feeling": feeling, "bazs": list_of(json!({"type": "string"}), "List of Bazs.")}});
         let spec = json!({"type": "object", "description": "Specification of Foo",
@@ -79,17 +80,55 @@ fn a_schema_is_checked_and_explained() {
         is_refused(k, &foo(json!({"foo": true})), "unknown field \"spec.foo\"");
         is_refused(k, &foo(json!({"bars": [{"age": "10"}]})), "spec.bars[0].name: Required value");
 
-        let described = ["DESCRIPTION:", "Foo CRD for Testing", "FIELDS:", "apiVersion", "<string>",
-            "APIVersion defines", "spec", "<Object>", "Specification of Foo"];
+        let described = [
+            "DESCRIPTION:",
+            "Foo CRD for Testing",
+            "FIELDS:",
+            "apiVersion",
+            "<string>",
+            "APIVersion defines",
+            "spec",
+            "<Object>",
+            "Specification of Foo",
+        ];
         explains(k, &plural, &described);
         // The path of a field follows the plural alone.
         let part = |path: &str| format!("tests.{path} --api-version={version}");
-        explains(k, &part("metadata"), &["DESCRIPTION:", "Standard object's metadata", "FIELDS:", "creationTimestamp",
-            "<string>", "CreationTimestamp is a timestamp"]);
-        explains(k, &part("spec"), &["DESCRIPTION:", "Specification of Foo", "FIELDS:", "bars", "<[]Object>",
-            "List of Bars and their specs"]);
-        explains(k, &part("spec.bars"), &["FIELD:", "bars", "<[]Object>", "DESCRIPTION:", "List of Bars and their specs",
-            "FIELDS:", "bazs", "<[]string>", "List of Bazs", "name", "<string>", "Name of Bar"]);
+        explains(
+            k,
+            &part("metadata"),
+            &[
+                "DESCRIPTION:",
+                "Standard object's metadata",
+                "FIELDS:",
+                "creationTimestamp",
+                "<string>",
+                "CreationTimestamp is a timestamp",
+            ],
+        );
+        explains(
+            k,
+            &part("spec"),
+            &["DESCRIPTION:", "Specification of Foo", "FIELDS:", "bars", "<[]Object>", "List of Bars and their specs"],
+        );
+        explains(
+            k,
+            &part("spec.bars"),
+            &[
+                "FIELD:",
+                "bars",
+                "<[]Object>",
+                "DESCRIPTION:",
+                "List of Bars and their specs",
+                "FIELDS:",
+                "bazs",
+                "<[]string>",
+                "List of Bazs",
+                "name",
+                "<string>",
+                "Name of Bar",
+            ],
+        );
         k.run(&format!("explain {}", part("spec.bars2"))).fails("field \"bars2\" does not exist");
         k.run(&format!("delete crd {plural}")).succeeds();
     });
