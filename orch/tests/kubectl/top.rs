@@ -22,7 +22,8 @@ fn what_nodes_and_pods_use_is_shown_and_scaled_by() {
         k.run("wait --for=condition=AbleToScale hpa/web --timeout=60s").succeeds();
         k.run("wait --for=condition=ScalingActive=false hpa/web --timeout=60s").succeeds();
         // At first the pods count as not ready yet.
-        k.until("describe hpa web", "missing request for cpu in container web of Pod").contains("FailedGetResourceMetric");
+        k.until("describe hpa web", "missing request for cpu in container web of Pod")
+            .contains("FailedGetResourceMetric");
         k.run("set resources deploy/web --requests=cpu=10m").succeeds();
         k.run("rollout status deploy/web --timeout=30s").succeeds();
         k.run("wait --for=condition=ScalingActive hpa/web --timeout=120s").succeeds();
