@@ -33,7 +33,7 @@ struct Routes {
 
 impl Feed {
     pub(super) fn new(backend: Arc<dyn Backend>, ambient: Ambient, options: Options) -> Arc<Self> {
-        let progress = Progress::new(options.freshness_timeout);
+        let progress = Progress::new(backend.clone(), options.freshness_timeout);
         Arc::new(Self { backend, ambient, options, progress, routes: RwLock::default() })
     }
 

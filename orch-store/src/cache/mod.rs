@@ -52,7 +52,8 @@ pub struct Options {
     pub window: Limits,
     /// How often a watcher that asked for bookmarks gets one. Upstream's minute.
     pub bookmark_interval: Duration,
-    /// How long a read waits for a revision that the cache has not seen. Upstream's three seconds.
+    /// How long a read waits for a revision that the store does not have. Upstream's three seconds; ten times as long for
+    /// one that the store has and the cache has not seen yet.
     pub freshness_timeout: Duration,
 }
 
@@ -100,7 +101,7 @@ impl WatchCache {
     }
 
     /// Resolves when [`WatchCache::revision`] has reached this one. Fails with
-    /// [`BackendError::Future`] when that takes longer than [`Options::freshness_timeout`].
+    /// [`BackendError::Future`] when that takes too long: see [`Options::freshness_timeout`].
     pub async fn caught_up(&self, revision: Revision) -> Result<(), BackendError> {
         self.feed.progress().reached(revision).await
     }

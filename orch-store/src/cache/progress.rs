@@ -1,12 +1,17 @@
 //! [`Progress`]: how far the feed is, and how to wait for it.
 
-use crate::{Revision, backend::BackendError, watched as watch};
+use crate::{Backend, Revision, backend::BackendError, watched as watch};
 use std::{sync::Arc, time::Duration};
 
+/// How often a wait for what the store has is prolonged. On a machine that is starved for processors the feed comes late,
+/// and what has been acknowledged must not be called the future for that.
+const PATIENCE: usize = 10;
+
 /// How far the caches are. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Progress {
     seen: Arc<watch::Sender<Seen>>,
+    backend: Arc<dyn Backend>,
     timeout: Duration,
 }
 
@@ -17,8 +22,8 @@ struct Seen {
 }
 
 impl Progress {
-    pub(super) fn new(timeout: Duration) -> Self {
-        Self { seen: Arc::new(watch::Sender::new(Seen::default())), timeout }
+    pub(super) fn new(backend: Arc<dyn Backend>, timeout: Duration) -> Self {
+        Self { seen: Arc::new(watch::Sender::new(Seen::default())), backend, timeout }
     }
 
     pub(super) fn revision(&self) -> Revision {
@@ -48,11 +53,16 @@ impl Progress {
             return Ok(());
         }
         let mut seen = self.seen.subscribe();
-        let wait = seen.wait_for(|seen| seen.closed || seen.revision >= revision);
-        match tokio::time::timeout(self.timeout, wait).await {
-            Ok(Ok(seen)) if seen.revision >= revision => Ok(()),
-            Ok(_) => Err(BackendError::Closed),
-            Err(_) => Err(BackendError::Future { requested: revision, current: self.revision() }),
+        for _ in 0..PATIENCE {
+            let wait = seen.wait_for(|seen| seen.closed || seen.revision >= revision);
+            let waited = tokio::time::timeout(self.timeout, wait).await;
+            match waited.map(|seen| seen.is_ok_and(|seen| seen.revision >= revision)) {
+                Ok(true) => return Ok(()),
+                Ok(false) => return Err(BackendError::Closed),
+                Err(_) if self.backend.revision().await? < revision => break,
+                Err(_) => {}
+            }
         }
+        Err(BackendError::Future { requested: revision, current: self.revision() })
     }
 }

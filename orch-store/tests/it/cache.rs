@@ -1,11 +1,12 @@
 //! The watch cache over the memory backend, under a paused clock. The tests that carry a number are
 //! for etcd's watch bugs of that number.
 
-use futures::{FutureExt, StreamExt};
+use async_trait::async_trait;
+use futures::{FutureExt, StreamExt, stream::BoxStream};
 use orch_api::Key;
 use orch_store::{
     Ambient, Backend, Revision, WatchCache,
-    backend::{BackendError, Condition, Durability, MemoryBackend, Txn, Write},
+    backend::{BackendError, Batch, Condition, Durability, MemoryBackend, Range, RangeReply, Txn, Write},
     cache::{Filter, Limits, Options, ResourceCache, WatchStart, Watcher},
     client::{ReadAt, WatchEvent},
     testing::encode,
@@ -159,6 +160,52 @@ async fn a_revision_that_never_comes_is_refused_after_a_while() {
     let world = World::new().await;
     let refused = world.list(ReadAt::NotOlderThan(Revision(99))).await;
     assert!(matches!(refused, Err(BackendError::Future { requested: Revision(99), .. })));
+}
+
+/// A store whose watches tell of a write five seconds late, as on a machine that has no time for them.
+struct Late(MemoryBackend);
+
+#[async_trait]
+impl Backend for Late {
+    async fn commit(&self, txn: Txn) -> Result<Revision, BackendError> {
+        self.0.commit(txn).await
+    }
+
+    async fn range(&self, range: Range) -> Result<RangeReply, BackendError> {
+        self.0.range(range).await
+    }
+
+    async fn watch(
+        &self,
+        prefix: &str,
+        after: Revision,
+    ) -> Result<BoxStream<'static, Result<Batch, BackendError>>, BackendError> {
+        let batches = self.0.watch(prefix, after).await?;
+        let late = batches.then(|batch| async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            batch
+        });
+        Ok(late.boxed())
+    }
+
+    async fn revision(&self) -> Result<Revision, BackendError> {
+        self.0.revision().await
+    }
+
+    async fn compact(&self, revision: Revision) -> Result<(), BackendError> {
+        self.0.compact(revision).await
+    }
+
+    async fn close(&self) -> Result<(), BackendError> {
+        self.0.close().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revision_that_the_store_has_is_waited_for_though_the_cache_is_late() {
+    let world = World::over(Arc::new(Late(MemoryBackend::new())), Limits::default()).await;
+    let revision = world.put("default/a", "x").await;
+    assert_eq!(world.list(ReadAt::NotOlderThan(revision)).await.unwrap(), "default/a@1");
 }
 
 #[tokio::test(start_paused = true)]

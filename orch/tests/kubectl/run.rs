@@ -8,6 +8,7 @@ use std::{
     io::Write,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 /// Runs a story with every kubectl there is, each in a new namespace of the cluster.
@@ -74,6 +75,20 @@ impl Kubectl {
     /// The same with WebSocket, or with SPDY, for what has streams.
     pub(crate) fn speaking(&self, websocket: bool) -> Self {
         Self { websocket, ..self.clone() }
+    }
+
+    /// Runs a line again and again until it prints these words, for what a controller will have done after a while.
+    #[track_caller]
+    pub(crate) fn until(&self, line: &str, words: &str) -> Ran {
+        let end = Instant::now() + Duration::from_secs(120);
+        loop {
+            let ran = self.run(line);
+            if ran.output.status.success() && ran.all().contains(words) {
+                return ran;
+            }
+            assert!(Instant::now() < end, "kubectl {line}: still no {words:?} in {}", ran.all());
+            std::thread::sleep(Duration::from_millis(250));
+        }
     }
 
     /// Applies manifests.

@@ -11,19 +11,19 @@ fn what_nodes_and_pods_use_is_shown_and_scaled_by() {
     with_each(simulated, "top", |k| {
         k.apply(WEB).succeeds();
         k.run("rollout status deploy/web --timeout=30s").succeeds();
-        k.run("top pod").contains("10m").contains("16Mi");
+        k.until("top pod", "10m").contains("16Mi");
         k.run("top pod -l app=web --containers").contains("web ");
         k.run("top pod -l app=other").succeeds();
         k.run("top pod nobody").fails("podmetrics.metrics.k8s.io");
-        k.run("top node").contains("node-1").contains("%");
+        k.until("top node", "node-1").contains("%");
         k.run("get --raw /apis/metrics.k8s.io/v1beta1").contains("PodMetrics").contains("NodeMetrics");
         k.run("explain podmetrics.containers --api-version=metrics.k8s.io/v1beta1").contains("usage");
         k.run("autoscale deployment web --min=2 --max=4 --cpu-percent=80").contains("autoscaled");
         k.run("wait --for=condition=AbleToScale hpa/web --timeout=60s").succeeds();
         k.run("wait --for=condition=ScalingActive=false hpa/web --timeout=60s").succeeds();
-        k.run("describe hpa web")
-            .contains("FailedGetResourceMetric")
-            .contains("missing request for cpu in container web of Pod");
+        // At first the pods count as not ready yet.
+        k.until("describe hpa web", "missing request for cpu in container web of Pod")
+            .contains("FailedGetResourceMetric");
         k.run("set resources deploy/web --requests=cpu=10m").succeeds();
         k.run("rollout status deploy/web --timeout=30s").succeeds();
         k.run("wait --for=condition=ScalingActive hpa/web --timeout=120s").succeeds();
