@@ -2,7 +2,7 @@
 //! (`apimachinery/pkg/api/errors`).
 
 use crate::{field::FieldError, key::Gvr};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Status, StatusCause, StatusDetails};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, Status, StatusCause, StatusDetails};
 use std::fmt;
 
 /// The machine-readable reason of a `Status`. Says what the caller should do.
@@ -116,13 +116,15 @@ struct Inner {
     foreign_reason: Option<String>,
     message: String,
     details: Option<StatusDetails>,
+    /// Where a list may go on that cannot as it was.
+    continue_token: Option<String>,
 }
 
 impl StatusError {
     /// An error of the given reason with the code that goes with it and no details.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         let (code, message) = (reason.code(), message.into());
-        Self(Box::new(Inner { code, reason, foreign_reason: None, message, details: None }))
+        Self(Box::new(Inner { code, reason, foreign_reason: None, message, details: None, continue_token: None }))
     }
 
     fn about(reason: Reason, gvr: &Gvr, name: &str, message: String) -> Self {
@@ -239,6 +241,18 @@ impl StatusError {
         self
     }
 
+    /// With a token to go on with where the one of the request has expired (`metadata.continue`).
+    #[must_use]
+    pub fn with_continue(mut self, token: String) -> Self {
+        self.0.continue_token = Some(token);
+        self
+    }
+
+    /// Where a list may go on that has expired as it was, if it may.
+    pub fn continue_token(&self) -> Option<&str> {
+        self.0.continue_token.as_deref()
+    }
+
     /// HTTP status code.
     pub fn code(&self) -> u16 {
         self.0.code
@@ -289,6 +303,7 @@ impl From<&StatusError> for Status {
             reason: error.0.foreign_reason.clone().or(known),
             message: Some(error.message().into()),
             details: error.details().cloned(),
+            metadata: ListMeta { continue_: error.continue_token().map(str::to_owned), ..ListMeta::default() },
             ..Status::default()
         }
     }
@@ -300,7 +315,8 @@ impl From<Status> for StatusError {
         let code = status.code.and_then(|c| u16::try_from(c).ok()).unwrap_or_else(|| reason.code());
         let foreign_reason = status.reason.filter(|text| reason == Reason::Unknown && !text.is_empty());
         let message = status.message.unwrap_or_default();
-        Self(Box::new(Inner { code, reason, foreign_reason, message, details: status.details }))
+        let continue_token = status.metadata.continue_;
+        Self(Box::new(Inner { code, reason, foreign_reason, message, details: status.details, continue_token }))
     }
 }
 

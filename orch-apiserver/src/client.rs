@@ -117,7 +117,7 @@ impl Client for LocalClient {
 }
 
 fn parsed(value: Value) -> Parsed {
-    Parsed { value, duplicates: Vec::new() }
+    Parsed { value, ..Parsed::default() }
 }
 
 fn unexpected() -> StatusError {

@@ -52,7 +52,8 @@ pub fn refuse_strict(parsed: &Parsed, conformed: &Conformed, version: &str, kind
 pub fn strict_faults(parsed: &Parsed, conformed: &Conformed) -> Vec<String> {
     let unknown = conformed.unknown.iter().map(|path| format!("unknown field {path:?}"));
     let duplicate = parsed.duplicates.iter().filter(|path| !conformed.is_below_unknown(path));
-    let mut faults: Vec<String> = unknown.chain(duplicate.map(|path| format!("duplicate field {path:?}"))).collect();
+    let fields = unknown.chain(duplicate.map(|path| format!("duplicate field {path:?}")));
+    let mut faults: Vec<String> = parsed.faults.iter().cloned().chain(fields).collect();
     faults.truncate(MAX_FAULTS);
     faults
 }

@@ -15,6 +15,8 @@ pub struct Parsed {
     pub value: Value,
     /// Paths of fields that stand twice in their object, such as `spec.containers[0].image`.
     pub duplicates: Vec<String>,
+    /// What else a strict reader has against it, in sentences: it was YAML once.
+    pub faults: Vec<String>,
 }
 
 /// Reads one JSON document.
@@ -23,7 +25,7 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, DecodeError> {
     let value = parser.value()?;
     parser.skip_space();
     match parser.peek() {
-        None => Ok(Parsed { value, duplicates: parser.duplicates }),
+        None => Ok(Parsed { value, duplicates: parser.duplicates, faults: Vec::new() }),
         Some(c) => Err(unexpected(c, "after top-level value")),
     }
 }

@@ -36,18 +36,22 @@ pub(super) fn core() -> Kind {
 
 pub(super) fn kinds() -> Vec<Kind> {
     let group = Group { group: "events.k8s.io", version: "v1", package: "io.k8s.api.events.v1" };
-    let event = group.namespaced("Event", "events").short(&["ev"]).columns(columns()).selectable(&[
-        "reason",
-        "regarding.kind",
-        "regarding.namespace",
-        "regarding.name",
-        "regarding.uid",
-        "regarding.apiVersion",
-        "regarding.resourceVersion",
-        "regarding.fieldPath",
-        "reportingController",
-        "type",
-    ]);
+    // Events are stored in the form of the core group, and selected in either.
+    let event = group
+        .namespaced("Event", "events")
+        .short(&["ev"])
+        .columns(columns())
+        .selectable(&["reason", "type"])
+        .selectable_by("regarding.kind", |o| either(o, "regarding.kind", "involvedObject.kind"))
+        .selectable_by("regarding.namespace", |o| either(o, "regarding.namespace", "involvedObject.namespace"))
+        .selectable_by("regarding.name", |o| either(o, "regarding.name", "involvedObject.name"))
+        .selectable_by("regarding.uid", |o| either(o, "regarding.uid", "involvedObject.uid"))
+        .selectable_by("regarding.apiVersion", |o| either(o, "regarding.apiVersion", "involvedObject.apiVersion"))
+        .selectable_by("regarding.resourceVersion", |o| {
+            either(o, "regarding.resourceVersion", "involvedObject.resourceVersion")
+        })
+        .selectable_by("regarding.fieldPath", |o| either(o, "regarding.fieldPath", "involvedObject.fieldPath"))
+        .selectable_by("reportingController", |o| either(o, "reportingController", "reportingComponent"));
     vec![event]
 }
 
@@ -67,6 +71,10 @@ fn columns() -> Vec<Column> {
         wide(text("Count", "How often the event was observed.", |o, _| count(o).into())),
         wide(name()),
     ]
+}
+
+fn either(event: &Value, path: &str, other: &str) -> String {
+    first(event, &[path, other]).to_owned()
 }
 
 fn first<'a>(event: &'a Value, paths: &[&str]) -> &'a str {

@@ -21,6 +21,7 @@ mod meta;
 pub(crate) mod names;
 mod networking;
 mod pod;
+mod pod_certificates;
 mod quota;
 mod rbac;
 mod requests;
@@ -192,6 +193,10 @@ fn rules(kind: &Kind) -> Rules {
         ("certificates.k8s.io", "ClusterTrustBundle") => {
             plain(names::path_segment, certificates::trust_bundle, certificates::trust_bundle_updated)
         }
+        ("certificates.k8s.io", "PodCertificateRequest") => Rules {
+            status: pod_certificates::status_updated,
+            ..with(pod_certificates::created, pod_certificates::updated)
+        },
         ("apiextensions.k8s.io", "CustomResourceDefinition") => with(definition, definition_updated),
         ("events.k8s.io", "Event") => with(small::event, small::event_updated),
         ("storage.k8s.io", "StorageClass") => with(storage::class_created, storage::class_updated),

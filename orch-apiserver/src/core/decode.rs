@@ -32,7 +32,7 @@ pub fn object(call: &Call, body: Parsed, options: &WriteOptions) -> Result<Value
 
 /// An object of any kind that a subresource reads.
 pub fn typed(call: &Call, expected: Expected<'_>, body: Parsed, options: &WriteOptions) -> Result<Value, StatusError> {
-    let Parsed { mut value, duplicates } = body;
+    let Parsed { mut value, duplicates, faults } = body;
     check_kind(expected, &mut value)?;
     let version = version_of(expected.api_version);
     let conformed = match custom_of(call, expected.definition) {
@@ -43,7 +43,7 @@ pub fn typed(call: &Call, expected: Expected<'_>, body: Parsed, options: &WriteO
         None => conform(&mut value, expected.definition),
     };
     let conformed = conformed.map_err(|e| e.refuse(version, expected.kind))?;
-    let parsed = Parsed { value, duplicates };
+    let parsed = Parsed { value, duplicates, faults };
     match options.field_validation {
         FieldValidation::Ignore => {}
         FieldValidation::Warn => {
@@ -78,7 +78,7 @@ pub fn patched(call: &Call, mut value: Value, options: &WriteOptions) -> Result<
             .map_err(|fault| refuse(before.clone(), fault.to_string()))?,
         None => conform(&mut value, &call.kind.definition).map_err(|e| refuse(before.clone(), e.to_string()))?,
     };
-    let parsed = Parsed { value, duplicates: Vec::new() };
+    let parsed = Parsed { value, ..Parsed::default() };
     let faults = decode::strict_faults(&parsed, &conformed);
     match options.field_validation {
         FieldValidation::Warn => faults.into_iter().for_each(|fault| call.warnings.add(fault)),

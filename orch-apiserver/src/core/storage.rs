@@ -4,7 +4,7 @@
 use crate::crd::Converter;
 use dashmap::DashMap;
 use futures::StreamExt;
-use orch_api::{Key, Kind, Reason, StatusError, field_selector, key::Name};
+use orch_api::{Key, Kind, Reason, StatusError, field_selector, key::Name, kinds};
 use orch_store::{
     Revision, Stored,
     backend::{BackendError, Condition, Durability, Txn, Value, Write},
@@ -106,7 +106,9 @@ impl Storage {
         let token = Token::parse(&options.continue_token)?;
         let at = token.as_ref().map_or(options.revision, Token::read_at);
         let snapshot = resource.snapshot(at).await.map_err(|e| match (&e, &token) {
-            (BackendError::Compacted { .. }, Some(_)) => StatusError::expired(token::TOO_OLD),
+            (BackendError::Compacted { .. }, Some(token)) => {
+                StatusError::expired(token::TOO_OLD).with_continue(token.clone().inconsistent().encode())
+            }
             (BackendError::Compacted { .. }, None) => {
                 StatusError::expired("The resourceVersion for the provided list is too old.")
             }
@@ -157,6 +159,7 @@ impl Storage {
         };
         let namespace = (!options.namespace.is_empty()).then_some(&*options.namespace);
         let mut watcher = resource.watch(start, namespace, filter).map_err(|e| refuse(&e))?;
+        watcher.begin().await.map_err(|e| refuse(&e))?;
         if options.bookmarks {
             watcher = watcher.with_bookmarks();
         }
@@ -256,7 +259,9 @@ impl Storage {
         let resource = self.cache.resource(&prefix(kind));
         // Custom objects are selected in the version that is asked for, which need not be the stored one.
         if !kind.selectable.is_empty() && kind.custom.is_none() {
-            let selectable = kind.selectable.clone();
+            // Whoever comes first speaks for all kinds that have these objects, such as both of Events.
+            let sharing = kinds::all().iter().filter(|other| prefix(other) == prefix(kind));
+            let selectable: Vec<_> = sharing.flat_map(|kind| kind.selectable.iter().cloned()).collect();
             resource.register_fields(Arc::new(move |object| {
                 let Ok(json) = object.parse::<serde_json::Value>() else { return Default::default() };
                 selectable.iter().map(|f| (f.name.to_string(), field_selector::value(f, &json).into_owned())).collect()

@@ -7,13 +7,19 @@ use serde::{Deserialize, Serialize};
 
 /// What a client hears whose token is older than the history.
 pub const TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list result. You can start \
-     a new list without the continue parameter.";
+     a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of \
+     the results. Continuing with the provided token results in an inconsistent list - objects that were created, \
+     modified, or deleted between the time the first chunk was returned and now may show up in the list.";
+
+/// What stands for the newest revision in a token.
+const NEWEST: i64 = -1;
 
 /// A continue token: the revision of the whole list, and where its last page ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// The revision at which the list holds.
-    pub revision: Revision,
+    /// The revision at which the list holds; `None` for the newest there is, with which a list goes on that has become
+    /// too old to be consistent.
+    pub revision: Option<Revision>,
     /// The last object so far.
     pub position: Position,
 }
@@ -30,7 +36,13 @@ struct Wire {
 impl Token {
     /// A token for what follows a position.
     pub fn new(revision: Revision, position: Position) -> Self {
-        Self { revision, position }
+        Self { revision: Some(revision), position }
+    }
+
+    /// The token for what follows the same position, as it is now.
+    #[must_use]
+    pub fn inconsistent(self) -> Self {
+        Self { revision: None, ..self }
     }
 
     /// Reads a token; `None` for the empty one.
@@ -45,11 +57,11 @@ impl Token {
         if wire.v != "meta.k8s.io/v1" {
             return Err(bad(format!(": server does not recognize this encoded version {}", wire.v)));
         }
-        let revision = u64::try_from(wire.rv)
-            .ok()
-            .filter(|r| *r > 0)
-            .map(Revision)
-            .ok_or_else(|| bad(": incorrect encoded start resourceVersion (version meta.k8s.io/v1)".into()))?;
+        let revision = match (wire.rv, u64::try_from(wire.rv)) {
+            (NEWEST, _) => None,
+            (1.., Ok(revision)) => Some(Revision(revision)),
+            _ => return Err(bad(": incorrect encoded start resourceVersion (version meta.k8s.io/v1)".into())),
+        };
         let start = wire.start.trim_end_matches('\0');
         if start.is_empty() {
             return Err(bad(": encoded start key empty (version meta.k8s.io/v1)".into()));
@@ -65,7 +77,7 @@ impl Token {
     pub fn encode(&self) -> String {
         let wire = Wire {
             v: "meta.k8s.io/v1".into(),
-            rv: i64::try_from(self.revision.0).unwrap_or(i64::MAX),
+            rv: self.revision.map_or(NEWEST, |revision| i64::try_from(revision.0).unwrap_or(i64::MAX)),
             start: format!("{}\0", self.position.key),
             served: self.position.served,
         };
@@ -74,7 +86,7 @@ impl Token {
 
     /// The revision at which the next page must be read.
     pub fn read_at(&self) -> ReadAt {
-        ReadAt::Exact(self.revision)
+        self.revision.map_or(ReadAt::Latest, ReadAt::Exact)
     }
 }
 
@@ -85,7 +97,10 @@ mod tests {
     #[test]
     fn a_token_comes_back_as_it_went() {
         let token = Token::new(Revision(42), Position { key: Key::new("a", "b"), served: 3 });
-        assert_eq!(Token::parse(&token.encode()).unwrap(), Some(token));
+        assert_eq!(Token::parse(&token.encode()).unwrap(), Some(token.clone()));
+        let newest = token.inconsistent();
+        assert_eq!(Token::parse(&newest.encode()).unwrap(), Some(newest.clone()));
+        assert_eq!(newest.read_at(), ReadAt::Latest);
         assert_eq!(Token::parse("").unwrap(), None);
     }
 

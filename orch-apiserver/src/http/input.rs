@@ -3,14 +3,16 @@
 use super::{
     media::{self, Encoding},
     query::{Query, parse_propagation, parse_revision},
+    yaml,
 };
+use crate::core::Warnings;
 use http::HeaderMap;
 use orch_api::{
     FieldError, Path, StatusError,
-    decode::{self, MAX_DEPTH, Parsed},
+    decode::{self, Parsed},
     protobuf, schema,
 };
-use orch_store::client::{DeleteOptions, Patch, Propagation, WriteOptions};
+use orch_store::client::{DeleteOptions, FieldValidation, Patch, Propagation, WriteOptions};
 use serde_json::Value;
 
 const PATCHES: &str = "application/json-patch+json, application/merge-patch+json, \
@@ -24,12 +26,14 @@ pub fn body(headers: &HeaderMap, bytes: &[u8], kind: &str) -> Result<Parsed, Sta
             Ok(parsed) => return Ok(parsed),
             Err(error) => format!("couldn't get version/kind; json parse error: {error}"),
         },
-        Encoding::Yaml => match yaml(bytes) {
-            Ok(value) => return Ok(Parsed { value, duplicates: Vec::new() }),
+        Encoding::Yaml => match yaml::read(bytes) {
+            Ok(value) => {
+                return Ok(Parsed { value, faults: yaml::fault(bytes).into_iter().collect(), ..Parsed::default() });
+            }
             Err(error) => format!("error converting YAML to JSON: {error}"),
         },
         Encoding::Protobuf => match protobuf::decode(bytes) {
-            Ok(value) => return Ok(Parsed { value, duplicates: Vec::new() }),
+            Ok(value) => return Ok(Parsed { value, ..Parsed::default() }),
             Err(error) => error.to_string(),
         },
     };
@@ -40,7 +44,13 @@ pub fn body(headers: &HeaderMap, bytes: &[u8], kind: &str) -> Result<Parsed, Sta
 }
 
 /// Reads a patch; its type is the body's `Content-Type`.
-pub fn patch(headers: &HeaderMap, query: &Query, bytes: &[u8], options: &WriteOptions) -> Result<Patch, StatusError> {
+pub fn patch(
+    headers: &HeaderMap,
+    query: &Query,
+    bytes: &[u8],
+    options: &WriteOptions,
+    warnings: &Warnings,
+) -> Result<Patch, StatusError> {
     let content_type = media::content_type(headers);
     let json = |what: &str| {
         let parsed = decode::parse(bytes).map_err(|e| StatusError::bad_request(format!("{what}: {e}")));
@@ -50,10 +60,7 @@ pub fn patch(headers: &HeaderMap, query: &Query, bytes: &[u8], options: &WriteOp
         "application/json-patch+json" => Patch::Json(json("error decoding patch")?),
         "application/merge-patch+json" => Patch::Merge(json("error decoding patch")?),
         "application/strategic-merge-patch+json" => Patch::Strategic(json("error decoding patch")?),
-        "application/apply-patch+yaml" => {
-            let value = yaml(bytes).map_err(|e| StatusError::bad_request(format!("error decoding YAML: {e}")))?;
-            Patch::Apply(value)
-        }
+        "application/apply-patch+yaml" => Patch::Apply(applied(bytes, options, warnings)?),
         _ => return Err(media::unsupported(PATCHES)),
     };
     let mut errors = Vec::new();
@@ -71,6 +78,22 @@ pub fn patch(headers: &HeaderMap, query: &Query, bytes: &[u8], options: &WriteOp
         true => Ok(patch),
         false => Err(StatusError::invalid("meta.k8s.io", "PatchOptions", "", &errors)),
     }
+}
+
+/// Reads a configuration to apply.
+fn applied(bytes: &[u8], options: &WriteOptions, warnings: &Warnings) -> Result<Value, StatusError> {
+    let value = yaml::read(bytes).map_err(|e| StatusError::bad_request(format!("error decoding YAML: {e}")))?;
+    let fault = || yaml::fault(bytes).map(|fault| format!("error converting YAML to JSON: {fault}"));
+    match options.field_validation {
+        FieldValidation::Ignore => {}
+        FieldValidation::Warn => fault().into_iter().for_each(|fault| warnings.add(fault)),
+        FieldValidation::Strict => {
+            if let Some(fault) = fault() {
+                return Err(StatusError::bad_request(format!("error strict decoding YAML: {fault}")));
+            }
+        }
+    }
+    Ok(value)
 }
 
 /// Reads delete options from the body or, when that is empty, from the query.
@@ -141,21 +164,6 @@ fn propagation(orphan: Option<bool>, policy: Option<&str>, errors: &mut Vec<Fiel
                 None
             }
         },
-    }
-}
-
-fn yaml(bytes: &[u8]) -> Result<Value, String> {
-    let text = std::str::from_utf8(bytes).map_err(|e| format!("yaml: {e}"))?;
-    let value: Value = serde_saphyr::from_str(text).map_err(|e| format!("yaml: {e}"))?;
-    if too_deep(&value, MAX_DEPTH) { Err("yaml: exceeded max depth".into()) } else { Ok(value) }
-}
-
-fn too_deep(value: &Value, left: usize) -> bool {
-    match value {
-        Value::Array(_) | Value::Object(_) if left == 0 => true,
-        Value::Array(list) => list.iter().any(|v| too_deep(v, left - 1)),
-        Value::Object(map) => map.values().any(|v| too_deep(v, left - 1)),
-        _ => false,
     }
 }
 

@@ -56,8 +56,14 @@ pub enum Form {
 
 impl Media {
     /// Chooses among what the client accepts, by weight and then by order. `protobuf` says whether the objects
-    /// have that encoding; tables never do.
-    pub fn accepted(headers: &HeaderMap, pretty: Option<&str>, protobuf: bool) -> Result<Self, StatusError> {
+    /// have that encoding; tables never do. `plain` says that the objects are shown as they are alone: reviews have no
+    /// metadata to make a table of.
+    pub fn accepted(
+        headers: &HeaderMap,
+        pretty: Option<&str>,
+        protobuf: bool,
+        plain: bool,
+    ) -> Result<Self, StatusError> {
         let pretty = match pretty {
             Some(word) => !matches!(word, "0" | "false"),
             None => false,
@@ -71,7 +77,7 @@ impl Media {
         for clause in clauses {
             let mut parts = clause.split(';').map(str::trim);
             let Some(encoding) = encoding(parts.next().unwrap_or_default()) else { continue };
-            let Some(form) = form(parts) else { continue };
+            let Some(form) = form(parts).filter(|form| !plain || *form == Form::Object) else { continue };
             if encoding != Encoding::Protobuf || protobuf && form != Form::Table {
                 return Ok(Self { encoding, form, pretty });
             }
@@ -170,7 +176,7 @@ mod tests {
     fn accepted(accept: &str, protobuf: bool) -> Option<(Encoding, Form)> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, accept.parse().unwrap());
-        Media::accepted(&headers, None, protobuf).ok().map(|m| (m.encoding, m.form))
+        Media::accepted(&headers, None, protobuf, false).ok().map(|m| (m.encoding, m.form))
     }
 
     fn check(accept: &str, expected: Option<Form>) {

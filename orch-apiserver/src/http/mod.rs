@@ -14,6 +14,7 @@ pub mod query;
 pub mod respond;
 pub mod table;
 pub mod watch;
+mod yaml;
 
 use crate::{
     authn::User,
@@ -27,7 +28,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use info::RequestInfo;
 use media::Media;
-use orch_api::{Gvr, Key, Kind, Reason, StatusError, kinds, protobuf};
+use orch_api::{Gvr, Key, Kind, Reason, StatusError, kind::Verbs, kinds, protobuf};
 use query::Query;
 use respond::Shape;
 use std::{borrow::Cow, sync::Arc};
@@ -45,7 +46,8 @@ where
     let core = server.core();
     let kind = if info.is_resource { core.registry.find(&gvr(&info)) } else { None };
     let in_protobuf = kind.as_deref().is_none_or(|k| protobuf::knows(&k.gvk().api_version(), &k.kind));
-    let media = Media::accepted(request.headers(), query.get("pretty"), in_protobuf);
+    let is_plain = kind.as_deref().is_some_and(|kind| kind.verbs == Verbs::CreateOnly);
+    let media = Media::accepted(request.headers(), query.get("pretty"), in_protobuf, is_plain);
     let on_error = media.clone().unwrap_or_else(|_| Media::json());
     let response = match route(server, identity, request, &info, kind.clone(), &query, media).await {
         Ok(response) => response,
@@ -128,7 +130,7 @@ fn write(call: &Call, verb: Verb, query: &Query, parts: &Parts, bytes: Bytes) ->
         }
         Verb::Patch => {
             let options = query.write_options("PatchOptions")?;
-            Asked::Patch { patch: input::patch(headers, query, &bytes, &options)?, options }
+            Asked::Patch { patch: input::patch(headers, query, &bytes, &options, &call.warnings)?, options }
         }
         Verb::Delete => Asked::Delete(input::delete_options(headers, query, &bytes)?),
         _ => Asked::DeleteCollection {

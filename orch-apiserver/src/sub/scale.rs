@@ -63,7 +63,7 @@ fn patched(call: &Call, scale: &Value, patch: &Patch, options: &WriteOptions) ->
         patch => patch,
     };
     let value = apply_patch(&schema, scale, patch)?;
-    decode::typed(call, SCALE, Parsed { value, duplicates: Vec::new() }, options)
+    decode::typed(call, SCALE, Parsed { value, ..Parsed::default() }, options)
 }
 
 /// The scale that a workload shows.

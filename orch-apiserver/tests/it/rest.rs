@@ -256,7 +256,32 @@ async fn an_event_is_the_same_in_both_of_its_groups() {
     let core = server.get("/api/v1/namespaces/default/events/e").await.ok();
     assert_eq!((&core["message"], &core["apiVersion"]), (&json!("it works"), &json!("v1")));
     assert_eq!(core["involvedObject"]["name"], "web");
+    for selector in [
+        "/api/v1/events?fieldSelector=source%3Dexample.com/test",
+        "/api/v1/events?fieldSelector=involvedObject.name%3Dweb",
+        "/apis/events.k8s.io/v1/events?fieldSelector=reportingController%3Dexample.com/test",
+        "/apis/events.k8s.io/v1/events?fieldSelector=regarding.name%3Dweb",
+    ] {
+        let found = server.get(selector).await.ok();
+        assert_eq!(found["items"].as_array().map(Vec::len), Some(1), "{selector}");
+    }
     let uri = "/apis/events.k8s.io/v1/namespaces/default/events/e";
     let patched = server.patch(uri, "merge-patch+json", json!({"metadata": {"labels": {"a": "b"}}})).await.ok();
     assert_eq!((&patched["note"], &patched["metadata"]["labels"]["a"]), (&json!("it works"), &json!("b")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_yaml_body_with_a_key_twice_is_refused_by_strict_readers_alone() {
+    let server = Server::start().await;
+    let body = |name: &str| {
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata:\n  a: one\n  a: two\n")
+    };
+    let ask = |mode: &str| format!("{MAPS}?fieldValidation={mode}");
+    let made = server.call(http::Method::POST, &ask("Ignore"), "application/yaml", body("one")).await;
+    assert_eq!(made.ok()["data"]["a"], "two");
+    let warned = server.call(http::Method::POST, &ask("Warn"), "application/yaml", body("two")).await;
+    assert!(warned.warnings()[0].contains("key \\\"a\\\" already set in map"), "{:?}", warned.warnings());
+    let refused = server.call(http::Method::POST, &ask("Strict"), "application/yaml", body("three")).await;
+    let why = "strict decoding error: yaml: unmarshal errors:\n  line 6: key \"a\" already set in map";
+    assert!(refused.status().contains(why), "{}", refused.status());
 }

@@ -83,6 +83,16 @@ impl Cursor {
         self.ends_at = Some(Instant::now() + timeout);
     }
 
+    /// Takes the state that the watch begins with, if it begins with the newest.
+    pub(super) async fn begin(&mut self) -> Result<(), BackendError> {
+        if let Phase::Starting(start @ (WatchStart::State(ReadAt::Latest) | WatchStart::Initial(ReadAt::Latest))) =
+            self.phase
+        {
+            self.phase = self.start(start).await?;
+        }
+        Ok(())
+    }
+
     /// The next event; `None` when the watch has ended.
     pub(super) async fn next(&mut self) -> Result<Option<WatchEvent>, BackendError> {
         loop {

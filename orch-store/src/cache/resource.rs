@@ -92,6 +92,10 @@ impl ResourceCache {
             // Nothing of this resource happened between its last change and what the feed has seen.
             return Ok(Snapshot { revision: known.max(current.revision), ..current.clone() });
         };
+        let oldest = self.kept.past();
+        if revision <= oldest && revision < known {
+            return Err(BackendError::Compacted { requested: revision, oldest });
+        }
         let past = rewind(current, window, revision)?;
         drop(state);
         self.kept.add(&past);

@@ -51,6 +51,18 @@ impl Watcher {
         Self(Inner::Idle(Some(Box::new(Cursor::new(cache, start, wants, bookmark_interval)))))
     }
 
+    /// Fixes where a watch begins that begins with the newest state, which is else what there is when its first event is
+    /// read: what happens after this is an event. To be called before the first event is read.
+    ///
+    /// # Errors
+    /// When the state cannot be had.
+    pub async fn begin(&mut self) -> Result<(), BackendError> {
+        match &mut self.0 {
+            Inner::Idle(Some(cursor)) => cursor.begin().await,
+            _ => Ok(()),
+        }
+    }
+
     /// Asks for a bookmark every minute and at the end, which tell how far the watch is. To be called
     /// before the first event is read.
     #[must_use]

@@ -147,9 +147,7 @@ async fn a_list_goes_on_page_by_page_however_much_happens_meanwhile() {
     world.pods.snapshot(ReadAt::Latest).await.unwrap();
     tokio::time::advance(Duration::from_secs(200)).await;
     assert_eq!(world.list(ReadAt::Exact(first.revision)).await.unwrap(), "n/a@1 n/b@2 n/c@3 n/d@4");
-    tokio::time::advance(Duration::from_secs(200)).await;
-    assert!(world.list(ReadAt::Exact(first.revision)).await.is_ok(), "each page prolongs it");
-    tokio::time::advance(Duration::from_secs(301)).await;
+    tokio::time::advance(Duration::from_secs(101)).await;
     world.put("n/b", "z").await;
     world.pods.snapshot(ReadAt::Latest).await.unwrap();
     assert!(matches!(world.list(ReadAt::Exact(first.revision)).await, Err(BackendError::Compacted { .. })));
@@ -590,4 +588,30 @@ async fn watchers_that_come_and_go_amid_writes_all_see_the_same_history() {
     for watcher in watchers {
         assert_eq!(watcher.await.unwrap().into_iter().collect::<Vec<_>>(), expected);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_the_newest_state_has_its_state_when_it_has_begun() {
+    let world = World::new().await;
+    world.put("default/a", "x").await;
+    let newest = || world.pods.watch(WatchStart::State(ReadAt::Latest), None, None).unwrap();
+    let (mut begun, mut idle) = (newest(), newest());
+    begun.begin().await.unwrap();
+    world.put("default/a", "y").await;
+    world.put("default/b", "x").await;
+    assert_eq!(world.drain(&mut begun).await, "+default/a@1 ~default/a@2 +default/b@3");
+    assert_eq!(world.drain(&mut idle).await, "+default/a@2 +default/b@3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_has_been_under_way_too_long_cannot_go_on() {
+    let world = World::new().await;
+    let first = world.put("default/a", "x").await;
+    world.pods.keep(&world.pods.snapshot(ReadAt::Exact(first)).await.unwrap());
+    world.put("default/b", "x").await;
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert!(world.list(ReadAt::Exact(first)).await.is_ok());
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    world.put("default/c", "x").await;
+    assert!(matches!(world.list(ReadAt::Exact(first)).await, Err(BackendError::Compacted { .. })));
 }

@@ -198,7 +198,7 @@ pub(super) async fn start_network(name: &str, plan: &Plan, api: u16, cluster: &C
         }
         Plan::Simulated => return Ok(()),
     }
-    publish::api(cluster, (plan.host(), api).into()).await
+    Ok(cluster.advertise((plan.host(), api).into()).await?)
 }
 
 fn resolv_conf() -> String {

@@ -1,5 +1,6 @@
 //! [`Cluster`]: a whole cluster as a value.
 
+pub(crate) mod advertise;
 mod authority;
 mod builder;
 mod dialer;

@@ -7,6 +7,7 @@
 mod authorization;
 mod batch;
 mod cluster;
+mod conformance;
 mod containers;
 mod custom;
 mod helm;

@@ -95,14 +95,18 @@ fn objects_are_labelled_annotated_patched_and_replaced() {
     });
 }
 
+/// [sig-cli] Kubectl client Kubectl diff should check if kubectl diff finds a difference for Deployments [Conformance]
 #[test]
 fn diff_shows_what_apply_would_do() {
     with_each(simulated, "diff", |k| {
-        k.apply(WEB).succeeds();
+        k.with_input("create --save-config -f -", WEB).succeeds();
         k.run("rollout status deploy/web --timeout=30s").succeeds();
         k.with_input("diff -f -", WEB).prints("");
         let changed = k.with_input("diff -f -", &WEB.replace("replicas: 2", "replicas: 5"));
         changed.fails("-  replicas: 2\n+  replicas: 5");
+        let image = k.with_input("diff -f -", &WEB.replace("toolbox:latest", "busybox:latest"));
+        image.fails("-        image: orch.local/toolbox:latest\n").fails("+        image: orch.local/busybox:latest\n");
+        assert_eq!(image.output.status.code(), Some(1));
         k.run("get deploy web -o jsonpath={.spec.replicas}").prints("2");
         k.with_input("diff -f -", &WEB.replace("replicas: 2", "replicas: -2"))
             .fails("must be greater than or equal to 0");

@@ -2,6 +2,9 @@
 
 use crate::{cluster::simulated, run::with_each};
 
+/// [sig-cli] Kubectl client Kubectl api-versions should check if v1 is in available api versions [Conformance]
+/// [sig-cli] Kubectl client Kubectl cluster-info should check if Kubernetes control plane services is included in cluster-info [Conformance]
+/// [sig-cli] Kubectl client Kubectl version should check is all data is printed [Conformance]
 #[test]
 fn types_are_listed() {
     with_each(simulated, "types", |k| {
@@ -13,9 +16,9 @@ fn types_are_listed() {
         k.run("api-resources -o wide").contains("create,delete,deletecollection,get,list,patch,update,watch");
         k.run("api-resources --categories=all -o name").contains("deployments.apps").lacks("configmaps");
         k.run("api-resources --cached=sometimes").fails("invalid argument");
-        k.run("api-versions").contains("rbac.authorization.k8s.io/v1");
-        k.run("version").contains("Server Version: v1.37.");
-        k.run("cluster-info").contains("Kubernetes control plane");
+        k.run("api-versions").contains("rbac.authorization.k8s.io/v1").contains("\nv1\n");
+        k.run("version").contains("Client Version: v1.").contains("Server Version: v1.37.");
+        k.run("cluster-info").contains("Kubernetes control plane").contains("is running at");
         k.run("get --raw /readyz").prints("ok");
         k.run("get nothing").fails("the server doesn't have a resource type \"nothing\"");
     });

@@ -43,7 +43,8 @@ fn table(suite: &BTreeMap<&str, char>, ported: &BTreeSet<&str>) -> String {
     let is_ported = |name: &str| ported.contains(name);
     let mut out = format!(
         "# Conformance\n\nMade by `orch/tests/tree/conformance.rs` from the names in the doc comments of the tests \
-         (`UPDATE_EXPECT=1` writes it). A test that is listed as ported runs in `cargo test`, and passes.\n\n\
+         (`UPDATE_EXPECT=1` writes it). A test that is listed as ported runs in `cargo test`, and passes; those of class K \
+         run where there is a kubectl.\n\n\
          **{} of {}** tests of the conformance suite of Kubernetes 1.37 are ported.\n\n\
          | class | needs | ported | of |\n| --- | --- | --- | --- |\n",
         ported.len(),

@@ -4,7 +4,12 @@ use super::{
     env::field_files,
     volumes::{file_mode, key_to_path, local_path},
 };
-use crate::validation::{at::At, certificates::signer_name, selector::label_selector};
+use crate::validation::{
+    at::At,
+    certificates::signer_name,
+    pod_certificates::{LEAST_SECONDS, most_seconds},
+    selector::label_selector,
+};
 
 /// The paths that the sources of one volume have taken.
 struct Taken<'a> {
@@ -124,8 +129,14 @@ fn certificate<'a>(source: At<'a>, taken: &mut Taken<'a>) {
     if !supported.contains(&source.at("keyType").str()) {
         source.at("keyType").not_supported(&supported);
     }
-    if source.at("maxExpirationSeconds").int().is_some_and(|n| n < 3600) {
-        source.at("maxExpirationSeconds").invalid("if provided, maxExpirationSeconds must be >= 3600");
+    if let Some(seconds) = source.at("maxExpirationSeconds").int() {
+        if seconds < LEAST_SECONDS {
+            source.at("maxExpirationSeconds").invalid("if provided, maxExpirationSeconds must be >= 3600");
+        }
+        let most = most_seconds(source.at("signerName").str());
+        if seconds > most {
+            source.at("maxExpirationSeconds").invalid(format!("if provided, maxExpirationSeconds must be <= {most}"));
+        }
     }
     let files = ["credentialBundlePath", "keyPath", "certificateChainPath"].map(|field| source.at(field));
     for path in files.into_iter().filter(|path| !path.is_empty()) {

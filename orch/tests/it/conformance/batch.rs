@@ -1,20 +1,21 @@
 //! `test/e2e/apps/{job,cronjob}.go`
 
-use super::*;
+use super::world::*;
 use futures::StreamExt;
 use k8s_openapi::api::{
     batch::v1::{CronJob, Job},
     core::v1::{Event, Pod},
 };
 use orch::{
-    api::owner,
+    api::{Key, Object, owner},
     runtime::{plan::reference, wait},
     store::{
-        Revision,
+        ClientExt, Revision,
         client::{DeleteOptions, ListOptions, Propagation, TypedEvent, WatchOptions},
     },
 };
-use serde_json::{from_value, json};
+use serde_json::{Value, from_value, json};
+use std::{sync::Arc, time::Duration};
 
 /// A Job of four completions, two at a time, whose pods behave by these rules of the simulated node.
 fn job(name: &str, rules: Value) -> Value {
@@ -42,8 +43,37 @@ fn key(name: &str) -> Key {
 }
 
 impl World {
+    async fn add<K: Object>(&self, object: Value) -> Arc<K> {
+        self.client().add::<K>(&from_value(object).unwrap()).await.unwrap()
+    }
+
+    /// Waits for the object to be as wanted.
+    async fn until<K: Object>(&self, key: &Key, holds: impl Fn(Option<&K>) -> bool + Send) -> Option<Arc<K>> {
+        let client = self.client();
+        let wait = client.wait_for::<K, _>(key, holds);
+        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{key} is not as wanted")).unwrap()
+    }
+
+    /// Waits for what is there of a kind to be as wanted.
+    async fn until_all<K: Object>(&self, holds: impl Fn(&[Arc<K>]) -> bool) -> Vec<Arc<K>> {
+        let wait = async {
+            loop {
+                let all = self.all::<K>().await;
+                if holds(&all) {
+                    return all;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{} are not as wanted", K::plural(&())))
+    }
+
+    async fn all<K: Object>(&self) -> Vec<Arc<K>> {
+        self.client().read_all::<K>("default").await.unwrap()
+    }
+
     /// Waits until so many pods run.
-    async fn running(&self, count: usize) -> Vec<Arc<Pod>> {
+    async fn so_many(&self, count: usize) -> Vec<Arc<Pod>> {
         self.until_all::<Pod>(|pods| pods.iter().filter(|pod| wait::pod_running(Some(pod))).count() == count).await
     }
 
@@ -64,7 +94,7 @@ fn is_active(job: &Job) -> bool {
 async fn a_job_is_deleted_with_its_pods() {
     let world = World::start().await;
     let foo: Arc<Job> = world.add(job("foo", json!({}))).await;
-    world.running(2).await;
+    world.so_many(2).await;
     let background = DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
     assert!(world.0.client().remove_with::<Job>(&key("foo"), &background).await.is_ok());
     world.until::<Job>(&key("foo"), wait::deleted(foo.uid())).await;
@@ -76,7 +106,7 @@ async fn a_job_is_deleted_with_its_pods() {
 async fn a_job_adopts_orphans_that_match_and_releases_pods_that_do_not() {
     let world = World::start().await;
     let owner: Arc<Job> = world.add(job("adopt-release", json!({}))).await;
-    let pods = world.running(2).await;
+    let pods = world.so_many(2).await;
     let pod = pods[0].key();
     let client = world.0.client();
     client.modify::<Pod, _>(&pod, |pod| pod.metadata.owner_references = None).await.unwrap();
@@ -93,7 +123,7 @@ async fn a_job_adopts_orphans_that_match_and_releases_pods_that_do_not() {
 async fn the_status_of_a_job_is_patched_updated_and_read() {
     let world = World::start().await;
     let made: Arc<Job> = world.add(job("suspend-false-to-true", json!({}))).await;
-    world.running(2).await;
+    world.so_many(2).await;
     let (client, key) = (world.0.client(), key("suspend-false-to-true"));
     let condition = |at: &str| json!([{"type": "CustomConditionType", "status": "True", "lastTransitionTime": at}]);
     let patch = json!({"metadata": {"annotations": {"patchedstatus": "true"}},

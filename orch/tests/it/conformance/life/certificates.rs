@@ -14,49 +14,49 @@ fn request(name: &str) -> Value {
 /// [sig-auth] Certificates API [Privileged:ClusterAdmin] should support CSR API operations [Conformance]
 #[tokio::test(start_paused = true)]
 async fn requests_are_approved_signed_and_deleted() {
-    let here = Here::start().await;
-    here.add::<Request>(request("csr-1")).await;
-    here.merge::<Request>(
-        "csr-1",
-        None,
-        json!({"metadata": {"annotations": {"patched": "true"}, "labels": {"e2e": "yes"}}}),
-    )
-    .await;
-    assert_eq!(here.list::<Request>("", "e2e=yes").await.len(), 1);
+    let here = World::start().await;
+    here.kind::<Request>().create(request("csr-1")).await;
+    here.kind::<Request>()
+        .merge("csr-1", json!({"metadata": {"annotations": {"patched": "true"}, "labels": {"e2e": "yes"}}}))
+        .await;
+    assert_eq!(here.kind::<Request>().everywhere().list("e2e=yes").await.len(), 1);
     let approval = json!({"status": {"conditions": [
         {"type": "Approved", "status": "True", "reason": "E2E", "message": "Set from an e2e test"}]}});
-    let approved = here.merge::<Request>("csr-1", Some("approval"), approval).await;
+    let approved = here.kind::<Request>().sub("approval").merge("csr-1", approval).await;
     assert_eq!(approved["status"]["conditions"][0]["type"], "Approved");
     let status = json!({"status": {"certificate": null, "conditions": [
         {"type": "Approved", "status": "True", "reason": "E2E", "message": "Set from an e2e test"},
         {"type": "StatusPatch", "status": "True", "reason": "E2E", "message": "Set from an e2e test"}]}});
-    let patched = here.merge::<Request>("csr-1", Some("status"), status).await;
+    let patched = here.kind::<Request>().sub("status").merge("csr-1", status).await;
     assert_eq!(patched["status"]["conditions"][1]["type"], "StatusPatch");
-    here.remove::<Request>("csr-1").await;
-    here.until_gone::<Request>("csr-1").await;
+    here.kind::<Request>().delete("csr-1").await;
+    here.kind::<Request>().until_gone("csr-1").await;
 }
 
 /// [sig-auth] [FeatureGate:ClusterTrustBundle] [FeatureGate:ClusterTrustBundleProjection] CRUD Tests
 /// certificates.k8s.io/v1 ClusterTrustBundles [MinimumKubeletVersion:1.37] [Conformance]
 #[tokio::test(start_paused = true)]
 async fn trust_bundles_are_created_changed_and_deleted() {
-    let here = Here::start().await;
-    let ca = here.list::<ClusterTrustBundle>("", "").await;
+    let here = World::start().await;
+    let ca = here.kind::<ClusterTrustBundle>().everywhere().list("").await;
     let published = ca.iter().find(|b| b["spec"]["signerName"] == "kubernetes.io/kube-apiserver-serving");
-    let pem = match published {
-        Some(bundle) => bundle["spec"]["trustBundle"].clone(),
-        None => here.until_list::<ClusterTrustBundle>("the cluster's own", "", |all| !all.is_empty()).await[0]["spec"]
-            ["trustBundle"]
-            .clone(),
-    };
+    let pem =
+        match published {
+            Some(bundle) => bundle["spec"]["trustBundle"].clone(),
+            None => {
+                here.kind::<ClusterTrustBundle>().until("the cluster's own", "", |all| !all.is_empty()).await[0]["spec"]
+                    ["trustBundle"]
+                    .clone()
+            }
+        };
     let bundle = json!({"metadata": {"name": "e2e-bundle", "labels": {"e2e": "yes"}}, "spec": {"trustBundle": pem}});
-    here.add::<ClusterTrustBundle>(bundle).await;
+    here.kind::<ClusterTrustBundle>().create(bundle).await;
     let patch = json!({"metadata": {"annotations": {"patched": "true"}}});
     assert_eq!(
-        here.merge::<ClusterTrustBundle>("e2e-bundle", None, patch).await["metadata"]["annotations"]["patched"],
+        here.kind::<ClusterTrustBundle>().merge("e2e-bundle", patch).await["metadata"]["annotations"]["patched"],
         "true"
     );
-    assert_eq!(here.list::<ClusterTrustBundle>("", "e2e=yes").await.len(), 1);
-    here.remove::<ClusterTrustBundle>("e2e-bundle").await;
-    here.until_gone::<ClusterTrustBundle>("e2e-bundle").await;
+    assert_eq!(here.kind::<ClusterTrustBundle>().everywhere().list("e2e=yes").await.len(), 1);
+    here.kind::<ClusterTrustBundle>().delete("e2e-bundle").await;
+    here.kind::<ClusterTrustBundle>().until_gone("e2e-bundle").await;
 }

@@ -23,15 +23,15 @@ fn named(name: &str, hard: Value) -> Value {
 }
 
 /// Waits until the quota has these amounts in use.
-async fn used(here: &Here, name: &str, amounts: Value) {
+async fn used(here: &World, name: &str, amounts: Value) {
     let wanted = amounts.as_object().unwrap().clone();
     let holds = move |quota: &Value| wanted.iter().all(|(name, amount)| quota["status"]["used"][name] == *amount);
-    here.until::<ResourceQuota>(&format!("{amounts} in use"), name, holds).await;
+    here.kind::<ResourceQuota>().until_one(&format!("{amounts} in use"), name, holds).await;
 }
 
-async fn with_quota() -> Here {
-    let here = Here::start().await;
-    here.add::<ResourceQuota>(quota()).await;
+async fn with_quota() -> World {
+    let here = World::start().await;
+    here.kind::<ResourceQuota>().create(quota()).await;
     used(&here, "test-quota", json!({"resourcequotas": "1", "pods": "0", "services": "1"})).await;
     here
 }
@@ -39,12 +39,12 @@ async fn with_quota() -> Here {
 /// [sig-api-machinery] ResourceQuota should create a ResourceQuota and ensure its status is promptly calculated. [Conformance]
 #[tokio::test(start_paused = true)]
 async fn a_new_quota_is_counted_promptly() {
-    let here = Here::start().await;
+    let here = World::start().await;
     let begun = tokio::time::Instant::now();
-    here.add::<ResourceQuota>(quota()).await;
+    here.kind::<ResourceQuota>().create(quota()).await;
     used(&here, "test-quota", json!({"resourcequotas": "1", "cpu": "0", "secrets": "0", "configmaps": "1"})).await;
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    let quota = here.get::<ResourceQuota>("test-quota").await;
+    let quota = here.kind::<ResourceQuota>().get("test-quota").await;
     assert_eq!(quota["status"]["hard"], quota["spec"]["hard"]);
 }
 
@@ -53,13 +53,13 @@ async fn a_new_quota_is_counted_promptly() {
 async fn the_life_of_a_service_is_counted() {
     let here = with_quota().await;
     let service = |name: &str, kind: &str| json!({"metadata": {"name": name, "namespace": "default"}, "spec": {"type": kind, "ports": [{"port": 80}]}});
-    here.add::<Service>(service("one", "ClusterIP")).await;
-    here.add::<Service>(service("two", "NodePort")).await;
-    let refused = here.try_add::<Service>(service("three", "LoadBalancer")).await.unwrap_err();
+    here.kind::<Service>().create(service("one", "ClusterIP")).await;
+    here.kind::<Service>().create(service("two", "NodePort")).await;
+    let refused = here.kind::<Service>().try_create(service("three", "LoadBalancer")).await.unwrap_err();
     assert!(refused.message().contains("exceeded quota: test-quota"), "{refused}");
     used(&here, "test-quota", json!({"services": "3", "services.nodeports": "1", "services.loadbalancers": "0"})).await;
-    here.remove::<Service>("one").await;
-    here.remove::<Service>("two").await;
+    here.kind::<Service>().delete("one").await;
+    here.kind::<Service>().delete("two").await;
     used(&here, "test-quota", json!({"services": "1", "services.nodeports": "0", "services.loadbalancers": "0"})).await;
 }
 
@@ -67,9 +67,11 @@ async fn the_life_of_a_service_is_counted() {
 #[tokio::test(start_paused = true)]
 async fn the_life_of_a_secret_is_counted() {
     let here = with_quota().await;
-    here.add::<Secret>(json!({"metadata": {"name": "s", "namespace": "default"}, "data": {"a": "YQ=="}})).await;
+    here.kind::<Secret>()
+        .create(json!({"metadata": {"name": "s", "namespace": "default"}, "data": {"a": "YQ=="}}))
+        .await;
     used(&here, "test-quota", json!({"secrets": "1"})).await;
-    here.remove::<Secret>("s").await;
+    here.kind::<Secret>().delete("s").await;
     used(&here, "test-quota", json!({"secrets": "0"})).await;
 }
 
@@ -77,9 +79,9 @@ async fn the_life_of_a_secret_is_counted() {
 #[tokio::test(start_paused = true)]
 async fn the_life_of_a_config_map_is_counted() {
     let here = with_quota().await;
-    here.add::<ConfigMap>(json!({"metadata": {"name": "c", "namespace": "default"}})).await;
+    here.kind::<ConfigMap>().create(json!({"metadata": {"name": "c", "namespace": "default"}})).await;
     used(&here, "test-quota", json!({"configmaps": "2"})).await;
-    here.remove::<ConfigMap>("c").await;
+    here.kind::<ConfigMap>().delete("c").await;
     used(&here, "test-quota", json!({"configmaps": "1"})).await;
 }
 
@@ -100,20 +102,19 @@ fn asking(name: &str, requests: Value) -> Value {
 async fn the_life_of_a_pod_is_counted() {
     let here = with_quota().await;
     let fits = json!({"cpu": "500m", "memory": "252Mi", "ephemeral-storage": "30Gi", "example.com/dongle": "2"});
-    here.add::<Pod>(asking("test-pod", fits)).await;
+    here.kind::<Pod>().create(asking("test-pod", fits)).await;
     let taken = json!({"pods": "1", "cpu": "500m", "memory": "252Mi", "ephemeral-storage": "30Gi",
         "requests.example.com/dongle": "2"});
     used(&here, "test-quota", taken.clone()).await;
     let too_much = json!({"cpu": "600m", "memory": "100Mi", "ephemeral-storage": "1Gi"});
-    assert!(here.try_add::<Pod>(asking("fail-pod", too_much)).await.is_err());
+    assert!(here.kind::<Pod>().try_create(asking("fail-pod", too_much)).await.is_err());
     let dongles = json!({"cpu": "500m", "memory": "100Mi", "ephemeral-storage": "1Gi", "example.com/dongle": "2"});
-    assert!(here.try_add::<Pod>(asking("fail-pod-for-extended-resource", dongles)).await.is_err());
-    let mut changed = here.get::<Pod>("test-pod").await;
+    assert!(here.kind::<Pod>().try_create(asking("fail-pod-for-extended-resource", dongles)).await.is_err());
+    let mut changed = here.kind::<Pod>().get("test-pod").await;
     changed["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "100m".into();
-    let typed: Pod = serde_json::from_value(changed).unwrap();
-    assert!(here.0.client().replace::<Pod>(&typed).await.is_err(), "what a pod asks for is changed by resize alone");
+    assert!(here.kind::<Pod>().try_replace(changed).await.is_err(), "what a pod asks for is changed by resize alone");
     used(&here, "test-quota", taken).await;
-    here.remove_now::<Pod>("test-pod").await;
+    here.kind::<Pod>().delete_now("test-pod").await;
     let none =
         json!({"pods": "0", "cpu": "0", "memory": "0", "ephemeral-storage": "0", "requests.example.com/dongle": "0"});
     used(&here, "test-quota", none).await;
@@ -130,9 +131,9 @@ fn workload(kind: Value) -> Value {
 #[tokio::test(start_paused = true)]
 async fn the_life_of_a_replication_controller_is_counted() {
     let here = with_quota().await;
-    here.add::<ReplicationController>(workload(json!({"a": "b"}))).await;
+    here.kind::<ReplicationController>().create(workload(json!({"a": "b"}))).await;
     used(&here, "test-quota", json!({"replicationcontrollers": "1"})).await;
-    here.remove::<ReplicationController>("w").await;
+    here.kind::<ReplicationController>().delete("w").await;
     used(&here, "test-quota", json!({"replicationcontrollers": "0"})).await;
 }
 
@@ -140,9 +141,9 @@ async fn the_life_of_a_replication_controller_is_counted() {
 #[tokio::test(start_paused = true)]
 async fn the_life_of_a_replica_set_is_counted() {
     let here = with_quota().await;
-    here.add::<ReplicaSet>(workload(json!({"matchLabels": {"a": "b"}}))).await;
+    here.kind::<ReplicaSet>().create(workload(json!({"matchLabels": {"a": "b"}}))).await;
     used(&here, "test-quota", json!({"count/replicasets.apps": "1"})).await;
-    here.remove::<ReplicaSet>("w").await;
+    here.kind::<ReplicaSet>().delete("w").await;
     used(&here, "test-quota", json!({"count/replicasets.apps": "0"})).await;
 }
 
@@ -177,87 +178,90 @@ fn amounts(text: &str) -> Value {
 /// [sig-api-machinery] ResourceQuota should verify ResourceQuota with terminating scopes. [Conformance]
 #[tokio::test(start_paused = true)]
 async fn pods_that_end_are_counted_apart() {
-    let here = Here::start().await;
-    here.add::<ResourceQuota>(scoped("terminating", "Terminating")).await;
-    here.add::<ResourceQuota>(scoped("not-terminating", "NotTerminating")).await;
+    let here = World::start().await;
+    here.kind::<ResourceQuota>().create(scoped("terminating", "Terminating")).await;
+    here.kind::<ResourceQuota>().create(scoped("not-terminating", "NotTerminating")).await;
     used(&here, "terminating", amounts(NONE)).await;
     used(&here, "not-terminating", amounts(NONE)).await;
-    here.add::<Pod>(limited("test-pod")).await;
+    here.kind::<Pod>().create(limited("test-pod")).await;
     used(&here, "not-terminating", amounts(TAKEN)).await;
     used(&here, "terminating", amounts(NONE)).await;
-    here.remove_now::<Pod>("test-pod").await;
+    here.kind::<Pod>().delete_now("test-pod").await;
     used(&here, "not-terminating", amounts(NONE)).await;
     let mut ending = limited("terminating-pod");
     ending["spec"]["activeDeadlineSeconds"] = 3600.into();
-    here.add::<Pod>(ending).await;
+    here.kind::<Pod>().create(ending).await;
     used(&here, "terminating", amounts(TAKEN)).await;
     used(&here, "not-terminating", amounts(NONE)).await;
-    here.remove_now::<Pod>("terminating-pod").await;
+    here.kind::<Pod>().delete_now("terminating-pod").await;
     used(&here, "terminating", amounts(NONE)).await;
 }
 
 /// [sig-api-machinery] ResourceQuota should verify ResourceQuota with best effort scope. [Conformance]
 #[tokio::test(start_paused = true)]
 async fn pods_that_ask_for_nothing_are_counted_apart() {
-    let here = Here::start().await;
-    here.add::<ResourceQuota>(scoped("quota-besteffort", "BestEffort")).await;
-    here.add::<ResourceQuota>(scoped("quota-not-besteffort", "NotBestEffort")).await;
+    let here = World::start().await;
+    here.kind::<ResourceQuota>().create(scoped("quota-besteffort", "BestEffort")).await;
+    here.kind::<ResourceQuota>().create(scoped("quota-not-besteffort", "NotBestEffort")).await;
     used(&here, "quota-besteffort", json!({"pods": "0"})).await;
     used(&here, "quota-not-besteffort", amounts(NONE)).await;
-    here.add::<Pod>(asking("best-effort", json!({}))).await;
+    here.kind::<Pod>().create(asking("best-effort", json!({}))).await;
     used(&here, "quota-besteffort", json!({"pods": "1"})).await;
     used(&here, "quota-not-besteffort", amounts(NONE)).await;
-    here.remove_now::<Pod>("best-effort").await;
+    here.kind::<Pod>().delete_now("best-effort").await;
     used(&here, "quota-besteffort", json!({"pods": "0"})).await;
-    here.add::<Pod>(limited("not-best-effort")).await;
+    here.kind::<Pod>().create(limited("not-best-effort")).await;
     used(&here, "quota-not-besteffort", amounts(TAKEN)).await;
     used(&here, "quota-besteffort", json!({"pods": "0"})).await;
-    here.remove_now::<Pod>("not-best-effort").await;
+    here.kind::<Pod>().delete_now("not-best-effort").await;
     used(&here, "quota-not-besteffort", amounts(NONE)).await;
 }
 
 /// [sig-api-machinery] ResourceQuota should be able to update and delete ResourceQuota. [Conformance]
 #[tokio::test(start_paused = true)]
 async fn a_quota_is_changed_and_deleted() {
-    let here = Here::start().await;
-    here.add::<ResourceQuota>(named("q", json!({"cpu": "1", "memory": "500Mi"}))).await;
-    let mut changed = here.get::<ResourceQuota>("q").await;
+    let here = World::start().await;
+    here.kind::<ResourceQuota>().create(named("q", json!({"cpu": "1", "memory": "500Mi"}))).await;
+    let mut changed = here.kind::<ResourceQuota>().get("q").await;
     changed["spec"]["hard"] = json!({"cpu": "2", "memory": "1Gi"});
-    here.merge::<ResourceQuota>("q", None, json!({"spec": {"hard": changed["spec"]["hard"]}})).await;
-    here.until::<ResourceQuota>("the new limits", "q", |q| q["status"]["hard"]["cpu"] == "2").await;
-    here.remove::<ResourceQuota>("q").await;
-    here.until_gone::<ResourceQuota>("q").await;
+    here.kind::<ResourceQuota>().merge("q", json!({"spec": {"hard": changed["spec"]["hard"]}})).await;
+    here.kind::<ResourceQuota>().until_one("the new limits", "q", |q| q["status"]["hard"]["cpu"] == "2").await;
+    here.kind::<ResourceQuota>().delete("q").await;
+    here.kind::<ResourceQuota>().until_gone("q").await;
 }
 
 /// [sig-api-machinery] ResourceQuota should manage the lifecycle of a ResourceQuota [Conformance]
 #[tokio::test(start_paused = true)]
 async fn quotas_are_listed_patched_and_deleted_together() {
-    let here = Here::start().await;
+    let here = World::start().await;
     let mut quota = named("e2e-quota", json!({"cpu": "1"}));
     quota["metadata"]["labels"] = json!({"e2e-quota": "yes"});
-    here.add::<ResourceQuota>(quota).await;
-    assert_eq!(here.list::<ResourceQuota>("", "e2e-quota=yes").await.len(), 1);
+    here.kind::<ResourceQuota>().create(quota).await;
+    assert_eq!(here.kind::<ResourceQuota>().everywhere().list("e2e-quota=yes").await.len(), 1);
     let patched = json!({"metadata": {"labels": {"e2e-quota": "patched"}}, "spec": {"hard": {"memory": "750Mi"}}});
-    let patched = here.merge::<ResourceQuota>("e2e-quota", None, patched).await;
+    let patched = here.kind::<ResourceQuota>().merge("e2e-quota", patched).await;
     assert_eq!(patched["spec"]["hard"]["memory"], "750Mi");
-    let select =
-        ListOptions { namespace: "default".into(), labels: "e2e-quota=patched".into(), ..ListOptions::default() };
-    here.0.client().delete_collection(&ResourceQuota::gvr(), &select, &DeleteOptions::default()).await.unwrap();
-    here.until_gone::<ResourceQuota>("e2e-quota").await;
+    here.kind::<ResourceQuota>().delete_all("e2e-quota=patched").await;
+    here.kind::<ResourceQuota>().until_gone("e2e-quota").await;
 }
 
 /// [sig-api-machinery] ResourceQuota should apply changes to a resourcequota status [Conformance]
 #[tokio::test(start_paused = true)]
 async fn the_status_of_a_quota_is_written_and_put_right() {
-    let here = Here::start().await;
-    here.add::<ResourceQuota>(named("q", json!({"cpu": "500m", "memory": "500Mi"}))).await;
-    here.until::<ResourceQuota>("a status", "q", |q| q["status"]["hard"]["cpu"] == "500m").await;
-    let mut changed = here.get::<ResourceQuota>("q").await;
+    let here = World::start().await;
+    here.kind::<ResourceQuota>().create(named("q", json!({"cpu": "500m", "memory": "500Mi"}))).await;
+    here.kind::<ResourceQuota>().until_one("a status", "q", |q| q["status"]["hard"]["cpu"] == "500m").await;
+    let mut changed = here.kind::<ResourceQuota>().get("q").await;
     changed["status"]["hard"] = json!({"cpu": "1", "memory": "1Gi"});
-    let written = here.update_status::<ResourceQuota>(changed).await;
+    let written = here.kind::<ResourceQuota>().sub("status").replace(changed).await;
     assert_eq!(written["status"]["hard"]["cpu"], "1");
-    here.until::<ResourceQuota>("the limits of the spec", "q", |q| q["status"]["hard"]["cpu"] == "500m").await;
-    let patched = here.merge::<ResourceQuota>("q", Some("status"), json!({"status": {"hard": {"cpu": "2"}}})).await;
+    here.kind::<ResourceQuota>()
+        .until_one("the limits of the spec", "q", |q| q["status"]["hard"]["cpu"] == "500m")
+        .await;
+    let patched =
+        here.kind::<ResourceQuota>().sub("status").merge("q", json!({"status": {"hard": {"cpu": "2"}}})).await;
     assert_eq!(patched["status"]["hard"]["cpu"], "2");
-    here.until::<ResourceQuota>("the limits of the spec", "q", |q| q["status"]["hard"]["cpu"] == "500m").await;
+    here.kind::<ResourceQuota>()
+        .until_one("the limits of the spec", "q", |q| q["status"]["hard"]["cpu"] == "500m")
+        .await;
 }
