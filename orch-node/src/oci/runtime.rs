@@ -23,13 +23,14 @@ use orch_runtime::node::container::{
     Image, RegistryAuth, RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
 };
 use orch_store::ambient::Ambient;
+use parking_lot::Mutex;
 use std::{
     collections::HashSet,
     fs::{self, File},
     os::fd::AsFd,
     path::PathBuf,
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 use tokio::sync::broadcast;
@@ -62,8 +63,7 @@ pub struct OciRuntime {
 struct Inner {
     options: RuntimeOptions,
     layout: Layout,
-    store: Arc<ImageStore>,
-    puller: Puller,
+    images: Arc<Images>,
     hierarchies: Hierarchies,
     overlay: bool,
     pods: DashMap<String, Arc<Pod>>,
@@ -77,22 +77,44 @@ struct Inner {
 impl OciRuntime {
     /// Opens the state directory and adopts what runs. Must be called inside a tokio runtime.
     pub async fn open(options: RuntimeOptions) -> Result<Self, RuntimeError> {
-        let runtime = blocking(move || Self::prepare(options)).await?;
-        let dirs = fs::read_dir(runtime.inner.layout.sandboxes()).map_err(failed)?;
-        for entry in dirs.flatten() {
-            runtime.adopt(runtime.inner.layout.sandbox(&entry.file_name().to_string_lossy())).await?;
-        }
-        let this = runtime.clone();
-        blocking(move || remove_old_toolboxes(&this.inner.store, &this.in_use()).map_err(failed)).await?;
+        let runtime = blocking(move || Self::prepare(options, None)).await?;
+        runtime.adopt_all().await?;
+        runtime.remove_old_toolboxes().await?;
         Ok(runtime)
+    }
+
+    /// Opens the runtimes of several nodes of this machine: the first of the options, and one for each further state directory
+    /// and root of cgroups. All share the images of the first.
+    pub async fn open_all(
+        options: RuntimeOptions,
+        further: Vec<(PathBuf, String)>,
+    ) -> Result<Vec<Self>, RuntimeError> {
+        let runtimes = blocking(move || {
+            let first = Self::prepare(options, None)?;
+            let mut all = vec![first.clone()];
+            for (state_dir, cgroup_root) in further {
+                let options = RuntimeOptions { state_dir, cgroup_root, ..first.inner.options.clone() };
+                all.push(Self::prepare(options, Some(first.inner.images.clone()))?);
+            }
+            Ok(all)
+        })
+        .await?;
+        for runtime in &runtimes {
+            runtime.adopt_all().await?;
+        }
+        // Not before it is known which images are used.
+        if let Some(first) = runtimes.first() {
+            first.remove_old_toolboxes().await?;
+        }
+        Ok(runtimes)
     }
 
     /// The images.
     pub fn images_store(&self) -> Arc<ImageStore> {
-        self.inner.store.clone()
+        self.inner.images.store.clone()
     }
 
-    fn prepare(mut options: RuntimeOptions) -> Result<Self, RuntimeError> {
+    fn prepare(mut options: RuntimeOptions, images: Option<Arc<Images>>) -> Result<Self, RuntimeError> {
         if !nix::unistd::geteuid().is_root() {
             return Err(RuntimeError::Unsupported("containers without root".into()));
         }
@@ -103,12 +125,11 @@ impl OciRuntime {
         }
         let layout = Layout::new(options.state_dir.clone());
         fs::create_dir_all(layout.sandboxes()).map_err(failed)?;
-        let store = Arc::new(ImageStore::open(layout.images()).map_err(failed)?);
-        if let Some(executable) = &options.toolbox {
-            build_toolbox(&store, executable).map_err(failed)?;
-        }
+        let images = match images {
+            Some(images) => images,
+            None => Arc::new(Images::open(&layout, &options)?),
+        };
         let inner = Inner {
-            puller: Puller::new(store.clone(), options.registries.clone()),
             hierarchies: Hierarchies::detect().map_err(failed)?,
             overlay: fs::read_to_string("/proc/filesystems").is_ok_and(|list| list.contains("\toverlay\n")),
             pods: DashMap::new(),
@@ -117,9 +138,25 @@ impl OciRuntime {
             events: broadcast::Sender::new(1024),
             options,
             layout,
-            store,
+            images,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Arc::new(inner);
+        inner.images.users.lock().push(Arc::downgrade(&inner));
+        Ok(Self { inner })
+    }
+
+    /// Takes over what earlier agents left.
+    async fn adopt_all(&self) -> Result<(), RuntimeError> {
+        let dirs = fs::read_dir(self.inner.layout.sandboxes()).map_err(failed)?;
+        for entry in dirs.flatten() {
+            self.adopt(self.inner.layout.sandbox(&entry.file_name().to_string_lossy())).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_old_toolboxes(&self) -> Result<(), RuntimeError> {
+        let images = self.inner.images.clone();
+        blocking(move || remove_old_toolboxes(&images.store, &images.in_use()).map_err(failed)).await
     }
 
     /// Takes over a sandbox of an earlier agent.
@@ -241,9 +278,30 @@ impl OciRuntime {
             false => self.inner.options.network.detach(&pod.netns(), &record.config).await,
         }
     }
+}
 
+/// The images of a machine, and the runtimes that share them.
+struct Images {
+    store: Arc<ImageStore>,
+    puller: Puller,
+    users: Mutex<Vec<Weak<Inner>>>,
+}
+
+impl Images {
+    fn open(layout: &Layout, options: &RuntimeOptions) -> Result<Self, RuntimeError> {
+        let store = Arc::new(ImageStore::open(layout.images()).map_err(failed)?);
+        if let Some(executable) = &options.toolbox {
+            build_toolbox(&store, executable).map_err(failed)?;
+        }
+        let puller = Puller::new(store.clone(), options.registries.clone());
+        Ok(Self { store, puller, users: Mutex::default() })
+    }
+
+    /// The images of which any of the runtimes has containers.
     fn in_use(&self) -> HashSet<String> {
-        self.inner.pods.iter().flat_map(|pod| pod.image_ids()).collect()
+        let users: Vec<_> = self.users.lock().iter().filter_map(Weak::upgrade).collect();
+        let images = |inner: &Arc<Inner>| inner.pods.iter().flat_map(|pod| pod.image_ids()).collect::<Vec<_>>();
+        users.iter().flat_map(images).collect()
     }
 }
 
@@ -372,9 +430,9 @@ impl ContainerRuntime for OciRuntime {
         let (this, home, name) = (self.clone(), pod.clone(), id.clone());
         let record = blocking(move || {
             let (inner, now) = (&this.inner, this.now());
-            let image = inner.store.find(&config.image).map_err(|error| image_error(&config.image, error))?;
+            let image = inner.images.store.find(&config.image).map_err(|error| image_error(&config.image, error))?;
             let image = image.ok_or_else(|| RuntimeError::NotFound(format!("image {:?}", config.image)))?;
-            let (store, hierarchies, overlay) = (&*inner.store, &inner.hierarchies, inner.overlay);
+            let (store, hierarchies, overlay) = (&*inner.images.store, &inner.hierarchies, inner.overlay);
             Maker { store, hierarchies, overlay, now }.make(&home, name, config, &image)
         })
         .await?;
@@ -500,23 +558,23 @@ impl ContainerRuntime for OciRuntime {
             return Ok(present);
         }
         let progress = |done, total| tracing::debug!(reference, done, total, "pulling layers");
-        let pulled = self.inner.puller.pull(reference, auth, progress).await;
+        let pulled = self.inner.images.puller.pull(reference, auth, progress).await;
         pulled.map(image).map_err(|error| image_error(reference, error))
     }
 
     async fn image(&self, reference: &str) -> Result<Option<Image>, RuntimeError> {
-        let (store, name) = (self.inner.store.clone(), reference.to_owned());
+        let (store, name) = (self.inner.images.store.clone(), reference.to_owned());
         blocking(move || Ok(store.find(&name).map_err(|error| image_error(&name, error))?.map(image))).await
     }
 
     async fn images(&self) -> Result<Vec<Image>, RuntimeError> {
-        let store = self.inner.store.clone();
+        let store = self.inner.images.store.clone();
         blocking(move || Ok(store.list().map_err(failed)?.into_iter().map(image).collect())).await
     }
 
     async fn remove_image(&self, reference: &str) -> Result<(), RuntimeError> {
-        let (store, name, in_use) = (self.inner.store.clone(), reference.to_owned(), self.in_use());
-        blocking(move || store.remove(&name, &in_use).map_err(|error| image_error(&name, error))).await
+        let (images, name) = (self.inner.images.clone(), reference.to_owned());
+        blocking(move || images.store.remove(&name, &images.in_use()).map_err(|error| image_error(&name, error))).await
     }
 }
 

@@ -1,4 +1,5 @@
 use crate::node::{LONG, Node, toolbox};
+use orch_node::image::TOOLBOX_IMAGE;
 use orch_runtime::node::container::{ContainerConfig, ContainerRuntime, ContainerState};
 use std::time::Duration;
 
@@ -28,6 +29,22 @@ pub(crate) async fn a_new_agent_adopts_what_runs_and_learns_what_ended() {
     node.stop_container(&ids[0], LONG).await.unwrap();
     assert_eq!(node.end(&ids[0]).await.0, 0);
     node.clean().await;
+}
+
+pub(crate) async fn nodes_of_a_machine_share_images_and_nothing_else() {
+    let [one, two] = Node::two(Node::new().await.kill_agent()).await;
+    let (sandbox, container) = two.start(toolbox(&["serve", "--port", "0"])).await;
+    assert!(one.list().await.unwrap().is_empty(), "what runs there is not here");
+    let error = one.remove_image(TOOLBOX_IMAGE).await.unwrap_err().to_string();
+    assert!(error.contains("in use"), "{error}");
+    drop(one);
+    let [one, two] = Node::two(two.kill_agent()).await;
+    assert!(one.list().await.unwrap().is_empty());
+    assert_eq!(two.list().await.unwrap()[0].id, sandbox);
+    assert_eq!(two.output(&container, &["echo", "hello"]).await, "hello\n");
+    two.clean().await;
+    one.remove_image(TOOLBOX_IMAGE).await.unwrap();
+    assert_eq!(two.image(TOOLBOX_IMAGE).await.unwrap(), None);
 }
 
 pub(crate) async fn when_the_shim_is_killed_its_containers_are_ended() {

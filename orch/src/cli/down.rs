@@ -3,7 +3,7 @@
 use super::{
     Failure,
     data_dir::DataDir,
-    machine::{self, Plan, RuntimeKind},
+    machine::{self, RuntimeKind},
     runtime,
 };
 use clap::Args;
@@ -25,10 +25,8 @@ impl Down {
             let ambient = Ambient::system();
             let mut removed = 0;
             for kind in kinds(&data) {
-                if let Plan::Containers { runtime, .. } | Plan::Processes { runtime, .. } =
-                    machine::open(kind, &data, &ambient).await?
-                {
-                    removed += remove_all(&*runtime).await?;
+                for node in machine::open(kind, data.nodes(), &data, &ambient).await?.nodes() {
+                    removed += remove_all(&*node.runtime).await?;
                 }
             }
             machine::remove_network(&data, &ambient).await?;
@@ -42,10 +40,10 @@ impl Down {
 /// The runtimes that have left something in the directory.
 fn kinds(data: &DataDir) -> Vec<RuntimeKind> {
     let mut kinds = Vec::new();
-    if machine::images_and_sandboxes(data).exists() {
+    if machine::sandboxes_of(data, 1).exists() {
         kinds.push(RuntimeKind::Oci);
     }
-    if data.node().join("process").exists() {
+    if machine::processes_of(data, 1).exists() {
         kinds.push(RuntimeKind::Process);
     }
     kinds
