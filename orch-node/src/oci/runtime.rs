@@ -85,10 +85,7 @@ impl OciRuntime {
 
     /// Opens the runtimes of several nodes of this machine: the first of the options, and one for each further state directory
     /// and root of cgroups. All share the images of the first.
-    pub async fn open_all(
-        options: RuntimeOptions,
-        further: Vec<(PathBuf, String)>,
-    ) -> Result<Vec<Self>, RuntimeError> {
+    pub async fn open_all(options: RuntimeOptions, further: Vec<(PathBuf, String)>) -> Result<Vec<Self>, RuntimeError> {
         let runtimes = blocking(move || {
             let first = Self::prepare(options, None)?;
             let mut all = vec![first.clone()];

@@ -94,8 +94,10 @@ impl Exit {
     }
 }
 
-/// The entry point of the hidden subcommand: `run DIR` is a shim, `stage …` becomes a container's process.
+/// The entry point of the hidden subcommand: `run DIR` is a shim, `stage …` becomes a container's process. Must be called before
+/// the process has opened anything: what it inherited beside the standard streams is closed.
 pub fn shim_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    crate::inherited::close();
     let mut args = args.into_iter();
     let result = match args.next().as_deref().and_then(|a| a.to_str()) {
         Some("run") => args.next().ok_or_else(|| io::Error::other("no directory")).and_then(|dir| run(Path::new(&dir))),

@@ -44,7 +44,23 @@ pub(crate) async fn nodes_of_a_machine_share_images_and_nothing_else() {
     assert_eq!(two.output(&container, &["echo", "hello"]).await, "hello\n");
     two.clean().await;
     one.remove_image(TOOLBOX_IMAGE).await.unwrap();
-    assert_eq!(two.image(TOOLBOX_IMAGE).await.unwrap(), None);
+    assert_eq!(one.image(TOOLBOX_IMAGE).await.unwrap(), None);
+}
+
+pub(crate) async fn a_shim_keeps_nothing_open_of_those_who_started_the_agent() {
+    let node = Node::new().await;
+    let held = node.dir.path().join("held");
+    let flags = nix::fcntl::OFlag::O_CREAT | nix::fcntl::OFlag::O_RDWR;
+    let inheritable = nix::fcntl::open(&held, flags, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let (sandbox, container) = node.start(toolbox(&["serve", "--port", "0"])).await;
+    nix::unistd::close(inheritable).unwrap();
+    let ContainerState::Running { pid, .. } = node.find(&container).await.state else { panic!("not running") };
+    for pid in [pid, node.sandbox(&sandbox).await.unwrap().pid] {
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        let open: Vec<_> = open.filter_map(|entry| std::fs::read_link(entry.path()).ok()).collect();
+        assert!(!open.is_empty() && !open.contains(&held), "{open:?}");
+    }
+    node.clean().await;
 }
 
 pub(crate) async fn when_the_shim_is_killed_its_containers_are_ended() {

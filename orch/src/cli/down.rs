@@ -7,6 +7,7 @@ use super::{
     runtime,
 };
 use clap::Args;
+use orch_node::oci::remove_cgroups;
 use orch_runtime::node::container::ContainerRuntime;
 use orch_store::Ambient;
 use std::path::PathBuf;
@@ -30,6 +31,9 @@ impl Down {
                 }
             }
             machine::remove_network(&data, &ambient).await?;
+            for number in 1..=data.nodes() {
+                remove_cgroups(&data.tag_of(number))?;
+            }
             println!("{removed} pod(s) removed");
             ambient.tasks.stop().await;
             Ok(())

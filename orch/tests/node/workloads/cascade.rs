@@ -31,7 +31,7 @@ fn orphans_live_on_and_are_adopted() {
     let containers = running(&k);
     assert_eq!(containers.len(), 2);
 
-    k.run("delete deploy web --cascade=orphan").prints("deployment.apps \"web\" deleted\n");
+    k.run("delete deploy web --cascade=orphan").contains("deployment.apps \"web\" deleted");
     assert_eq!(k.read("rs", "{.items[*].metadata.ownerReferences}"), "", "nobody owns the ReplicaSet");
     k.run("delete rs -l app=web --cascade=orphan").succeeds();
     assert_eq!(k.names("rs").len(), 0);
@@ -66,7 +66,7 @@ fn in_the_foreground_the_owner_is_the_last_to_go_and_in_the_background_the_first
         k.run(&format!(r#"patch {held} -p {{"metadata":{{"finalizers":{finalizers}}}}} --type=merge"#)).succeeds();
     };
     hold(r#"["example.com/hold"]"#);
-    k.run("delete deploy web --cascade=foreground --wait=false").prints("deployment.apps \"web\" deleted\n");
+    k.run("delete deploy web --cascade=foreground --wait=false").contains("deployment.apps \"web\" deleted");
     until("the other pod to go", || (k.names("pods") == [&*held]).then_some(()));
     for owner in ["deploy", "rs"] {
         assert_eq!(k.read(owner, "{.items[*].metadata.finalizers[*]}"), "foregroundDeletion", "{owner}");

@@ -43,13 +43,13 @@ fn a_cron_job_ticks_until_it_is_suspended() {
     ticks("tick", 3);
     k.wait("jsonpath={.status.lastSuccessfulTime}", "cronjob/tick");
     k.run("describe cronjob tick")
-        .contains("Schedule:                      @every 3s")
+        .has_row(&["Schedule:", "@every 3s"])
         .contains("SuccessfulCreate")
         .contains("Created job tick-")
         .contains("SawCompletedJob");
 
     k.run(r#"patch cronjob tick -p {"spec":{"suspend":true}}"#).prints("cronjob.batch/tick patched\n");
-    k.run("get cronjob tick --no-headers").contains("@every 3s   <none>     True");
+    k.run("get cronjob tick").has_row(&["tick", "@every 3s", "<none>", "True", "*", "*", "*"]);
     until("the last one to end", || k.read("cronjob/tick", "{.status.active}").is_empty().then_some(()));
     // Whoever of the two was looked at while the other was being suspended is done when the other ticks once more.
     ticks("other", 2);

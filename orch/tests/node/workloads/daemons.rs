@@ -31,7 +31,7 @@ fn a_daemon_set_rolls_over_three_nodes() {
     k.apply(&daemons("maxUnavailable: 1")).succeeds();
     k.rolled_out("ds/agent", DONE);
     assert_eq!(nodes(&k), (3, 3), "a pod on each");
-    k.run("get ds agent --no-headers").contains("agent   3         3         3       3            3");
+    k.run("get ds agent").has_row(&["agent", "3", "3", "3", "3", "3", "<none>", "*"]);
 
     // One node after the other is without.
     let available = Watch::start(&k, "ds/agent", "{.status.numberAvailable}");

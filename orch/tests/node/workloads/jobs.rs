@@ -1,6 +1,6 @@
 //! Jobs whose indexes fail, each by another policy.
 
-use super::{IMAGES, kubectl};
+use super::{IMAGES, kubectl, until};
 use crate::command::Kubectl;
 
 /// Most indexes succeed. 13 and 57 fail for good by the policy, 21 fails whenever it is tried, 66 at the first attempt alone, and
@@ -64,11 +64,10 @@ fn a_job_of_a_hundred_indexes_of_which_some_fail() {
     assert_eq!(ended(&k, "hundred"), "FailedIndexes: Job has failed indexes");
     k.run("get job hundred --no-headers").contains("hundred   Failed   97/100");
     k.run("describe job hundred")
-        .contains("Completions:               100")
-        .contains("Pods Statuses:             0 Active (0 Ready) / 97 Succeeded / 5 Failed")
-        .contains("Completed Indexes:         0-12,14-20,22-56,58-99")
-        .contains("Action:       FailIndex")
-        .contains("Job has failed indexes");
+        .has_row(&["Completions:", "100"])
+        .has_row(&["Pods Statuses:", "0 Active (0 Ready) / 97 Succeeded / 5 Failed"])
+        .has_row(&["Completed Indexes:", "0-12,14-20,22-56,58-99"])
+        .contains("(combined from similar events): Created pod: hundred-");
 
     k.run("logs -l batch.kubernetes.io/job-completion-index=7").prints("index 7 of hundred-7\n");
     let pods = |index: u32| k.names(&format!("pods -l batch.kubernetes.io/job-completion-index={index}")).len();
@@ -96,7 +95,10 @@ fn a_job_ends_when_too_many_of_its_indexes_fail_or_when_its_policy_says_so() {
     assert!(words.starts_with("PodFailurePolicy: Container main for pod limits/fatal-2-"), "{words}");
     assert!(words.ends_with(why), "{words}");
     assert_eq!(k.read("job/fatal", "{.status.active}"), "", "the others were ended");
-    k.run("describe job fatal").contains("Pods Statuses:             0 Active (0 Ready) / 0 Succeeded / 3 Failed");
+    let described = until("the event", || {
+        Some(k.run("describe job fatal")).filter(|described| described.stdout().contains("Warning  PodFailurePolicy"))
+    });
+    described.has_row(&["Pods Statuses:", "0 Active (0 Ready) / 0 Succeeded / 3 Failed"]).contains(why);
     k.run("delete job many fatal").succeeds();
 }
 

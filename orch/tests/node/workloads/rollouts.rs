@@ -43,8 +43,8 @@ fn a_deployment_of_containers_is_rolled_out_paused_and_undone() {
     // What is changed while it is paused is rolled out at once afterwards.
     k.run("rollout pause deploy/app").prints("deployment.apps/app paused\n");
     let before = k.names("pods");
-    k.run(&format!("set image deploy/app main={}", IMAGES[1])).succeeds();
     k.run("set env deploy/app COLOUR=green").prints("deployment.apps/app env updated\n");
+    k.run(&format!("set image deploy/app main={}", IMAGES[1])).succeeds();
     k.wait("condition=Progressing=Unknown", "deploy/app");
     k.wait(
         &format!("jsonpath={{.status.observedGeneration}}={}", k.read("deploy/app", "{.metadata.generation}")),
