@@ -83,12 +83,10 @@ impl Normal {
                 status.remove("collisionCount");
                 // That a Job was suspended once is history.
                 let conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
-                let conditions = conditions.map(|list| {
-                    list.retain(|condition| !(condition["type"] == "Suspended" && condition["status"] == "False"));
-                    list
-                });
-                for condition in conditions.into_iter().flatten() {
-                    if let Some(condition) = condition.as_object_mut() {
+                if let Some(conditions) = conditions {
+                    conditions
+                        .retain(|condition| !(condition["type"] == "Suspended" && condition["status"] == "False"));
+                    for condition in conditions.iter_mut().filter_map(Value::as_object_mut) {
                         condition.retain(|name, _| name == "type" || name == "status");
                     }
                 }
