@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use orch_api::{Key, Object};
 use orch_runtime::{Controller, Plan, View, Watches};
-use orch_store::informer::Delta;
+use orch_store::{Stored, informer::Delta};
+use serde::{Deserialize, de::IgnoredAny};
 use std::sync::Arc;
 
 /// Fills in the rules of roles with an aggregation rule.
@@ -24,7 +25,7 @@ impl Controller for RoleAggregation {
     type World = World;
 
     fn watches(&self) -> Watches {
-        Watches::root::<ClusterRole>().maps::<ClusterRole>(aggregated)
+        Watches::root::<ClusterRole>().maps::<ClusterRole>(aggregated).index(WHOLE, whole_index)
     }
 
     fn observe(&self, key: &Key, view: &View<'_>) -> Option<World> {
@@ -57,17 +58,29 @@ impl Controller for RoleAggregation {
     }
 }
 
+/// The index of the roles that are made of others, all under one value.
+const WHOLE: &str = "aggregated";
+
+fn whole_index(stored: &Stored) -> Vec<Arc<str>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Lite {
+        aggregation_rule: Option<IgnoredAny>,
+    }
+    let is_whole = stored.parse::<Lite>().is_ok_and(|role| role.aggregation_rule.is_some());
+    if is_whole { vec![WHOLE.into()] } else { Vec::new() }
+}
+
 /// Every role that is made of others: there are few, and which depends on which is not known before it is looked at.
 fn aggregated(delta: &Delta, view: &View<'_>) -> Vec<Key> {
-    let shown = |stored: &Option<Arc<orch_store::Stored>>| {
+    let shown = |stored: &Option<Arc<Stored>>| {
         let role = stored.as_ref().and_then(|s| s.decode::<ClusterRole>().ok());
         role.map(|role| (role.metadata.labels.clone(), role.rules.clone()))
     };
     if shown(&delta.old) == shown(&delta.new) {
         return Vec::new();
     }
-    let all = view.list::<ClusterRole>("");
-    all.iter().filter(|role| role.aggregation_rule.is_some()).map(|role| role.key()).collect()
+    view.by_index_stored(&ClusterRole::gvr(), WHOLE, WHOLE).iter().map(|role| role.key.clone()).collect()
 }
 
 #[cfg(test)]

@@ -13,10 +13,10 @@ fn main() {
     let services: Vec<Service> = (0..SERVICES).map(service).collect();
     let slices: Vec<Slice> = (0..SERVICES).map(|i| slice(i, 3)).collect();
     let start = Instant::now();
-    let rules = black_box(plan(services.iter(), slices.iter(), "n1"));
+    let rules = black_box(plan(services.iter(), slices.iter(), &["n1".to_owned()].into()));
     println!("plan of {} fronts: {:?}", rules.len(), start.elapsed());
 
-    let mut planner = Planner::new("n1");
+    let mut planner = Planner::new(["n1"]);
     services.into_iter().for_each(|s| planner.set_service(s));
     slices.into_iter().for_each(|s| planner.set_slice(s.service.clone(), s));
     planner.changes();

@@ -20,6 +20,7 @@ pub mod files;
 pub mod follow;
 pub mod image;
 mod image_pull;
+mod inherited;
 pub mod logs;
 pub mod net;
 pub mod oci;

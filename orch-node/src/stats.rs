@@ -109,11 +109,11 @@ fn rate(agent: &Agent, container: &Container, started_at: Timestamp, stats: &Sta
     agent.node().usage.rate(&container.id, started_at, Mark { at: now, cpu: stats.cpu })
 }
 
-/// The whole machine where the node is one, else what its pods use together.
+/// The whole machine where the node is one and the only one, else what its pods use together.
 fn of_node(agent: &Agent, pods: &Stats, rates: Rate) -> Value {
     let node = agent.node();
     let now = node.ambient.clock.now();
-    let machine = if node.materialize { machine().zip(uptime()) } else { None };
+    let machine = if node.materialize && !node.shares_machine { machine().zip(uptime()) } else { None };
     let mut out = match machine {
         Some((stats, uptime)) => {
             let start = now.saturating_sub(SignedDuration::try_from(uptime).unwrap_or_default()).unwrap_or(now);

@@ -118,7 +118,7 @@ impl Controller for NodeLifecycle {
         if let Permit::After(rest) = permit {
             plan.requeue_within(rest);
         }
-        for pod in &world.ready_pods {
+        for pod in world.ready_pods.iter().filter(|pod| !was_told_since(&world.node, pod)) {
             mark_not_ready(pod, now, &mut plan);
         }
         plan
@@ -168,6 +168,15 @@ fn set_old_labels(node: &mut Node) {
 fn not_ready(node: &Node) -> Notice {
     let name = node.metadata.name.as_deref().unwrap_or_default();
     Notice::normal(node, "NodeNotReady", format!("Node {name} status is now: NodeNotReady"))
+}
+
+/// Whether a pod has become ready since its node has not been: then the node lives after all, or says so of the pod in spite of what it says of
+/// itself, and to take its word back would go on until it is ready. Upstream marks pods once, when their node ceases to be ready.
+fn was_told_since(node: &Node, pod: &Pod) -> bool {
+    let silent = conditions(node).get("Ready").and_then(|c| c.last_transition_time.as_ref()).map(|t| t.0);
+    let all = pod.status.as_ref().and_then(|s| s.conditions.as_ref()).into_iter().flatten();
+    let told = all.filter(|c| c.type_ == "Ready").find_map(|c| c.last_transition_time.as_ref()).map(|t| t.0);
+    matches!((silent, told), (Some(silent), Some(told)) if silent <= told)
 }
 
 /// The node cannot tell any more whether its pods are ready, so they count as not.

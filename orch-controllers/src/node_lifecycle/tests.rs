@@ -83,6 +83,17 @@ fn a_silent_node_becomes_unknown_and_is_tainted_and_its_pods_are_not_ready() {
 }
 
 #[test]
+fn what_a_node_says_of_a_pod_after_it_was_given_up_stands() {
+    let mut lost = node("n1", "Unknown");
+    lost.status.as_mut().unwrap().conditions.as_mut().unwrap()[0].last_transition_time = Some(Time(minutes_ago(2)));
+    lost.spec.as_mut().unwrap().taints = None;
+    let since = |name: &str, minutes| {
+        fixtures::ready(fixtures::on_node(fixtures::pod(name, "web"), "n1"), minutes_ago(minutes))
+    };
+    check(cluster(&lost, 3, &[since("before", 3), since("after", 1), since("then", 2)]), expect![[r#""#]]);
+}
+
+#[test]
 fn a_node_that_never_reported_gets_a_minute() {
     let mut silent = node("n1", "True");
     silent.status = None;

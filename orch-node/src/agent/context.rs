@@ -42,6 +42,8 @@ pub struct Node {
     pub data_dir: PathBuf,
     /// Whether volumes, hosts files and logs are made on disk; simulated pods need none.
     pub materialize: bool,
+    /// Whether other nodes are on the machine, too.
+    pub shares_machine: bool,
     /// What containers had used when somebody asked, so that the next one to ask learns what they use since.
     pub usage: Usage,
 }

@@ -52,6 +52,8 @@ pub struct AgentConfig {
     pub data_dir: PathBuf,
     /// Whether volumes, hosts files and logs are made on disk; simulated pods need none.
     pub materialize: bool,
+    /// Whether other nodes are on the machine, too: then what the node uses is what its pods use.
+    pub shares_machine: bool,
     /// How often the lease is renewed.
     pub lease_interval: Duration,
     /// When logs are rotated.
@@ -73,6 +75,7 @@ impl AgentConfig {
             dns: DnsConfig::default(),
             data_dir: data_dir.into(),
             materialize: true,
+            shares_machine: false,
             lease_interval: Duration::from_secs(10),
             rotation: Rotation::default(),
             provisioner: None,
@@ -140,6 +143,7 @@ impl Agent {
             dns: config.dns.clone(),
             data_dir: config.data_dir.clone(),
             materialize: config.materialize,
+            shares_machine: config.shares_machine,
             usage: Usage::default(),
             ambient,
         });

@@ -80,6 +80,14 @@ impl BridgeNetwork {
         self.rules.keep_source(network).await
     }
 
+    /// An address of its own for a further node of this machine, on the bridge: the same at every call.
+    pub async fn node_address(&self, node: &str) -> Result<Ipv4Addr, RuntimeError> {
+        let address = self.ipam.allocate(&format!("node/{node}")).map_err(failed("the node's address"))?;
+        let add = self.handle.address().add(self.bridge_index, address.into(), 32).replace();
+        add.execute().await.map_err(failed("the node's address"))?;
+        Ok(address)
+    }
+
     /// Whether bridged traffic passes the hooks of netfilter, which Services between pods of one node need to see
     /// the client's address. [`BridgeNetwork::open`] asks the kernel for it, so this is to be read afterwards.
     pub fn passes_hooks() -> bool {

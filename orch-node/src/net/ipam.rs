@@ -77,6 +77,13 @@ impl Subnet {
         (u32::from(self.base) + distance).into()
     }
 
+    /// The part of that number among the parts with that prefix, which is no shorter than the network's own.
+    pub fn part(&self, prefix: u8, number: u32) -> Option<Self> {
+        let parts = 1_u32.checked_shl(u32::from(prefix.checked_sub(self.prefix)?))?;
+        let size = 1_u32.checked_shl(32 - u32::from(prefix))?;
+        (number < parts).then(|| Self { base: self.at(number * size), prefix })
+    }
+
     /// The addresses of hosts: all but the base, the gateway and the broadcast address.
     pub(crate) fn hosts(&self) -> std::ops::Range<u32> {
         let base = u32::from(self.base);
@@ -210,6 +217,15 @@ mod tests {
         assert!(subnet("10.0.0.0/8").overlaps(subnet("10.244.0.0/24")));
         assert!(!subnet("10.244.0.0/24").overlaps(subnet("10.244.1.0/24")));
         assert!(Subnet { base: [0, 0, 0, 0].into(), prefix: 0 }.overlaps(subnet("10.244.1.0/24")));
+    }
+
+    #[test]
+    fn a_network_has_as_many_parts_as_there_is_room_for() {
+        let network = "127.64.0.0/16".parse::<Subnet>().unwrap();
+        let part = |number| network.part(20, number).map(|part| part.to_string());
+        assert_eq!(part(0).as_deref(), Some("127.64.0.0/20"));
+        assert_eq!(part(15).as_deref(), Some("127.64.240.0/20"));
+        assert_eq!((part(16), network.part(12, 0)), (None, None));
     }
 
     #[test]

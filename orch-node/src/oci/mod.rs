@@ -29,5 +29,6 @@ mod state;
 mod terminal;
 mod user;
 
+pub use cgroup::remove_root as remove_cgroups;
 pub use runtime::{OciRuntime, RuntimeOptions};
 pub use shim::shim_main;

@@ -16,12 +16,13 @@ use dashmap::DashMap;
 use nix::mount::{MsFlags, mount};
 use orch_runtime::node::container::{RuntimeError, RuntimeEvent};
 use orch_store::ambient::Ambient;
+use parking_lot::Mutex;
 use std::{
     collections::HashSet,
     fs,
     path::PathBuf,
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 use tokio::sync::broadcast;
 
@@ -53,8 +54,7 @@ pub struct OciRuntime {
 struct Inner {
     options: RuntimeOptions,
     layout: Layout,
-    store: Arc<ImageStore>,
-    puller: Puller,
+    images: Arc<Images>,
     hierarchies: Hierarchies,
     overlay: bool,
     pods: DashMap<String, Arc<Pod>>,
@@ -68,22 +68,41 @@ struct Inner {
 impl OciRuntime {
     /// Opens the state directory and adopts what runs. Must be called inside a tokio runtime.
     pub async fn open(options: RuntimeOptions) -> Result<Self, RuntimeError> {
-        let runtime = blocking(move || Self::prepare(options)).await?;
-        let dirs = fs::read_dir(runtime.inner.layout.sandboxes()).map_err(failed)?;
-        for entry in dirs.flatten() {
-            runtime.adopt(runtime.inner.layout.sandbox(&entry.file_name().to_string_lossy())).await?;
-        }
-        let this = runtime.clone();
-        blocking(move || remove_old_toolboxes(&this.inner.store, &this.in_use()).map_err(failed)).await?;
+        let runtime = blocking(move || Self::prepare(options, None)).await?;
+        runtime.adopt_all().await?;
+        runtime.remove_old_toolboxes().await?;
         Ok(runtime)
+    }
+
+    /// Opens the runtimes of several nodes of this machine: the first of the options, and one for each further state directory
+    /// and root of cgroups. All share the images of the first.
+    pub async fn open_all(options: RuntimeOptions, further: Vec<(PathBuf, String)>) -> Result<Vec<Self>, RuntimeError> {
+        let runtimes = blocking(move || {
+            let first = Self::prepare(options, None)?;
+            let mut all = vec![first.clone()];
+            for (state_dir, cgroup_root) in further {
+                let options = RuntimeOptions { state_dir, cgroup_root, ..first.inner.options.clone() };
+                all.push(Self::prepare(options, Some(first.inner.images.clone()))?);
+            }
+            Ok(all)
+        })
+        .await?;
+        for runtime in &runtimes {
+            runtime.adopt_all().await?;
+        }
+        // Not before it is known which images are used.
+        if let Some(first) = runtimes.first() {
+            first.remove_old_toolboxes().await?;
+        }
+        Ok(runtimes)
     }
 
     /// The images.
     pub fn images_store(&self) -> Arc<ImageStore> {
-        self.inner.store.clone()
+        self.inner.images.store.clone()
     }
 
-    fn prepare(mut options: RuntimeOptions) -> Result<Self, RuntimeError> {
+    fn prepare(mut options: RuntimeOptions, images: Option<Arc<Images>>) -> Result<Self, RuntimeError> {
         if !nix::unistd::geteuid().is_root() {
             return Err(RuntimeError::Unsupported("containers without root".into()));
         }
@@ -94,12 +113,11 @@ impl OciRuntime {
         }
         let layout = Layout::new(options.state_dir.clone());
         fs::create_dir_all(layout.sandboxes()).map_err(failed)?;
-        let store = Arc::new(ImageStore::open(layout.images()).map_err(failed)?);
-        if let Some(executable) = &options.toolbox {
-            build_toolbox(&store, executable).map_err(failed)?;
-        }
+        let images = match images {
+            Some(images) => images,
+            None => Arc::new(Images::open(&layout, &options)?),
+        };
         let inner = Inner {
-            puller: Puller::new(store.clone(), options.registries.clone()),
             hierarchies: Hierarchies::detect().map_err(failed)?,
             overlay: fs::read_to_string("/proc/filesystems").is_ok_and(|list| list.contains("\toverlay\n")),
             pods: DashMap::new(),
@@ -108,9 +126,25 @@ impl OciRuntime {
             events: broadcast::Sender::new(1024),
             options,
             layout,
-            store,
+            images,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Arc::new(inner);
+        inner.images.users.lock().push(Arc::downgrade(&inner));
+        Ok(Self { inner })
+    }
+
+    /// Takes over what earlier agents left.
+    async fn adopt_all(&self) -> Result<(), RuntimeError> {
+        let dirs = fs::read_dir(self.inner.layout.sandboxes()).map_err(failed)?;
+        for entry in dirs.flatten() {
+            self.adopt(self.inner.layout.sandbox(&entry.file_name().to_string_lossy())).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_old_toolboxes(&self) -> Result<(), RuntimeError> {
+        let images = self.inner.images.clone();
+        blocking(move || remove_old_toolboxes(&images.store, &images.in_use()).map_err(failed)).await
     }
 
     /// Takes over a sandbox of an earlier agent.
@@ -232,9 +266,30 @@ impl OciRuntime {
             false => self.inner.options.network.detach(&pod.netns(), &record.config).await,
         }
     }
+}
 
+/// The images of a machine, and the runtimes that share them.
+struct Images {
+    store: Arc<ImageStore>,
+    puller: Puller,
+    users: Mutex<Vec<Weak<Inner>>>,
+}
+
+impl Images {
+    fn open(layout: &Layout, options: &RuntimeOptions) -> Result<Self, RuntimeError> {
+        let store = Arc::new(ImageStore::open(layout.images()).map_err(failed)?);
+        if let Some(executable) = &options.toolbox {
+            build_toolbox(&store, executable).map_err(failed)?;
+        }
+        let puller = Puller::new(store.clone(), options.registries.clone());
+        Ok(Self { store, puller, users: Mutex::default() })
+    }
+
+    /// The images of which any of the runtimes has containers.
     fn in_use(&self) -> HashSet<String> {
-        self.inner.pods.iter().flat_map(|pod| pod.image_ids()).collect()
+        let users: Vec<_> = self.users.lock().iter().filter_map(Weak::upgrade).collect();
+        let images = |inner: &Arc<Inner>| inner.pods.iter().flat_map(|pod| pod.image_ids()).collect::<Vec<_>>();
+        users.iter().flat_map(images).collect()
     }
 }
 

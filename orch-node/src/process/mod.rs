@@ -163,6 +163,10 @@ impl ContainerRuntime for ProcessRuntime {
 
     async fn remove_sandbox(&self, sandbox: &str) -> Result<(), RuntimeError> {
         self.stop_sandbox(sandbox).await?;
+        let containers = self.inner.records.lock().containers_of(sandbox);
+        for container in containers {
+            self.remove_container(&container).await?;
+        }
         let removed = self.inner.records.lock().remove_sandbox(sandbox)?;
         if let Some(uid) = removed {
             self.inner.tell(uid, sandbox.to_owned());
@@ -225,7 +229,11 @@ impl ContainerRuntime for ProcessRuntime {
 
     async fn remove_container(&self, container: &str) -> Result<(), RuntimeError> {
         self.stop_container(container, Duration::ZERO).await?;
-        self.inner.records.lock().remove_container(container)
+        let Some(dir) = self.inner.records.lock().forget(container)? else { return Ok(()) };
+        // An agent may have died while it started the container, which then runs although nobody knew.
+        link::send(&dir, "kill 9").await;
+        link::ended(&dir).await;
+        std::fs::remove_dir_all(&dir).map_err(|e| failed(dir.display(), e))
     }
 
     async fn list(&self) -> Result<Vec<Sandbox>, RuntimeError> {

@@ -142,11 +142,12 @@ impl Records {
         Ok(Some(sandbox.uid.clone()))
     }
 
+    pub(super) fn containers_of(&self, sandbox: &str) -> Vec<String> {
+        self.containers.iter().filter(|(_, c)| c.sandbox == sandbox).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Removes a sandbox whose containers have been removed.
     pub(super) fn remove_sandbox(&mut self, id: &str) -> Result<Option<String>, RuntimeError> {
-        let ids: Vec<_> = self.containers.iter().filter(|(_, c)| c.sandbox == id).map(|(id, _)| id.clone()).collect();
-        for container in ids {
-            self.remove_container(&container)?;
-        }
         let Some(sandbox) = self.sandboxes.remove(id) else { return Ok(None) };
         let dir = self.root.join(id);
         fs::remove_dir_all(&dir).map_err(|e| failed(dir.display(), e))?;
@@ -184,6 +185,7 @@ impl Records {
         Ok(id)
     }
 
+    /// Reads how far a container has come that is being started.
     pub(super) fn started(&mut self, id: &str) -> Result<(), RuntimeError> {
         let record = self.containers.get_mut(id).ok_or_else(|| not_found("container", id))?;
         record.state = state_of(&record.dir, None).map_err(|e| failed(record.dir.display(), e))?;
@@ -232,15 +234,19 @@ impl Records {
         running.map(|(id, _)| id.clone()).collect()
     }
 
-    pub(super) fn remove_container(&mut self, id: &str) -> Result<(), RuntimeError> {
-        let Some(record) = self.containers.remove(id) else { return Ok(()) };
+    /// Forgets a container; where its directory is now. A shim that is only starting finds it under the old name no more, and
+    /// then gives up.
+    pub(super) fn forget(&mut self, id: &str) -> Result<Option<PathBuf>, RuntimeError> {
+        let Some(record) = self.containers.remove(id) else { return Ok(None) };
         for path in [record.launch.log.clone()].into_iter().chain((1..10).map(|n| numbered(&record.launch.log, n))) {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(path.display(), error)),
                 _ => {}
             }
         }
-        fs::remove_dir_all(&record.dir).map_err(|e| failed(record.dir.display(), e))
+        let gone = record.dir.with_extension("gone");
+        fs::rename(&record.dir, &gone).map_err(|e| failed(record.dir.display(), e))?;
+        Ok(Some(gone))
     }
 
     pub(super) fn container(&self, id: &str) -> Result<(Container, PathBuf), RuntimeError> {

@@ -94,8 +94,10 @@ impl Exit {
     }
 }
 
-/// The entry point of the hidden subcommand: `run DIR` is a shim, `stage …` becomes a container's process.
+/// The entry point of the hidden subcommand: `run DIR` is a shim, `stage …` becomes a container's process. Must be called before
+/// the process has opened anything: what it inherited beside the standard streams is closed.
 pub fn shim_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    crate::inherited::close();
     let mut args = args.into_iter();
     let result = match args.next().as_deref().and_then(|a| a.to_str()) {
         Some("run") => args.next().ok_or_else(|| io::Error::other("no directory")).and_then(|dir| run(Path::new(&dir))),
@@ -126,7 +128,13 @@ fn run(dir: &Path) -> io::Result<()> {
         }
     };
     let started_at = clock.now();
-    write_json(&dir.join("running.json"), &Running { pid: child.id(), started_at })?;
+    if let Err(error) = write_json(&dir.join("running.json"), &Running { pid: child.id(), started_at }) {
+        // The container was removed meanwhile. What nobody can find nobody would end.
+        let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+        child.kill()?;
+        child.wait()?;
+        return Err(error);
+    }
     let (done, copied) = mpsc::channel();
     let screen = terminal.as_ref().map(OwnedFd::try_clone).transpose()?.map(File::from);
     let taps = Arc::new(Taps::new(child.stdin.take().map(OwnedFd::from), launch.stdin_once, terminal)?);
@@ -137,7 +145,8 @@ fn run(dir: &Path) -> io::Result<()> {
     drop(outputs);
     let target = Arc::new(Mutex::new(Some(Pid::from_raw(child.id().cast_signed()))));
     serve(listener, target.clone(), log, taps);
-    answer_agent()?;
+    // An agent that is gone has a successor, which finds what is written down.
+    let _ = answer_agent();
     let exit = wait(&mut child, &target, &copied, started_at, &clock)?;
     write_json(&dir.join("exit.json"), &exit)
 }

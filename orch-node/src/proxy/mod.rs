@@ -62,14 +62,15 @@ pub trait ServiceProxy: Send + Sync + 'static {
 #[error("service proxy: {0}")]
 pub struct ProxyError(pub String);
 
-/// Keeps the machine's rules in step with the cluster until the ambience stops.
-pub async fn run(node: String, informers: Informers, proxy: impl ServiceProxy, ambient: Ambient) {
+/// Keeps the machine's rules in step with the cluster until the ambience stops. The machine is these nodes: one, as a rule.
+pub async fn run(nodes: Vec<String>, informers: Informers, proxy: impl ServiceProxy, ambient: Ambient) {
     let (services, slices) = (informers.of::<v1::Service>(), informers.of::<discovery::EndpointSlice>());
     let (mut service_feed, mut slice_feed) = (services.subscribe(), slices.subscribe());
     services.synced().await;
     slices.synced().await;
-    let mut planner = Planner::new(&node);
-    let recorder = Recorder::of("kube-proxy", informers.client().clone(), node, ambient.clone());
+    let host = nodes.first().cloned().unwrap_or_default();
+    let mut planner = Planner::new(nodes);
+    let recorder = Recorder::of("kube-proxy", informers.client().clone(), host, ambient.clone());
     let mut applied = false;
     loop {
         while let Ok(delta) = service_feed.try_recv() {

@@ -55,12 +55,12 @@ pub struct Backend {
     pub port: u16,
 }
 
-/// The rules for one node (`pkg/proxy/topology.go`, `CategorizeEndpoints`). Services of other kinds than
+/// The rules for a machine, whose nodes these are: one, as a rule (`pkg/proxy/topology.go`, `CategorizeEndpoints`). Services of other kinds than
 /// those with addresses are left out. Where two Services want the same front, the first by name has it.
 pub fn plan<'a>(
     services: impl Iterator<Item = &'a Service>,
     slices: impl Iterator<Item = &'a Slice>,
-    node: &str,
+    nodes: &BTreeSet<String>,
 ) -> Ruleset {
     let mut by_service: BTreeMap<&Key, Vec<&Slice>> = BTreeMap::new();
     for slice in slices {
@@ -70,13 +70,13 @@ pub fn plan<'a>(
     let services: BTreeMap<&Key, &Service> = services.map(|s| (&s.key, s)).collect();
     for service in services.into_values().filter(|s| s.has_fronts()) {
         let slices = by_service.get(&service.key).map(Vec::as_slice).unwrap_or_default();
-        rules_of(service, slices, node, &mut rules);
+        rules_of(service, slices, nodes, &mut rules);
     }
     rules
 }
 
 /// Adds the rules of one Service; fronts that are taken stay with their owner.
-pub(super) fn rules_of(service: &Service, slices: &[&Slice], node: &str, rules: &mut Ruleset) {
+pub(super) fn rules_of(service: &Service, slices: &[&Slice], nodes: &BTreeSet<String>, rules: &mut Ruleset) {
     for port in &service.ports {
         let Some(proto) = Proto::parse(&port.protocol) else { continue };
         let candidates: Vec<(&Endpoint, u16)> = slices
@@ -84,8 +84,8 @@ pub(super) fn rules_of(service: &Service, slices: &[&Slice], node: &str, rules: 
             .filter_map(|s| s.ports.get(&port.name).map(|(_, number)| (s, *number)))
             .flat_map(|(s, number)| s.endpoints.iter().map(move |e| (e, number)))
             .collect();
-        let internal = choose(&candidates, service.internal_local.then_some(node));
-        let external = choose(&candidates, service.external_local.then_some(node));
+        let internal = choose(&candidates, service.internal_local.then_some(nodes));
+        let external = choose(&candidates, service.external_local.then_some(nodes));
         let mut add = |addresses: &[_], backends: &BTreeSet<Backend>, masquerade, local| {
             for address in addresses {
                 let front = Front {
@@ -117,11 +117,11 @@ pub(super) fn rules_of(service: &Service, slices: &[&Slice], node: &str, rules: 
 
 /// The endpoints that take connections: the ready ones, or, when there is none, those that still serve while
 /// they terminate (KEP-1669).
-fn choose(candidates: &[(&Endpoint, u16)], only_node: Option<&str>) -> BTreeSet<Backend> {
+fn choose(candidates: &[(&Endpoint, u16)], only: Option<&BTreeSet<String>>) -> BTreeSet<Backend> {
     let pick = |wanted: fn(&Endpoint) -> bool| -> BTreeSet<Backend> {
         candidates
             .iter()
-            .filter(|(e, _)| wanted(e) && only_node.is_none_or(|node| &*e.node == node))
+            .filter(|(e, _)| wanted(e) && only.is_none_or(|nodes| nodes.contains(&*e.node)))
             .filter_map(|(e, port)| Some(Backend { address: e.address.parse().ok()?, port: *port }))
             .collect()
     };

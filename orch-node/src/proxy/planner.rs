@@ -13,7 +13,7 @@ pub type Changes = BTreeMap<Front, Option<Rule>>;
 /// What [`super::plan()`] says of the cluster, Service by Service.
 #[derive(Debug)]
 pub struct Planner {
-    node: String,
+    nodes: BTreeSet<String>,
     services: BTreeMap<Key, Service>,
     slices: BTreeMap<Key, Slice>,
     slices_of: BTreeMap<Key, BTreeSet<Key>>,
@@ -27,10 +27,10 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// The planner of a node, by name; nothing is known of the cluster yet.
-    pub fn new(node: &str) -> Self {
+    /// The planner of a machine, by the names of its nodes; nothing is known of the cluster yet.
+    pub fn new<N: Into<String>>(nodes: impl IntoIterator<Item = N>) -> Self {
         Self {
-            node: node.to_owned(),
+            nodes: nodes.into_iter().map(Into::into).collect(),
             services: BTreeMap::new(),
             slices: BTreeMap::new(),
             slices_of: BTreeMap::new(),
@@ -116,7 +116,7 @@ impl Planner {
         if let Some(service) = self.services.get(key).filter(|s| s.has_fronts()) {
             let keys = self.slices_of.get(key).into_iter().flatten();
             let slices: Vec<&Slice> = keys.filter_map(|k| self.slices.get(k)).collect();
-            rules_of(service, &slices, &self.node, &mut rules);
+            rules_of(service, &slices, &self.nodes, &mut rules);
         }
         rules
     }

@@ -25,7 +25,10 @@ fn text(rules: &Ruleset) -> String {
 #[track_caller]
 fn check(spec: serde_json::Value, endpoints: serde_json::Value, expected: &str) {
     let expected: String = expected.lines().map(|l| format!("{}\n", l.trim())).collect();
-    assert_eq!(text(&plan([&service(spec)].into_iter(), [&slice(endpoints)].into_iter(), "n1")), expected);
+    assert_eq!(
+        text(&plan([&service(spec)].into_iter(), [&slice(endpoints)].into_iter(), &["n1".to_owned()].into())),
+        expected
+    );
 }
 
 #[test]

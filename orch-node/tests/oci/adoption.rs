@@ -1,4 +1,5 @@
 use crate::node::{LONG, Node, toolbox};
+use orch_node::image::TOOLBOX_IMAGE;
 use orch_runtime::node::container::{ContainerConfig, ContainerRuntime, ContainerState};
 use std::time::Duration;
 
@@ -27,6 +28,38 @@ pub(crate) async fn a_new_agent_adopts_what_runs_and_learns_what_ended() {
     assert_eq!(node.output(&ids[0], &["echo", "hello"]).await, "hello\n");
     node.stop_container(&ids[0], LONG).await.unwrap();
     assert_eq!(node.end(&ids[0]).await.0, 0);
+    node.clean().await;
+}
+
+pub(crate) async fn nodes_of_a_machine_share_images_and_nothing_else() {
+    let [one, two] = Node::two(Node::new().await.kill_agent()).await;
+    let (sandbox, container) = two.start(toolbox(&["serve", "--port", "0"])).await;
+    assert!(one.list().await.unwrap().is_empty(), "what runs there is not here");
+    let error = one.remove_image(TOOLBOX_IMAGE).await.unwrap_err().to_string();
+    assert!(error.contains("in use"), "{error}");
+    drop(one);
+    let [one, two] = Node::two(two.kill_agent()).await;
+    assert!(one.list().await.unwrap().is_empty());
+    assert_eq!(two.list().await.unwrap()[0].id, sandbox);
+    assert_eq!(two.output(&container, &["echo", "hello"]).await, "hello\n");
+    two.clean().await;
+    one.remove_image(TOOLBOX_IMAGE).await.unwrap();
+    assert_eq!(one.image(TOOLBOX_IMAGE).await.unwrap(), None);
+}
+
+pub(crate) async fn a_shim_keeps_nothing_open_of_those_who_started_the_agent() {
+    let node = Node::new().await;
+    let held = node.dir.path().join("held");
+    let flags = nix::fcntl::OFlag::O_CREAT | nix::fcntl::OFlag::O_RDWR;
+    let inheritable = nix::fcntl::open(&held, flags, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let (sandbox, container) = node.start(toolbox(&["serve", "--port", "0"])).await;
+    nix::unistd::close(inheritable).unwrap();
+    let ContainerState::Running { pid, .. } = node.find(&container).await.state else { panic!("not running") };
+    for pid in [pid, node.sandbox(&sandbox).await.unwrap().pid] {
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        let open: Vec<_> = open.filter_map(|entry| std::fs::read_link(entry.path()).ok()).collect();
+        assert!(!open.is_empty() && !open.contains(&held), "{open:?}");
+    }
     node.clean().await;
 }
 

@@ -60,6 +60,8 @@ fn all() -> Vec<Test> {
         exec::a_dropped_session_kills_its_command,
         exec::a_port_on_the_pods_own_loopback_is_reached,
         adoption::a_new_agent_adopts_what_runs_and_learns_what_ended,
+        adoption::a_shim_keeps_nothing_open_of_those_who_started_the_agent,
+        adoption::nodes_of_a_machine_share_images_and_nothing_else,
         adoption::when_the_shim_is_killed_its_containers_are_ended,
         images::an_archive_made_by_skopeo_is_loaded_and_run,
         images::an_image_is_pulled_from_a_registry,

@@ -72,20 +72,18 @@ impl Node {
 
     /// An agent over the directory, with a pod network.
     pub(crate) async fn with_network(dir: Arc<TempDir>, network: Arc<dyn PodNetwork>) -> Self {
-        let executable = std::env::current_exe().unwrap();
         let ambient = Ambient::system();
-        let runtime = OciRuntime::open(RuntimeOptions {
-            state_dir: dir.path().join("state"),
-            shim_command: vec![executable.to_str().unwrap().to_owned(), "shim".into()],
-            cgroup_root: format!("orch-test-{}", std::process::id()),
-            registries: Registries::default(),
-            network,
-            toolbox: Some(executable),
-            ambient: ambient.clone(),
-        })
-        .await
-        .unwrap();
+        let runtime = OciRuntime::open(options(&dir, network, &ambient)).await.unwrap();
         Self { runtime, ambient, dir }
+    }
+
+    /// Two nodes of one machine over a directory.
+    pub(crate) async fn two(dir: Arc<TempDir>) -> [Self; 2] {
+        let ambient = Ambient::system();
+        let options = options(&dir, Arc::new(NoNetwork), &ambient);
+        let further = vec![(dir.path().join("state-2"), format!("{}-2", options.cgroup_root))];
+        let both: [OciRuntime; 2] = OciRuntime::open_all(options, further).await.unwrap().try_into().ok().unwrap();
+        both.map(|runtime| Self { runtime, ambient: ambient.clone(), dir: dir.clone() })
     }
 
     /// The agent dies: nothing of it goes on, nothing is tidied up.
@@ -185,13 +183,28 @@ impl Node {
     }
 }
 
+fn options(dir: &TempDir, network: Arc<dyn PodNetwork>, ambient: &Ambient) -> RuntimeOptions {
+    let executable = std::env::current_exe().unwrap();
+    RuntimeOptions {
+        state_dir: dir.path().join("state"),
+        shim_command: vec![executable.to_str().unwrap().to_owned(), "shim".into()],
+        cgroup_root: format!("orch-test-{}", std::process::id()),
+        registries: Registries::default(),
+        network,
+        toolbox: Some(executable),
+        ambient: ambient.clone(),
+    }
+}
+
 /// A test that failed leaves its pods behind.
 impl Drop for Node {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             return;
         }
-        for sandbox in std::fs::read_dir(self.dir.path().join("state/sandboxes")).into_iter().flatten().flatten() {
+        let states =
+            ["state/sandboxes", "state-2/sandboxes"].map(|state| std::fs::read_dir(self.dir.path().join(state)));
+        for sandbox in states.into_iter().flatten().flatten().flatten() {
             let log = std::fs::read_to_string(sandbox.path().join("shim.log")).unwrap_or_default();
             println!("{log}");
             let record = std::fs::read(sandbox.path().join("sandbox.json")).unwrap_or_default();

@@ -7,6 +7,7 @@
 //!     pki/           certificates and keys
 //!     store/         objects
 //!     node/          images, sandboxes, pod directories, logs
+//!     node-2/        the same of a further node of this machine, but for the images, which are shared
 //! ```
 
 use super::Failure;
@@ -69,8 +70,19 @@ impl DataDir {
         self.path.join("pki")
     }
 
+    /// What the first node keeps.
     pub(super) fn node(&self) -> PathBuf {
-        self.path.join("node")
+        self.node_of(1)
+    }
+
+    /// What the node of that number keeps; the first is 1.
+    pub(super) fn node_of(&self, number: u32) -> PathBuf {
+        self.path.join(numbered("node", number))
+    }
+
+    /// How many nodes have kept something here: at least one.
+    pub(super) fn nodes(&self) -> u32 {
+        (2..).find(|number| !self.node_of(*number).exists()).map_or(1, |free| free - 1)
     }
 
     pub(super) fn kubeconfig(&self) -> PathBuf {
@@ -97,10 +109,20 @@ impl DataDir {
     /// A name for what this directory's cluster makes in the kernel (cgroups, devices, tables): short, and
     /// different for different directories.
     pub(super) fn tag(&self) -> String {
+        self.tag_of(1)
+    }
+
+    /// The same for what belongs to the node of that number.
+    pub(super) fn tag_of(&self, node: u32) -> String {
         let mut hash = 0x811c_9dc5_u32;
         for byte in self.path.as_os_str().as_encoded_bytes() {
             hash = (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
         }
-        format!("orch{hash:08x}")
+        numbered(&format!("orch{hash:08x}"), node)
     }
+}
+
+/// The name of the first of several, and of the others.
+pub(super) fn numbered(name: &str, number: u32) -> String {
+    if number == 1 { name.to_owned() } else { format!("{name}-{number}") }
 }

@@ -3,10 +3,11 @@
 use super::{
     Failure,
     data_dir::DataDir,
-    machine::{self, Plan, RuntimeKind},
+    machine::{self, RuntimeKind},
     runtime,
 };
 use clap::Args;
+use orch_node::oci::remove_cgroups;
 use orch_runtime::node::container::ContainerRuntime;
 use orch_store::Ambient;
 use std::path::PathBuf;
@@ -25,13 +26,14 @@ impl Down {
             let ambient = Ambient::system();
             let mut removed = 0;
             for kind in kinds(&data) {
-                if let Plan::Containers { runtime, .. } | Plan::Processes { runtime, .. } =
-                    machine::open(kind, &data, &ambient).await?
-                {
-                    removed += remove_all(&*runtime).await?;
+                for node in machine::open(kind, data.nodes(), &data, &ambient).await?.nodes() {
+                    removed += remove_all(&*node.runtime).await?;
                 }
             }
             machine::remove_network(&data, &ambient).await?;
+            for number in 1..=data.nodes() {
+                remove_cgroups(&data.tag_of(number))?;
+            }
             println!("{removed} pod(s) removed");
             ambient.tasks.stop().await;
             Ok(())
@@ -42,10 +44,10 @@ impl Down {
 /// The runtimes that have left something in the directory.
 fn kinds(data: &DataDir) -> Vec<RuntimeKind> {
     let mut kinds = Vec::new();
-    if machine::images_and_sandboxes(data).exists() {
+    if machine::sandboxes_of(data, 1).exists() {
         kinds.push(RuntimeKind::Oci);
     }
-    if data.node().join("process").exists() {
+    if machine::processes_of(data, 1).exists() {
         kinds.push(RuntimeKind::Process);
     }
     kinds

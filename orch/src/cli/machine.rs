@@ -2,7 +2,7 @@
 
 use super::{
     Failure,
-    data_dir::DataDir,
+    data_dir::{DataDir, numbered},
     networks::{Ground, Networks},
     publish,
 };
@@ -13,7 +13,7 @@ use orch_node::{
     agent::Machine,
     dns::{self, DnsOptions},
     files::DnsConfig,
-    net::{self, BridgeNetwork, BridgeOptions, Choice, PodNetwork},
+    net::{self, BridgeNetwork, BridgeOptions, Choice},
     oci::{OciRuntime, RuntimeOptions},
     probe::NetProber,
     proxy::{self, Nftables, NftablesOptions, Userspace},
@@ -29,6 +29,8 @@ use std::{
 const DOMAIN: &str = "cluster.local";
 /// The port of DNS, and where it is served by who may not have that one.
 const DNS_PORTS: (u16, u16) = (53, 5353);
+/// Of the part of the pods' network that each node has whose pods are processes.
+const NODE_PREFIX: u8 = 20;
 
 /// Who runs containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -46,11 +48,19 @@ pub(super) enum RuntimeKind {
 /// What the machine contributes to the cluster.
 pub(super) enum Plan {
     /// Real containers on a bridge.
-    Containers { runtime: Arc<dyn ContainerRuntime>, networks: Networks, nft: NftablesOptions },
+    Containers { nodes: Vec<OnMachine>, networks: Networks, nft: NftablesOptions },
     /// Processes on loopback addresses.
-    Processes { runtime: Arc<dyn ContainerRuntime>, networks: Networks },
+    Processes { nodes: Vec<OnMachine>, networks: Networks },
     /// Nothing of its own.
     Simulated,
+}
+
+/// A node of this machine. Several share its kernel, its network and its images.
+pub(super) struct OnMachine {
+    /// The first is 1.
+    number: u32,
+    pub(super) runtime: Arc<dyn ContainerRuntime>,
+    address: IpAddr,
 }
 
 /// Decides what runs here. The reason why it is less than containers is for the user.
@@ -67,41 +77,61 @@ pub(super) async fn choose(kind: RuntimeKind) -> (RuntimeKind, Option<String>) {
     }
 }
 
-/// Opens the runtime of a data directory: adopts what runs there.
-pub(super) async fn open(kind: RuntimeKind, data: &DataDir, ambient: &Ambient) -> Result<Plan, Failure> {
+/// Opens the runtimes of the nodes of a data directory: adopts what runs there.
+pub(super) async fn open(kind: RuntimeKind, nodes: u32, data: &DataDir, ambient: &Ambient) -> Result<Plan, Failure> {
+    let numbers = 1..=nodes;
     let executable = std::env::current_exe()?;
     let command = |name: &str| vec![executable.display().to_string(), name.to_owned()];
     match kind {
         RuntimeKind::Simulated => Ok(Plan::Simulated),
         RuntimeKind::Process => {
             let networks = Networks::of(data, Ground::Loopback, &ambient.tasks).await?;
-            let (state, shim) = (data.node().join("process"), command("process-shim"));
-            let runtime = ProcessRuntime::open(&state, shim, networks.pods, ambient.clone())?;
-            Ok(Plan::Processes { runtime: Arc::new(runtime), networks })
+            let mut nodes = Vec::new();
+            for number in numbers {
+                let (state, shim) = (processes_of(data, number), command("process-shim"));
+                let pods = networks.pods.part(NODE_PREFIX, number - 1).ok_or("a machine has room for 16 such nodes")?;
+                let runtime = ProcessRuntime::open(&state, shim, pods, ambient.clone())?;
+                nodes.push(OnMachine { number, runtime: Arc::new(runtime), address: Ipv4Addr::LOCALHOST.into() });
+            }
+            Ok(Plan::Processes { nodes, networks })
         }
         RuntimeKind::Oci | RuntimeKind::Auto => {
             let networks = Networks::of(data, Ground::Bridge, &ambient.tasks).await?;
             let bridge = bridge_options(data, &networks);
-            let network: Arc<dyn PodNetwork> = Arc::new(BridgeNetwork::open(bridge, &ambient.tasks).await?);
+            let network = Arc::new(BridgeNetwork::open(bridge, &ambient.tasks).await?);
             let nft = nft_options(data, &networks);
             let options = RuntimeOptions {
-                state_dir: images_and_sandboxes(data),
+                state_dir: sandboxes_of(data, 1),
                 shim_command: command("oci-shim"),
                 cgroup_root: data.tag(),
                 registries: orch_node::image::Registries::default(),
-                network,
+                network: network.clone(),
                 toolbox: Some(executable.clone()),
                 ambient: ambient.clone(),
             };
-            let runtime = OciRuntime::open(options).await?;
-            Ok(Plan::Containers { runtime: Arc::new(runtime), networks, nft })
+            let further = (2..=nodes).map(|number| (sandboxes_of(data, number), data.tag_of(number))).collect();
+            let runtimes = OciRuntime::open_all(options, further).await?;
+            let mut nodes = Vec::new();
+            for (number, runtime) in numbers.zip(runtimes) {
+                let address = match number {
+                    1 => networks.pods.gateway(),
+                    _ => network.node_address(&number.to_string()).await?,
+                };
+                nodes.push(OnMachine { number, runtime: Arc::new(runtime), address: address.into() });
+            }
+            Ok(Plan::Containers { nodes, networks, nft })
         }
     }
 }
 
-/// Where the OCI runtime keeps images and sandboxes.
-pub(super) fn images_and_sandboxes(data: &DataDir) -> PathBuf {
-    data.node().join("oci")
+/// Where the OCI runtime of a node keeps sandboxes; the first keeps the images of all.
+pub(super) fn sandboxes_of(data: &DataDir, number: u32) -> PathBuf {
+    data.node_of(number).join("oci")
+}
+
+/// Where the process runtime of a node keeps sandboxes.
+pub(super) fn processes_of(data: &DataDir, number: u32) -> PathBuf {
+    data.node_of(number).join("process")
 }
 
 /// The images of a data directory, which need no lock: the store's files are written atomically.
@@ -147,6 +177,14 @@ impl Plan {
         }
     }
 
+    /// The nodes of this machine that really run something.
+    pub(super) fn nodes(&self) -> &[OnMachine] {
+        match self {
+            Self::Containers { nodes, .. } | Self::Processes { nodes, .. } => nodes,
+            Self::Simulated => &[],
+        }
+    }
+
     /// The address at which pods find what this process serves.
     pub(super) fn host(&self) -> Ipv4Addr {
         match self {
@@ -156,24 +194,31 @@ impl Plan {
     }
 }
 
-/// The node of this machine, for [`crate::Builder::node`].
-pub(super) fn node(name: &str, plan: &Plan, data: &DataDir) -> Option<(AgentConfig, NodeParts)> {
-    let (runtime, servers) = match plan {
-        Plan::Containers { runtime, networks, .. } => (runtime.clone(), vec![IpAddr::from(networks.dns())]),
+/// The nodes of this machine, for [`crate::Builder::node`]. The first has the machine's name.
+pub(super) fn nodes(name: &str, plan: &Plan, data: &DataDir) -> Vec<(AgentConfig, NodeParts)> {
+    let servers = match plan {
+        Plan::Containers { networks, .. } => vec![IpAddr::from(networks.dns())],
         // Processes read the machine's own resolv.conf, whatever a pod says.
-        Plan::Processes { runtime, .. } => (runtime.clone(), Vec::new()),
-        Plan::Simulated => return None,
+        Plan::Processes { .. } | Plan::Simulated => Vec::new(),
     };
-    let directory = data.node().join("agent");
-    let mut config = AgentConfig::new(name, &directory);
-    config.machine = Machine::detect(&directory);
-    config.addresses = vec![plan.host().into()];
-    config.dns = DnsConfig { cluster_servers: servers, cluster_domain: DOMAIN.into(), node_resolv_conf: resolv_conf() };
-    Some((config, NodeParts { prober: Arc::new(NetProber { runtime: runtime.clone() }), runtime }))
+    let dns = DnsConfig { cluster_servers: servers, cluster_domain: DOMAIN.into(), node_resolv_conf: resolv_conf() };
+    let all = plan.nodes();
+    let node = |node: &OnMachine| {
+        let directory = data.node_of(node.number).join("agent");
+        let mut config = AgentConfig::new(numbered(name, node.number), &directory);
+        config.machine = Machine::detect(data.path());
+        config.addresses = vec![node.address];
+        config.dns = dns.clone();
+        config.shares_machine = all.len() > 1;
+        let runtime = node.runtime.clone();
+        (config, NodeParts { prober: Arc::new(NetProber { runtime: runtime.clone() }), runtime })
+    };
+    all.iter().map(node).collect()
 }
 
 /// Starts the service proxy and the cluster DNS, and tells pods that the API server listens at that port.
-pub(super) async fn start_network(name: &str, plan: &Plan, api: u16, cluster: &Cluster) -> Result<(), Failure> {
+pub(super) async fn start_network(plan: &Plan, api: u16, cluster: &Cluster) -> Result<(), Failure> {
+    let names: Vec<_> = cluster.agents().iter().map(|agent| agent.name().to_owned()).collect();
     let (informers, ambient) = (cluster.informers().clone(), cluster.ambient().clone());
     let options =
         |listen: SocketAddr| DnsOptions { listen, domain: DOMAIN.into(), upstream: dns::nameservers(&resolv_conf()) };
@@ -181,13 +226,13 @@ pub(super) async fn start_network(name: &str, plan: &Plan, api: u16, cluster: &C
     match plan {
         Plan::Containers { networks, nft, .. } => {
             let rules = Nftables::new(nft.clone());
-            ambient.tasks.spawn(proxy::run(name.to_owned(), informers.clone(), rules, ambient.clone()));
+            ambient.tasks.spawn(proxy::run(names, informers.clone(), rules, ambient.clone()));
             let server = dns::start(options((plan.host(), usual).into()), informers, &ambient).await?;
             publish::dns(cluster, networks.dns(), usual, server).await?;
         }
         Plan::Processes { networks, .. } => {
             let sockets = Userspace::new(ambient.clone());
-            ambient.tasks.spawn(proxy::run(name.to_owned(), informers.clone(), sockets, ambient.clone()));
+            ambient.tasks.spawn(proxy::run(names, informers.clone(), sockets, ambient.clone()));
             // At the first address of the pods, so that the Service's own is the proxy's to listen on.
             let at = |port| options((networks.pods.gateway(), port).into());
             let (server, port) = match dns::start(at(usual), informers.clone(), &ambient).await {

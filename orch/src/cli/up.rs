@@ -37,7 +37,7 @@ pub(super) struct Up {
     /// Who runs containers.
     #[arg(long, value_enum, default_value_t = RuntimeKind::Auto)]
     runtime: RuntimeKind,
-    /// How many nodes the cluster has: with `simulated` that many, else one.
+    /// How many nodes this machine is.
     #[arg(long, default_value_t = 1)]
     nodes: u32,
     /// Where objects are stored.
@@ -75,7 +75,7 @@ impl Up {
             StoreKind::Memory => Arc::new(MemoryBackend::new()),
             StoreKind::Embedded => Arc::new(EmbeddedBackend::open(&data.store(), embedded::Options::default())?),
         };
-        let plan = machine::open(kind, &data, &ambient).await?;
+        let plan = machine::open(kind, self.nodes, &data, &ambient).await?;
         let name = node_name();
         let cluster = self.build(&plan, &name, &data, pki.clone(), backend.clone(), &ambient, address.port()).await?;
         let tls = server_tls(&pki, address, &plan, &ambient)?;
@@ -83,7 +83,7 @@ impl Up {
         if let Some(listener) = listen_to_pods(&plan, address).await? {
             cluster.serve(listener, tls);
         }
-        machine::start_network(&name, &plan, address.port(), &cluster).await?;
+        machine::start_network(&plan, address.port(), &cluster).await?;
         write_kubeconfig(&data, &pki, address, &ambient)?;
         let ready = format!(
             "orch is ready after {} ms: {} node(s), runtime {}. Try: kubectl --kubeconfig {} get nodes",
@@ -116,9 +116,9 @@ impl Up {
         port: u16,
     ) -> Result<Cluster, Failure> {
         let mut builder = Cluster::builder().ambient(ambient.clone()).store(backend).pki(pki).rbac().api_port(port);
-        builder = match machine::node(name, plan, data) {
-            Some((config, parts)) => builder.node(config, parts),
-            None => builder.simulated_nodes(self.nodes),
+        builder = match plan {
+            Plan::Simulated => builder.simulated_nodes(self.nodes),
+            _ => machine::nodes(name, plan, data).into_iter().fold(builder, |b, (config, parts)| b.node(config, parts)),
         };
         if let Some(networks) = plan.networks() {
             builder = builder.service_cidr(ServiceCidr::parse(&networks.services.to_string()).unwrap_or_default());

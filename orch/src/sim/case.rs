@@ -1,7 +1,7 @@
 //! [`Case`]: one run as plain data: which scenario, which seed, what the user changes, what goes wrong. It prints as one
 //! line of JSON, and that line replays it.
 
-use super::{fault::FaultPlan, run::Failure, scenario::Scenario, scenarios, world::World};
+use super::{fault::FaultPlan, run::Failure, scenario::Scenario, scenarios, state::Seen, world::World};
 use orch_api::{Key, Reason, StatusError};
 use orch_store::client::{DeleteOptions, Propagation};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,9 @@ pub struct Case {
     pub changes: Vec<Change>,
     /// What goes wrong.
     pub faults: FaultPlan,
+    /// Whether every built-in loop takes part, or only those that the scenario needs.
+    #[serde(default)]
+    pub whole: bool,
 }
 
 /// What the end of a run is compared with.
@@ -59,6 +62,8 @@ pub enum Edit {
     Patch { kind: String, namespace: String, name: String, patch: Value },
     /// Deletes an object. `propagation`: `Foreground`, `Background` or `Orphan`.
     Delete { kind: String, namespace: String, name: String, propagation: Option<String> },
+    /// Asks for every Pod on a node to be evicted, once.
+    Drain { node: String },
     /// Asks for one of the Pods with a label `app` of this value to be evicted.
     Evict { app: String, nth: usize },
     /// Deletes one of the Pods with a label `app` of this value.
@@ -155,6 +160,12 @@ async fn edit(world: &World, edit: &Edit) -> Result<(), StatusError> {
             let options = DeleteOptions { propagation, ..DeleteOptions::default() };
             world.delete(kind, &Key::new(namespace.as_str(), name.as_str()), &options).await
         }
+        Edit::Drain { node } => {
+            for pod in pods_on(world, node) {
+                world.evict(&pod).await?;
+            }
+            Ok(())
+        }
         Edit::Evict { app, nth } => match pod(world, app, *nth) {
             Some(pod) => world.evict(&pod).await.map(drop),
             None => Ok(()),
@@ -164,6 +175,11 @@ async fn edit(world: &World, edit: &Edit) -> Result<(), StatusError> {
             None => Ok(()),
         },
     }
+}
+
+fn pods_on(world: &World, node: &str) -> Vec<Key> {
+    let key = |pod: &std::sync::Arc<Seen>| Key::new(pod.namespace.as_str(), pod.name.as_str());
+    world.state(|state| state.on_node(node).filter(|pod| !pod.is_over()).map(key).collect())
 }
 
 /// One of the Pods of an application.

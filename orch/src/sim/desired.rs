@@ -47,6 +47,7 @@ fn job(job: &Seen) -> Option<String> {
         () if job.at("/spec/suspend") == true => {
             (active > 0).then(|| format!("{job} is suspended and has {active} Pods"))
         }
+        () if job.at("/spec/parallelism") == 0 && active == 0 => None,
         () if active == 0 || ready < active => {
             Some(format!("{job} has not ended, and {ready} of {active} Pods are ready"))
         }

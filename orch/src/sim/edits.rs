@@ -30,15 +30,29 @@ const LEFT_ALONE: &[&str] = &[
     "serviceName",
     "progressDeadlineSeconds",
     "updateStrategy",
+    // A time that is over, or a number of tries, on one way and not on another: see `harsh`.
+    "activeDeadlineSeconds",
+    "backoffLimit",
 ];
 
-/// Random changes over a time. The scenario's objects are there from the beginning.
+/// Random changes over a time. The scenario's objects are there from the beginning, and what happens in it to others than the
+/// subject happens.
 pub(super) fn changes(scenario: &Scenario, chance: &Chance, lasts_ms: u64) -> Vec<Change> {
-    let mut changes: Vec<Change> = scenario.changes.iter().filter(|change| change.at_ms == 0).cloned().collect();
     let Some((kind, key)) = &scenario.subject else { return scenario.changes.clone() };
+    let own = |edit: &Edit| match edit {
+        Edit::Patch { kind: of, name, .. } | Edit::Delete { kind: of, name, .. } => of == kind && **name == *key.name,
+        Edit::Put { object } => {
+            object["metadata"]["name"] == *key.name && kind.ends_with(object["kind"].as_str().unwrap_or("-"))
+        }
+        _ => false,
+    };
+    let kept = |change: &&Change| change.at_ms == 0 || !own(&change.edit);
+    let mut changes: Vec<Change> = scenario.changes.iter().filter(kept).cloned().collect();
+    let harsh = is_harsh(kind, chance);
     for _ in 0..=chance.below(4) {
         let at_ms = chance.below(lasts_ms);
         let patch = match chance.below(3) {
+            _ if harsh => self::harsh(chance),
             0 => along_schema(kind, chance),
             _ => by_kind(kind, chance),
         };
@@ -51,6 +65,10 @@ pub(super) fn changes(scenario: &Scenario, chance: &Chance, lasts_ms: u64) -> Ve
             }
         };
         changes.push(Change { at_ms, edit });
+    }
+    if kind == super::scenarios::JOB {
+        // A Job that is suspended, or runs nothing, does not end.
+        changes.push(Change::patch(lasts_ms, kind, key, json!({"spec": {"suspend": false, "parallelism": 2}})));
     }
     if kind == super::scenarios::DEPLOYMENT {
         // What a paused Deployment has depends on when it was paused: no end to compare.
@@ -67,6 +85,38 @@ pub(super) fn changes(scenario: &Scenario, chance: &Chance, lasts_ms: u64) -> Ve
     changes
 }
 
+/// Whether a seed is about limits that end a Job sooner or later. On which side of them it ends is chance, so there is no other
+/// end to compare it with.
+pub(super) fn is_harsh(kind: &str, chance: &Chance) -> bool {
+    kind == super::scenarios::JOB && chance.child("harsh").below(3) == 0
+}
+
+/// Limits that a Job may meet.
+fn harsh(chance: &Chance) -> Value {
+    let few = chance.below(4);
+    match chance.below(5) {
+        0 => json!({"spec": {"activeDeadlineSeconds": 1 + 5 * few}}),
+        1 => json!({"spec": {"backoffLimit": few}}),
+        2 => json!({"spec": {"ttlSecondsAfterFinished": few}}),
+        3 => json!({"spec": {"parallelism": few}}),
+        _ => json!({"spec": {"suspend": few < 2}}),
+    }
+}
+
+/// What may be changed of a Job (`ValidateJobSpecUpdate`): how many at a time, whether it is suspended, limits that it does
+/// not meet, of an indexed one how many in all, together with how many at a time. Of a template what is about placing its Pods,
+/// before it has begun or while it is suspended; at other times that is refused, as the rest is.
+fn of_job(chance: &Chance) -> Value {
+    let few = 1 + chance.below(4);
+    match chance.below(7) {
+        0 | 1 => json!({"spec": {"parallelism": few}}),
+        2 | 3 => json!({"spec": {"suspend": few < 3}}),
+        4 => json!({"spec": {"backoffLimit": 40 + few, "activeDeadlineSeconds": 100_000 * few}}),
+        5 => json!({"spec": {"completions": few, "parallelism": few}}),
+        _ => json!({"spec": {"template": {"metadata": {"labels": {"tier": format!("t{few}")}}}}}),
+    }
+}
+
 /// What users do to objects of a kind.
 fn by_kind(kind: &str, chance: &Chance) -> Value {
     let replicas = || json!({"spec": {"replicas": chance.below(5)}});
@@ -78,6 +128,9 @@ fn by_kind(kind: &str, chance: &Chance) -> Value {
         kind.rsplit(' ').next(),
         Some("Deployment" | "ReplicaSet" | "ReplicationController" | "StatefulSet" | "DaemonSet")
     );
+    if kind == super::scenarios::JOB {
+        return of_job(chance);
+    }
     match (kind, chance.below(8)) {
         (super::scenarios::DEPLOYMENT, 0) => {
             let (surge, unavailable) = (chance.below(3), chance.below(3));

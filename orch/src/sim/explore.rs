@@ -29,10 +29,17 @@ pub struct Explored {
 /// The case that a seed asks for.
 pub fn case(scenario: &Scenario, seed: u64) -> Case {
     let chance = Chance::from_seed(seed).child("explore");
-    let changes = edits::changes(scenario, &chance.child("changes"), LASTS_MS);
+    let about_changes = chance.child("changes");
+    let changes = edits::changes(scenario, &about_changes, LASTS_MS);
     let faults = faults(scenario, &chance.child("faults"));
-    let check = if scenario.subject.is_some() { Check::Fresh } else { Check::Clean };
-    Case { scenario: scenario.name.clone(), seed, check, changes, faults }
+    let check = match &scenario.subject {
+        Some((kind, _)) if edits::is_harsh(kind, &about_changes) => Check::Alone,
+        Some(_) => Check::Fresh,
+        None => Check::Clean,
+    };
+    // One in four with every loop that there is.
+    let whole = chance.child("whole").below(4) == 0;
+    Case { scenario: scenario.name.clone(), seed, check, changes, faults, whole }
 }
 
 /// Runs what a seed asks for.

@@ -35,6 +35,10 @@ pub enum Fault {
     /// The n-th event on the way to the loop is lost together with its watch; the next watch begins with a list,
     /// after so long. What happened in between is never seen.
     Miss { who: String, event: u64, for_ms: u64 },
+    /// The n-th write takes so long to reach the API server: others act on what it has not done yet.
+    Late { who: String, write: u64, by_ms: u64 },
+    /// From the n-th write of another loop on, watches deliver nothing for so long: `who` decides without it.
+    Blind { who: String, whose: String, write: u64, for_ms: u64 },
     /// Watches deliver nothing for a time, and then everything.
     Lag { who: String, at_ms: u64, for_ms: u64 },
     /// Watches end. `expire` says that their history is gone too.
@@ -170,7 +174,12 @@ impl Fault {
             | Self::Takeover { at_ms, .. }
             | Self::Exit { at_ms, .. }
             | Self::ClockJump { at_ms, .. } => *at_ms,
-            Self::Nth { .. } | Self::Crash { .. } | Self::Stale { .. } | Self::Miss { .. } => 0,
+            Self::Nth { .. }
+            | Self::Crash { .. }
+            | Self::Stale { .. }
+            | Self::Miss { .. }
+            | Self::Late { .. }
+            | Self::Blind { .. } => 0,
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct Injector {
     spent: Mutex<BTreeSet<usize>>,
     /// One source of chance for each fault and each victim, so that faults do not shift each other.
     chances: Mutex<BTreeMap<(usize, Arc<str>), Chance>>,
+    /// Until when somebody sees nothing.
+    blind: Mutex<BTreeMap<Arc<str>, Instant>>,
     /// How long every request takes at least. Without it two loops that fight each other would stop virtual time.
     latency: Duration,
 }
@@ -79,6 +81,7 @@ impl Injector {
             counts: Mutex::default(),
             spent: Mutex::default(),
             chances: Mutex::default(),
+            blind: Mutex::default(),
         })
     }
 
@@ -102,6 +105,7 @@ impl Injector {
     /// Ends all faults.
     pub fn end(&self) {
         let elapsed = self.elapsed_ms();
+        self.blind.lock().clear();
         // Places stay, since they are what spent faults are known by.
         self.schedule.send_modify(|schedule| {
             for fault in &mut schedule.faults {
@@ -131,6 +135,9 @@ impl Injector {
         let Some(begun) = schedule.begun else { return decision };
         let now = elapsed_ms(begun);
         let nth = self.next(who, Counted::Request(class));
+        if class == Class::Write {
+            self.blindfold(&schedule.faults, who, nth);
+        }
         for (place, fault) in schedule.faults.iter().enumerate() {
             if !concerns(fault, who) {
                 continue;
@@ -143,6 +150,9 @@ impl Injector {
                 }
                 Fault::Partition { at_ms, for_ms, .. } if within(now, *at_ms, *for_ms) => {
                     decision.verdict = Verdict::Refuse(unreachable());
+                }
+                Fault::Late { write, by_ms, .. } if class == Class::Write && *write == nth && self.spend(place) => {
+                    decision.before += Duration::from_millis(*by_ms);
                 }
                 _ if !matches!(decision.verdict, Verdict::Go) => {}
                 Fault::Flaky { at_ms, for_ms, percent, how, .. }
@@ -171,6 +181,20 @@ impl Injector {
         decision
     }
 
+    /// Whom the n-th write of somebody leaves in the dark.
+    fn blindfold(&self, faults: &[Fault], who: &str, nth: u64) {
+        for (place, fault) in faults.iter().enumerate() {
+            if let Fault::Blind { who: blind, whose, write, for_ms } = fault
+                && whose == who
+                && *write == nth
+                && self.spend(place)
+            {
+                let until = Instant::now() + Duration::from_millis(*for_ms);
+                self.blind.lock().insert(blind.as_str().into(), until);
+            }
+        }
+    }
+
     /// Counts an event on its way; where it gets lost, for how long no watch begins.
     pub(super) fn misses(&self, who: &Arc<str>) -> Option<Duration> {
         let schedule = self.schedule.borrow().clone();
@@ -197,7 +221,8 @@ impl Injector {
             }
             _ => None,
         });
-        ends.max().map(|end| begun + Duration::from_millis(end))
+        let dark = self.blind.lock().get(who).copied().filter(|until| *until > Instant::now());
+        ends.max().map(|end| begun + Duration::from_millis(end)).max(dark)
     }
 
     /// How long an event takes on its way.
@@ -270,6 +295,7 @@ fn concerns(fault: &Fault, name: &str) -> bool {
         | Fault::Crash { who, .. }
         | Fault::Stale { who, .. }
         | Fault::Miss { who, .. }
+        | Fault::Late { who, .. }
         | Fault::Lag { who, .. }
         | Fault::Cut { who, .. }
         | Fault::Partition { who, .. } => who == name || (who == EVERYBODY && name != USER),

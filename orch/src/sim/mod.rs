@@ -39,7 +39,7 @@ pub use backend::FaultyBackend;
 pub use case::{Case, Change, Check, Edit, Failed};
 pub use client::{FaultyClient, Life};
 pub use desired::unmet;
-pub use enumerate::{Enumerated, enumerate};
+pub use enumerate::{Enumerated, enumerate, enumerate_all};
 pub use explore::{Explored, explore};
 pub use fault::{Fault, FaultPlan};
 pub use history::History;

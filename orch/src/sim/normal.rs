@@ -2,7 +2,7 @@
 //! revisions, addresses, which node a Pod is on.
 
 use super::state::{Seen, State};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fmt};
 
 /// A state, comparable. One line per object.
@@ -57,9 +57,15 @@ impl Normal {
     }
 
     /// What must be the same on all ways to one desired state, however many detours they took: no history
-    /// (ReplicaSets without Pods, revisions), no words of conditions.
+    /// (ReplicaSets without Pods, revisions), no words of conditions. What of Pods must be the same depends on who keeps them:
+    /// a ReplicaSet that nobody rolls out keeps a number of them, made from whichever template there was.
     pub fn reached(state: &State) -> Self {
         Self::with(state, |seen| {
+            if keeps_what_it_made(seen, state) {
+                return Some(
+                    json!({"status": {"phase": seen.at("/status/phase")}, "ready": seen.has_condition("Ready")}),
+                );
+            }
             if seen.kind == "ControllerRevision" || (seen.kind == "ReplicaSet" && seen.number("/spec/replicas") == 0) {
                 return None;
             }
@@ -75,8 +81,12 @@ impl Normal {
             }
             if let Some(status) = value.get_mut("status").and_then(Value::as_object_mut) {
                 status.remove("collisionCount");
-                for condition in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
-                    if let Some(condition) = condition.as_object_mut() {
+                // That a Job was suspended once is history.
+                let conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
+                if let Some(conditions) = conditions {
+                    conditions
+                        .retain(|condition| !(condition["type"] == "Suspended" && condition["status"] == "False"));
+                    for condition in conditions.iter_mut().filter_map(Value::as_object_mut) {
                         condition.retain(|name, _| name == "type" || name == "status");
                     }
                 }
@@ -151,6 +161,15 @@ fn explain(what: &str, line: &str, others: &[String]) -> String {
     match twin {
         Some((_, twin)) => format!("  {what}: {name}: {}\n", orch_runtime::plan::changes(&twin, &value).join(" ")),
         None => format!("  {what}: {name}\n"),
+    }
+}
+
+/// Whether a Pod's owner leaves it as it is when its template changes.
+fn keeps_what_it_made(pod: &Seen, state: &State) -> bool {
+    match pod.controller().filter(|_| pod.kind == "Pod") {
+        Some((_, "ReplicationController")) => true,
+        Some((uid, "ReplicaSet")) => state.by_uid(uid).is_some_and(|set| set.controller().is_none()),
+        _ => false,
     }
 }
 

@@ -148,6 +148,15 @@ impl Sim {
         self
     }
 
+    /// With every built-in loop, also those that [`Sim::only`] has left out.
+    #[must_use]
+    pub fn complete(mut self) -> Self {
+        let missing = loops().into_iter().filter(|name| self.loops.iter().all(|(known, _)| known != name));
+        let missing: Vec<_> = missing.map(|name| (name, None)).collect();
+        self.loops.extend(missing);
+        self
+    }
+
     /// Without this built-in loop.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
@@ -297,9 +306,11 @@ impl Sim {
             let unmet = world.state(desired::unmet);
             failures.extend(unmet.into_iter().map(|words| fail("desired state", words)));
         }
+        let tried = world.tried();
         if let Err(restless) = world.rest().await {
             failures.push(fail("rest", restless.to_string()));
         }
+        failures.extend(busy(&tried, &world.tried()).map(|words| fail("busy", words)));
         failures
     }
 
@@ -391,6 +402,18 @@ impl fmt::Display for Outcome {
 
 fn fail(kind: &str, words: String) -> Failure {
     Failure { kind: kind.into(), words }
+}
+
+/// A loop that comes to nothing may try again, ever more seldom: not more often than this while the cluster rests.
+const TRIES: u64 = 30;
+
+/// Who asked for writes again and again that changed nothing.
+fn busy<'a>(before: &'a [(Arc<str>, u64)], after: &'a [(Arc<str>, u64)]) -> impl Iterator<Item = String> + 'a {
+    let known = move |name: &str| before.iter().find(|(known, _)| **known == *name).map_or(0, |(_, count)| *count);
+    let more = after.iter().map(move |(name, count)| (name, count.saturating_sub(known(name))));
+    more.filter(|(_, more)| *more > TRIES).map(|(name, more)| {
+        format!("{name} asked for {more} writes that came to nothing while the cluster was at rest")
+    })
 }
 
 /// What the user put there.

@@ -23,6 +23,8 @@ pub struct Scenario {
     pub changes: Vec<Change>,
     /// The object whose spec exploration edits: its kind and its key.
     pub subject: Option<(String, Key)>,
+    /// Loops that it needs beside those that are put to the test.
+    pub beside: Vec<String>,
 }
 
 impl Scenario {
@@ -35,7 +37,15 @@ impl Scenario {
             sim: Arc::new(|seed| Sim::new(seed).nodes(2).patience(super::Patience::short())),
             changes: Vec::new(),
             subject: None,
+            beside: Vec::new(),
         }
+    }
+
+    /// Loops that it needs beside those that are put to the test and those without which nothing runs.
+    #[must_use]
+    pub fn beside(mut self, controllers: &[&str]) -> Self {
+        self.beside.extend(controllers.iter().map(|&name| name.to_owned()));
+        self
     }
 
     /// Another cluster.
@@ -61,13 +71,15 @@ impl Scenario {
 
     /// The case of a seed with these faults.
     pub fn case(&self, seed: u64, check: Check, faults: FaultPlan) -> Case {
-        Case { scenario: self.name.clone(), seed, check, changes: self.changes.clone(), faults }
+        Case { scenario: self.name.clone(), seed, check, changes: self.changes.clone(), faults, whole: false }
     }
 
     /// Runs a case, without comparing its end.
     pub fn play(&self, case: &Case) -> Outcome {
         let changes = case.changes.clone();
-        (self.sim)(case.seed).faults(case.faults.clone()).run(async move |world| {
+        let sim = (self.sim)(case.seed);
+        let sim = if case.whole { sim.complete() } else { sim };
+        sim.faults(case.faults.clone()).run(async move |world| {
             case::perform(&world, &changes).await;
             world.sleep(Duration::from_secs(2)).await;
             Ok(())

@@ -52,7 +52,7 @@ mod tests {
     fn only_what_matters_is_left() {
         let faults = FaultPlan::of((0..12).map(|n| Fault::Disk { at_ms: n, for_ms: 1 }));
         let changes = (0..9).map(|nth| Change::at(0, Edit::Evict { app: "web".into(), nth: nth as usize })).collect();
-        let case = Case { scenario: "x".into(), seed: 1, check: Check::Alone, changes, faults };
+        let case = Case { scenario: "x".into(), seed: 1, check: Check::Alone, changes, faults, whole: false };
         let has = |case: &Case, n| case.faults.faults.contains(&Fault::Disk { at_ms: n, for_ms: 1 });
         let nth = |case: &Case, n| case.changes.iter().any(|c| c.edit == Edit::Evict { app: "web".into(), nth: n });
         let (small, runs) = shrink(&case, |case| has(case, 3) && has(case, 10) && nth(case, 7));

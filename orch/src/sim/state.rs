@@ -259,11 +259,7 @@ impl State {
     }
 }
 
-/// Whether oracles ask for earlier states of the object. Of Pods only those that are somebody have a past.
+/// Whether oracles ask for earlier states of the object.
 fn has_past(seen: &Seen) -> bool {
-    match &*seen.kind {
-        "Event" | "Lease" | "Node" | "EndpointSlice" => false,
-        "Pod" => matches!(seen.controller(), Some((_, "StatefulSet" | "DaemonSet"))),
-        _ => true,
-    }
+    !matches!(&*seen.kind, "Event" | "Lease" | "Node" | "EndpointSlice")
 }

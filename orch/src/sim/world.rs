@@ -223,6 +223,12 @@ impl World {
         self.inject(Fault::ServerRestart { at_ms: self.now_ms(), for_ms });
     }
 
+    /// How many writes each process has asked for, those included that were refused.
+    pub(super) fn tried(&self) -> Vec<(Arc<str>, u64)> {
+        let count = |name: Arc<str>| (name.clone(), self.host.injector.count(&name, super::fault::Class::Write));
+        self.names().into_iter().map(count).collect()
+    }
+
     /// The names of everybody whom a fault can concern.
     pub fn names(&self) -> Vec<Arc<str>> {
         self.host.names()

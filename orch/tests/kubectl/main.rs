@@ -7,6 +7,8 @@
 mod authorization;
 mod batch;
 mod cluster;
+#[path = "../support/command.rs"]
+mod command;
 mod conformance;
 mod containers;
 mod custom;
@@ -19,6 +21,8 @@ mod python;
 mod rollouts;
 mod run;
 mod server_side;
+#[path = "../support/shared.rs"]
+mod shared;
 mod streams;
 mod terminal;
 #[path = "../support/tools.rs"]

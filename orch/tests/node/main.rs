@@ -6,6 +6,8 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used)] // All of this program is tests.
 
 mod cluster;
+#[path = "../support/command.rs"]
+mod command;
 mod crash;
 mod database;
 mod hammer;
@@ -15,9 +17,12 @@ mod namespaces;
 mod pods;
 mod registry;
 mod rollout;
+#[path = "../support/shared.rs"]
+mod shared;
 mod streams;
 #[path = "../support/tools.rs"]
 mod tools;
 mod trouble;
 mod unprivileged;
 mod volumes;
+mod workloads;

@@ -17,6 +17,13 @@ use std::{
 /// The controllers of version 1 that we write to; the container engine joins the others.
 const V1: &[&str] = &["memory", "cpu", "cpuacct", "pids"];
 
+/// Removes the group of that path and those below, in which nothing runs any more: what runtimes leave behind that had it as their
+/// root.
+pub fn remove_root(path: &str) -> io::Result<()> {
+    // The top is not ours.
+    if path.trim_matches('/').is_empty() { Ok(()) } else { Cgroup::new(&Hierarchies::detect()?, path).remove() }
+}
+
 /// A group, by the same path in every hierarchy.
 #[derive(Clone, Debug)]
 pub(crate) struct Cgroup {

@@ -154,9 +154,9 @@ impl ContainerRuntime for OciRuntime {
         let (this, home, name) = (self.clone(), pod.clone(), id.clone());
         let record = blocking(move || {
             let (inner, now) = (&this.inner, this.now());
-            let image = inner.store.find(&config.image).map_err(|error| image_error(&config.image, error))?;
+            let image = inner.images.store.find(&config.image).map_err(|error| image_error(&config.image, error))?;
             let image = image.ok_or_else(|| RuntimeError::NotFound(format!("image {:?}", config.image)))?;
-            let (store, hierarchies, overlay) = (&*inner.store, &inner.hierarchies, inner.overlay);
+            let (store, hierarchies, overlay) = (&*inner.images.store, &inner.hierarchies, inner.overlay);
             Maker { store, hierarchies, overlay, now }.make(&home, name, config, &image)
         })
         .await?;
@@ -282,23 +282,23 @@ impl ContainerRuntime for OciRuntime {
             return Ok(present);
         }
         let progress = |done, total| tracing::debug!(reference, done, total, "pulling layers");
-        let pulled = self.inner.puller.pull(reference, auth, progress).await;
+        let pulled = self.inner.images.puller.pull(reference, auth, progress).await;
         pulled.map(image).map_err(|error| image_error(reference, error))
     }
 
     async fn image(&self, reference: &str) -> Result<Option<Image>, RuntimeError> {
-        let (store, name) = (self.inner.store.clone(), reference.to_owned());
+        let (store, name) = (self.inner.images.store.clone(), reference.to_owned());
         blocking(move || Ok(store.find(&name).map_err(|error| image_error(&name, error))?.map(image))).await
     }
 
     async fn images(&self) -> Result<Vec<Image>, RuntimeError> {
-        let store = self.inner.store.clone();
+        let store = self.inner.images.store.clone();
         blocking(move || Ok(store.list().map_err(failed)?.into_iter().map(image).collect())).await
     }
 
     async fn remove_image(&self, reference: &str) -> Result<(), RuntimeError> {
-        let (store, name, in_use) = (self.inner.store.clone(), reference.to_owned(), self.in_use());
-        blocking(move || store.remove(&name, &in_use).map_err(|error| image_error(&name, error))).await
+        let (images, name) = (self.inner.images.clone(), reference.to_owned());
+        blocking(move || images.store.remove(&name, &images.in_use()).map_err(|error| image_error(&name, error))).await
     }
 }
 

@@ -34,8 +34,9 @@ use std::{
 /// The shim's `main`: the arguments are those after the command that started it. Returns once the shim
 /// listens, with its process id on standard output; the shim itself goes on in the background.
 ///
-/// Must be called while the process has a single thread.
+/// Must be called while the process has a single thread and nothing open but what it inherited, which is closed.
 pub fn shim_main(mut args: impl Iterator<Item = String>) -> i32 {
+    crate::inherited::close();
     let Some(dir) = args.next() else {
         eprintln!("usage: shim SANDBOX_DIRECTORY");
         return 2;

@@ -1,4 +1,4 @@
-//! Pods that are somebody: at most one of each.
+//! Pods that are somebody, and Jobs that are for a time: at most one of each.
 
 use super::{
     Judge, Oracle,
@@ -7,7 +7,7 @@ use super::{
 use crate::sim::state::{Seen, Verb, Write};
 
 /// An owner has at most one Pod per identity at a time: an ordinal, a completion index, a node of a DaemonSet. One that
-/// is being deleted still is who it is.
+/// is being deleted still is who it is. A CronJob has at most one Job for a time.
 pub struct OnePerIdentity;
 
 impl Oracle for OnePerIdentity {
@@ -16,6 +16,7 @@ impl Oracle for OnePerIdentity {
     }
 
     fn judge(&mut self, write: &Write, judge: &Judge<'_>) -> Result<(), String> {
+        scheduled(write, judge)?;
         let Some(pod) = write.new.as_ref().filter(|new| write.verb == Verb::Create && new.kind == "Pod") else {
             return Ok(());
         };
@@ -33,6 +34,20 @@ impl Oracle for OnePerIdentity {
             .filter(|other| knew(other))
             .find(|other| self::identity(other).as_ref() == Some(&identity));
         twin.map_or(Ok(()), |twin| Err(format!("{pod} is {identity} of its {kind}, and so is {twin}")))
+    }
+}
+
+/// A CronJob starts one Job for a time. Its name says which, so that no view of the past excuses a second one.
+fn scheduled(write: &Write, judge: &Judge<'_>) -> Result<(), String> {
+    const AT: &str = "/metadata/annotations/batch.kubernetes.io~1cronjob-scheduled-timestamp";
+    let Some(job) = write.new.as_ref().filter(|new| write.verb == Verb::Create && new.kind == "Job") else {
+        return Ok(());
+    };
+    let Some((owner, "CronJob")) = job.controller() else { return Ok(()) };
+    let mut others = judge.state.owned_by(owner).filter(|other| other.uid != job.uid && other.kind == "Job");
+    match others.find(|other| !job.text(AT).is_empty() && other.text(AT) == job.text(AT)) {
+        Some(twin) => Err(format!("{job} is for {}, and so is {twin}", job.text(AT))),
+        None => Ok(()),
     }
 }
 

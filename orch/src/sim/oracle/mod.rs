@@ -7,6 +7,7 @@
 mod budget;
 mod capacity;
 mod daemons;
+mod fights;
 mod finalizers;
 mod identity;
 mod jobs;
@@ -19,6 +20,7 @@ mod volumes;
 pub use budget::Budgets;
 pub use capacity::{Capacity, OneBinding};
 pub use daemons::Daemons;
+pub use fights::Fights;
 pub use finalizers::Finalizers;
 pub use identity::OnePerIdentity;
 pub use jobs::CountedOnce;
@@ -60,7 +62,12 @@ pub struct Judge<'a> {
 impl<'a> Judge<'a> {
     /// Every state of an object that the writer may have believed in when it decided.
     pub fn believed(&self, write: &Write, uid: &str) -> &'a [Arc<Seen>] {
-        let known = self.knowledge.of(&write.who, &uid.into(), write.at.saturating_sub(GRACE));
+        self.believed_by(&write.who, write, uid)
+    }
+
+    /// The same of another than the writer, on whose word the writer acted.
+    pub fn believed_by(&self, who: &Arc<str>, write: &Write, uid: &str) -> &'a [Arc<Seen>] {
+        let known = self.knowledge.of(who, &uid.into(), write.at.saturating_sub(GRACE));
         self.state.since(uid, known)
     }
 
@@ -100,8 +107,9 @@ pub fn all(loops: &[orch_runtime::Description]) -> Vec<Box<dyn Oracle>> {
         Box::new(Rollout),
         Box::new(Ordered),
         Box::new(Daemons),
-        Box::new(Budgets),
+        Box::new(Budgets::default()),
         Box::new(Volumes),
         Box::new(CountedOnce::default()),
+        Box::new(Fights::default()),
     ]
 }

@@ -24,7 +24,8 @@ impl Oracle for Ordered {
         // Pods below the first ordinal are given up, and waited for by nobody.
         let start = sets.iter().map(|set| set.number("/spec/ordinals/start")).max().unwrap_or(0);
         let Some(own) = ordinal(pod) else { return Ok(()) };
-        let others = judge.state.owned_by(owner).filter(|other| judge.knew_of(write, &other.uid));
+        let others =
+            judge.state.owned_by(owner).filter(|other| other.kind == "Pod" && judge.knew_of(write, &other.uid));
         let unready = |other: &&Arc<Seen>| !judge.believed(write, &other.uid).iter().any(|seen| is_ready(seen));
         let mut unready = others.filter(unready);
         let (is, why) = match write.verb {

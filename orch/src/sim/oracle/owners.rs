@@ -1,11 +1,11 @@
 //! Owners: nothing is made for one that is gone or going, and nobody deletes what is another's.
 
 use super::{Judge, Oracle};
-use crate::sim::state::{Verb, Write};
+use crate::sim::state::{Seen, Verb, Write};
 use orch_runtime::{Deletes, Description};
 use std::collections::BTreeMap;
 
-/// Nothing is created for an owner that the writer knew to be gone or going.
+/// Nothing is created for an owner that the writer knew to be gone or going, nor for a Job that it knew to have ended.
 pub struct NothingForTheDead;
 
 impl Oracle for NothingForTheDead {
@@ -25,6 +25,10 @@ impl Oracle for NothingForTheDead {
             let known = judge.knowledge.of(&write.who, &last.uid, write.at.saturating_sub(super::GRACE));
             !judge.state.exists(owner) && known.is_some_and(|known| known > last.revision)
         };
+        let ended = |job: &std::sync::Arc<Seen>| job.has_condition("Complete") || job.has_condition("Failed");
+        if kind == "Job" && believed.iter().all(ended) {
+            return Err(format!("{new} was created for {kind} {}, which was known to have ended", last.name));
+        }
         if doubted {
             return Err(format!("{new} was created for {kind} {}, which was known to be going or gone", last.name));
         }

@@ -1,7 +1,8 @@
-//! A ReplicaSet's Pods: no more than it wants, no fewer. A Job's: no more at a time.
+//! A ReplicaSet's Pods: no more than it wants, no fewer. A Job's: no more at a time, and no more than have still to succeed.
 
 use super::{GRACE, Judge, Oracle};
 use crate::sim::state::{Seen, Verb, Write};
+use std::sync::Arc;
 
 /// Nobody creates a Pod for a ReplicaSet or a Job that, as far as its controller knows, has enough of them, nor deletes one
 /// of a ReplicaSet where there are not too many.
@@ -26,12 +27,10 @@ impl Oracle for NoExcess {
         if write.verb == Verb::Create {
             let known = judge.state.owned_by(owner).filter(|other| !other.is_over() && knows(write, judge, other));
             let count = known.count() as i64;
-            return match most {
-                Some(most) if count > most => {
-                    Err(format!("{pod} was created: its {kind} wanted {most} Pods and has {count}"))
-                }
-                _ => Ok(()),
-            };
+            if let Some(most) = most.filter(|most| count > *most) {
+                return Err(format!("{pod} was created: its {kind} wanted {most} Pods and has {count}"));
+            }
+            return if kind == "Job" { completions(pod, owners, count) } else { Ok(()) };
         }
         if write.dooms() && !write.old.as_ref().is_some_and(|old| old.is_over()) {
             let left = judge.state.owned_by(owner).filter(|other| !other.is_over() && knows(write, judge, other));
@@ -46,6 +45,20 @@ impl Oracle for NoExcess {
             };
         }
         Ok(())
+    }
+}
+
+/// A Job makes no Pod that would complete it once more.
+fn completions(pod: &Seen, jobs: &[Arc<Seen>], active: i64) -> Result<(), String> {
+    let wants = |job: &Arc<Seen>| match job.at("/spec/completions").as_i64() {
+        Some(completions) => completions - job.number("/status/succeeded"),
+        None => i64::MAX,
+    };
+    match jobs.iter().map(wants).max() {
+        Some(wanted) if active > wanted => {
+            Err(format!("{pod} was created: its Job needs {wanted} more Pods to succeed and has {active}"))
+        }
+        _ => Ok(()),
     }
 }
 

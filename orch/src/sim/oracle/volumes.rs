@@ -15,13 +15,27 @@ impl Oracle for Volumes {
     fn judge(&mut self, write: &Write, judge: &Judge<'_>) -> Result<(), String> {
         match (&write.old, &write.new) {
             (Some(old), new) if old.kind == "PersistentVolume" => volume(old, new.as_deref(), write.verb, judge),
-            (Some(_), Some(claim)) if claim.kind == "PersistentVolumeClaim" => lost(claim, judge),
+            (Some(old), Some(claim)) if claim.kind == "PersistentVolumeClaim" => {
+                lost(claim, judge)?;
+                if old.text(VOLUME) == claim.text(VOLUME) { Ok(()) } else { taken(claim, judge) }
+            }
             _ => Ok(()),
         }
     }
 }
 
 const REFERENCE: &str = "/spec/claimRef/uid";
+const VOLUME: &str = "/spec/volumeName";
+
+/// A claim gets no volume that another one has.
+fn taken(claim: &Seen, judge: &Judge<'_>) -> Result<(), String> {
+    let name = claim.text(VOLUME);
+    let mut others = judge.state.of_kind("PersistentVolumeClaim").filter(|other| other.uid != claim.uid);
+    match others.find(|other| !name.is_empty() && other.text(VOLUME) == name) {
+        Some(other) => Err(format!("{claim} gets the volume {name}, which {other} has")),
+        None => Ok(()),
+    }
+}
 
 fn volume(old: &Seen, new: Option<&Seen>, verb: Verb, judge: &Judge<'_>) -> Result<(), String> {
     let (before, after) = (old.text(REFERENCE), new.map_or("", |new| new.text(REFERENCE)));

@@ -8,19 +8,23 @@ use serde_json::{Value, json};
 pub(super) fn all() -> Vec<Scenario> {
     let work = Key::new("default", "work");
     let suspend = |at_ms, suspend: bool| Change::patch(at_ms, JOB, &work, json!({"spec": {"suspend": suspend}}));
-    vec![
-        Scenario::new("work", "An indexed Job runs four Pods, two at a time.", &["job"]).with([Change::given(job(
-            json!({"completionMode": "Indexed", "completions": 4, "parallelism": 2}),
-            json!({"run": "3"}),
-        ))]),
+    let all = vec![
+        Scenario::new("work", "An indexed Job runs four Pods, two at a time.", &["job"])
+            .with([Change::given(job(
+                json!({"completionMode": "Indexed", "completions": 4, "parallelism": 2}),
+                json!({"run": "3"}),
+            ))])
+            .about_object(JOB, work.clone()),
         Scenario::new("failures", "The Pods of a Job fail more often than it allows.", &["job"]).with([Change::given(
             job(json!({"completions": 2, "backoffLimit": 1}), json!({"run": "1", "exit-code": "1"})),
         )]),
-        Scenario::new("pause", "A Job is suspended and resumed while it works.", &["job"]).with([
-            Change::given(job(json!({"completions": 3, "parallelism": 3}), json!({"run": "6"}))),
-            suspend(4_000, true),
-            suspend(9_000, false),
-        ]),
+        Scenario::new("pause", "A Job is suspended and resumed while it works.", &["job"])
+            .with([
+                Change::given(job(json!({"completions": 3, "parallelism": 3}), json!({"run": "6"}))),
+                suspend(4_000, true),
+                suspend(9_000, false),
+            ])
+            .about_object(JOB, work.clone()),
         Scenario::new("tick", "A CronJob starts two Jobs and is suspended.", &["cronjob", "job"]).with([
             Change::given(cron_job("* * * * *", job(json!({}), json!({"run": "2"})))),
             Change::patch(150_000, CRON_JOB, &work, json!({"spec": {"suspend": true}})),
@@ -37,7 +41,8 @@ pub(super) fn all() -> Vec<Scenario> {
             &["pod-garbage-collector-controller"],
         )
         .with([Change::given(ghost("a")), Change::given(ghost("b"))]),
-    ]
+    ];
+    all.into_iter().map(|scenario| scenario.beside(&["job"])).collect()
 }
 
 /// `batch/v1 Job`

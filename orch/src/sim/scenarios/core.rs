@@ -107,7 +107,7 @@ fn workload(kind: &str, replicas: u32, image: &str) -> Value {
     }})
 }
 
-fn image(image: &str) -> Value {
+pub(super) fn image(image: &str) -> Value {
     json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": image}]}}}})
 }
 
@@ -116,6 +116,6 @@ fn service() -> Value {
         "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}})
 }
 
-fn config_map(namespace: &str, name: &str) -> Value {
+pub(super) fn config_map(namespace: &str, name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}, "data": {"a": "1"}})
 }

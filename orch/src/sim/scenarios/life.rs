@@ -1,32 +1,18 @@
 //! Cluster life: budgets, autoscalers, quotas, endpoints, roles, tokens, certificates, networks.
 
 use super::core::{DEPLOYMENT, REPLICA_SET, deployment, replica_set};
-use crate::sim::{Change, Edit, Patience, Scenario, Sim};
+use crate::sim::{Change, Edit, Scenario};
 use orch_api::Key;
 use serde_json::{Value, json};
 
 /// The scenarios of the controllers that keep a cluster going.
 pub(super) fn all() -> Vec<Scenario> {
-    [budgets(), scaling(), network(), accounts()].concat().into_iter().map(lean).collect()
+    [budgets(), scaling(), network(), accounts()].concat()
 }
 
-/// Loops without which nothing runs, or nothing goes away.
-const COMMON: [&str; 6] =
-    ["serviceaccount", "deployment", "replicaset", "node-lifecycle", "namespace", "garbage-collector-controller"];
-
-/// A cluster with the loops that the scenario tests and those that it needs: the others have scenarios of their own, and
-/// each costs time.
-fn lean(scenario: Scenario) -> Scenario {
-    let tested = scenario.controllers.clone();
-    scenario.on(move |seed| {
-        let names: Vec<&str> = COMMON.iter().copied().chain(tested.iter().map(String::as_str)).collect();
-        Sim::new(seed).nodes(2).patience(Patience::short()).only(&names)
-    })
-}
-
-const BUDGET: &str = "policy/v1 PodDisruptionBudget";
-const QUOTA: &str = "v1 ResourceQuota";
-const ENDPOINTS: &str = "v1 Endpoints";
+pub(super) const BUDGET: &str = "policy/v1 PodDisruptionBudget";
+pub(super) const QUOTA: &str = "v1 ResourceQuota";
+pub(super) const ENDPOINTS: &str = "v1 Endpoints";
 
 fn budgets() -> Vec<Scenario> {
     let web = Key::new("default", "web");
@@ -87,13 +73,6 @@ fn budgets() -> Vec<Scenario> {
 
 fn scaling() -> Vec<Scenario> {
     let web = Key::new("default", "web");
-    let mut busy = deployment(1, "app:1");
-    busy["spec"]["template"]["metadata"]["annotations"] = json!({"simulated.orch.dev/cpu": "900m"});
-    busy["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "500m"}});
-    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"});
-    let autoscaler = json!({"spec": {"minReplicas": 1, "maxReplicas": 4, "scaleTargetRef": target, "metrics": [
-        {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}]}});
-    let quiet = json!({"spec": {"template": {"metadata": {"annotations": {"simulated.orch.dev/cpu": "250m"}}}}});
     vec![
         Scenario::new(
             "autoscale",
@@ -101,12 +80,33 @@ fn scaling() -> Vec<Scenario> {
             &["horizontal-pod-autoscaler-controller", "deployment"],
         )
         .with([
-            Change::given(busy),
-            Change::given(object("autoscaling/v2", "HorizontalPodAutoscaler", "web", autoscaler)),
-            Change::patch(60_000, DEPLOYMENT, &web, quiet),
+            Change::given(busy(1)),
+            Change::given(autoscaler(4)),
+            Change::patch(60_000, DEPLOYMENT, &web, uses("250m")),
             Change::patch(100_000, DEPLOYMENT, &web, json!({"metadata": {"labels": {"seen": "yes"}}})),
         ]),
     ]
+}
+
+/// A Deployment `default/web` whose Pods use almost twice the CPU that they ask for.
+pub(super) fn busy(replicas: u32) -> Value {
+    let mut busy = deployment(replicas, "app:1");
+    busy["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "500m"}});
+    busy["spec"]["template"]["metadata"]["annotations"] = json!({"simulated.orch.dev/cpu": "900m"});
+    busy
+}
+
+/// How much CPU each Pod uses from now on.
+pub(super) fn uses(cpu: &str) -> Value {
+    json!({"spec": {"template": {"metadata": {"annotations": {"simulated.orch.dev/cpu": cpu}}}}})
+}
+
+/// An autoscaler of that Deployment, which is to use half of the CPU that it asks for.
+pub(super) fn autoscaler(most: u32) -> Value {
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"});
+    let spec = json!({"spec": {"minReplicas": 1, "maxReplicas": most, "scaleTargetRef": target, "metrics": [
+        {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}]}});
+    object("autoscaling/v2", "HorizontalPodAutoscaler", "web", spec)
 }
 
 fn network() -> Vec<Scenario> {
@@ -219,14 +219,14 @@ fn pod(name: &str) -> Value {
 }
 
 /// An object in the namespace `default`.
-fn object(version: &str, kind: &str, name: &str, rest: Value) -> Value {
+pub(super) fn object(version: &str, kind: &str, name: &str, rest: Value) -> Value {
     let mut object = cluster(version, kind, name, rest);
     object["metadata"]["namespace"] = "default".into();
     object
 }
 
 /// An object without a namespace.
-fn cluster(version: &str, kind: &str, name: &str, rest: Value) -> Value {
+pub(super) fn cluster(version: &str, kind: &str, name: &str, rest: Value) -> Value {
     let mut object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": name}});
     for (field, value) in rest.as_object().into_iter().flatten() {
         object[field.as_str()] = value.clone();

@@ -3,6 +3,7 @@
 mod batch;
 mod core;
 mod life;
+mod pairs;
 mod policies;
 mod sets;
 mod volumes;
@@ -13,9 +14,25 @@ pub use self::{
     sets::{DAEMON_SET, REPLICATION_CONTROLLER, STATEFUL_SET},
 };
 
-use super::Scenario;
+use super::{Patience, Scenario, Sim};
 
 /// Every built-in scenario. A new controller gets its runs (by hand, enumerated, explored) by a row here.
 pub fn all() -> Vec<Scenario> {
-    [core::all(), batch::all(), life::all(), policies::all(), sets::all(), volumes::all()].concat()
+    let families = [core::all(), batch::all(), life::all(), policies::all(), sets::all(), volumes::all(), pairs::all()];
+    families.concat().into_iter().map(lean).collect()
+}
+
+/// Loops without which nothing runs, or nothing goes away.
+const COMMON: [&str; 6] =
+    ["serviceaccount", "deployment", "replicaset", "node-lifecycle", "namespace", "garbage-collector-controller"];
+
+/// A cluster with the loops that the scenario tests and those that it needs: each costs time, and what they are to each
+/// other is for the runs with all of them ([`Case::whole`](super::Case::whole)).
+fn lean(scenario: Scenario) -> Scenario {
+    let (tested, beside) = (scenario.controllers.clone(), scenario.beside.clone());
+    scenario.on(move |seed| {
+        let named = tested.iter().chain(&beside).map(String::as_str);
+        let names: Vec<&str> = COMMON.into_iter().chain(named).collect();
+        Sim::new(seed).nodes(2).patience(Patience::short()).only(&names)
+    })
 }

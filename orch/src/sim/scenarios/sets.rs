@@ -1,5 +1,6 @@
 //! StatefulSets, DaemonSets and ReplicationControllers.
 
+use super::core::image;
 use crate::sim::{Change, Edit, Scenario};
 use orch_api::Key;
 use serde_json::{Value, json};
@@ -40,6 +41,33 @@ pub(super) fn all() -> Vec<Scenario> {
                 Change::patch(26_000, STATEFUL_SET, &web, json!({"spec": {"ordinals": {"start": 2}}})),
             ],
         ),
+        Scenario::new(
+            "claims",
+            "A StatefulSet whose Pods have volumes loses a Pod, is scaled down and up, and keeps its claims or not.",
+            &["statefulset", "persistentvolume-binder-controller", "persistentvolumeclaim-protection-controller"],
+        )
+        .beside(&super::volumes::LOOPS)
+        .with([
+            Change::given(super::volumes::local_class()),
+            Change::given(set_with_claims(2)),
+            kill(6_000),
+            Change::patch(14_000, STATEFUL_SET, &web, json!({"spec": {"replicas": 1}})),
+            Change::patch(24_000, STATEFUL_SET, &web, json!({"spec": {"replicas": 3}})),
+            Change::patch(34_000, STATEFUL_SET, &web, retention("Retain")),
+            Change::patch(36_000, STATEFUL_SET, &web, json!({"spec": {"replicas": 2}})),
+        ])
+        .about_object(STATEFUL_SET, web.clone()),
+        Scenario::new(
+            "claims-deleted",
+            "A StatefulSet is deleted, and the claims of its Pods with it.",
+            &["statefulset", "garbage-collector-controller", "persistentvolumeclaim-protection-controller"],
+        )
+        .beside(&super::volumes::LOOPS)
+        .with([
+            Change::given(super::volumes::local_class()),
+            Change::given(set_with_claims(2)),
+            Change::delete(9_000, STATEFUL_SET, &web, None),
+        ]),
         Scenario::new(
             "daemons",
             "A DaemonSet gets another image, and a node gets a taint and loses it.",
@@ -90,7 +118,21 @@ fn stateful_set(replicas: u32, policy: &str) -> Value {
         "selector": {"matchLabels": {"app": "web"}}, "template": template()}})
 }
 
-fn daemon_set() -> Value {
+/// A StatefulSet `default/web` with a claim for each Pod, which goes with it.
+fn set_with_claims(replicas: u32) -> Value {
+    let mut set = stateful_set(replicas, "OrderedReady");
+    set["spec"]["volumeClaimTemplates"] =
+        json!([{"metadata": {"name": "data"}, "spec": super::volumes::spec("local")}]);
+    set["spec"]["persistentVolumeClaimRetentionPolicy"] = json!({"whenScaled": "Delete", "whenDeleted": "Delete"});
+    set["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
+    set
+}
+
+fn retention(when_scaled: &str) -> Value {
+    json!({"spec": {"persistentVolumeClaimRetentionPolicy": {"whenScaled": when_scaled}}})
+}
+
+pub(super) fn daemon_set() -> Value {
     json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "web", "namespace": "default"}, "spec": {
         "selector": {"matchLabels": {"app": "web"}}, "template": template()}})
 }
@@ -104,10 +146,6 @@ fn replication_controller(replicas: u32) -> Value {
 fn template() -> Value {
     json!({"metadata": {"labels": {"app": "web"}}, "spec": {
         "terminationGracePeriodSeconds": 2, "containers": [{"name": "main", "image": "app:1"}]}})
-}
-
-fn image(image: &str) -> Value {
-    json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": image}]}}}})
 }
 
 fn partition(partition: u32) -> Value {

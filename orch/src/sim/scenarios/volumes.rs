@@ -8,12 +8,15 @@ const BINDER: &str = "persistentvolume-binder-controller";
 const RELEASE: &str = "persistentvolume-release-controller";
 const VOLUME_PROTECTION: &str = "persistentvolume-protection-controller";
 const CLAIM_PROTECTION: &str = "persistentvolumeclaim-protection-controller";
+/// The loops that all claims need.
+pub(super) const LOOPS: [&str; 4] = [BINDER, RELEASE, VOLUME_PROTECTION, CLAIM_PROTECTION];
+
 const CLAIM: &str = "v1 PersistentVolumeClaim";
 
 /// The scenarios of volumes.
 pub(super) fn all() -> Vec<Scenario> {
     let (data, user) = (Key::new("default", "data"), Key::new("default", "user"));
-    vec![
+    let all = vec![
         Scenario::new(
             "volume-made",
             "A claim gets a volume where its first Pod goes; it is deleted while the Pod uses it, and goes after it.",
@@ -94,10 +97,11 @@ pub(super) fn all() -> Vec<Scenario> {
             Change::delete(3_000, "storage.k8s.io/v1 VolumeAttributesClass", &Key::cluster("gold"), None),
             Change::delete(6_000, CLAIM, &data, None),
         ]),
-    ]
+    ];
+    all.into_iter().map(|scenario| scenario.beside(&LOOPS)).collect()
 }
 
-fn local_class() -> Value {
+pub(super) fn local_class() -> Value {
     class("local", orch_node::provision::PROVISIONER)
 }
 
@@ -111,7 +115,7 @@ fn claim(name: &str, class: &str) -> Value {
         "spec": spec(class)})
 }
 
-fn spec(class: &str) -> Value {
+pub(super) fn spec(class: &str) -> Value {
     json!({"accessModes": ["ReadWriteOnce"], "storageClassName": class, "resources": {"requests": {"storage": "1Gi"}}})
 }
 

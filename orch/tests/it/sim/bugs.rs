@@ -11,7 +11,7 @@ use k8s_openapi::api::{
 use orch::{
     api::{Key, Object},
     controllers::deployment::DeploymentController,
-    runtime::{Action, Controller, Plan, View, Watches, controller::of},
+    runtime::{Action, Controller, Deletes, Error, Plan, View, Watches, controller::of},
     sim::{Change, Edit, Judge, Oracle, Patience, Scenario, Sim, Start, scenarios, state::Write},
     store::{
         Ambient, Client, ClientExt, Informers,
@@ -22,14 +22,15 @@ use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
 /// A controller of ours whose plans are spoilt before they are performed.
-struct Mutant<C> {
-    inner: C,
-    spoil: fn(&mut Plan),
+pub(super) struct Mutant<C> {
+    pub(super) inner: C,
+    pub(super) spoil: fn(&mut Plan),
 }
 
 impl<C: Controller> Controller for Mutant<C> {
     const NAME: &'static str = C::NAME;
     const ABOUT: &'static str = C::ABOUT;
+    const DELETES: Deletes = C::DELETES;
     const COMPONENT: &'static str = C::COMPONENT;
     type World = C::World;
 
@@ -41,6 +42,14 @@ impl<C: Controller> Controller for Mutant<C> {
         self.inner.observe(key, view)
     }
 
+    fn gather<'a>(&'a self, world: Self::World, client: &'a dyn Client) -> BoxFuture<'a, Result<Self::World, Error>> {
+        self.inner.gather(world, client)
+    }
+
+    fn remember(&self, world: &Self::World, now: Timestamp, error: Option<&Error>) {
+        self.inner.remember(world, now, error);
+    }
+
     fn plan(&self, world: &Self::World, now: Timestamp) -> Plan {
         let mut plan = self.inner.plan(world, now);
         (self.spoil)(&mut plan);
@@ -48,7 +57,7 @@ impl<C: Controller> Controller for Mutant<C> {
     }
 }
 
-fn base(seed: u64) -> Sim {
+pub(super) fn base(seed: u64) -> Sim {
     Sim::new(seed).nodes(2).patience(Patience::short())
 }
 
@@ -81,7 +90,7 @@ fn config_map(name: &str, more: Value) -> Value {
     object
 }
 
-fn key(name: &str) -> Key {
+pub(super) fn key(name: &str) -> Key {
     Key::new("default", name)
 }
 

@@ -27,3 +27,14 @@ fn a_deleted_pod_goes_although_its_last_delete_met_a_conflict() {
         [conflicts("node-0"), conflicts("node-1")],
     );
 }
+
+/// The controller marked Pods as not ready for as long as it took their node for dead, and the node, which lived and whose clock had been set, took
+/// that back each time: hundreds of writes a second.
+#[test]
+fn a_node_that_is_taken_for_dead_is_not_contradicted_again_and_again() {
+    check(
+        [Change::given(scenarios::replica_set(2))],
+        Check::Alone,
+        [Fault::ClockJump { at_ms: 5_000, by_ms: 90_000 }, Fault::ClockJump { at_ms: 10_000, by_ms: -60_000 }],
+    );
+}

@@ -3,6 +3,8 @@
 mod bugs;
 mod determinism;
 mod found;
+mod glasses;
+mod mutants;
 mod ours;
 mod planted;
 mod volumes;

@@ -1,10 +1,36 @@
 //! Our own controllers, put to the test: every row of the table of scenarios as it is, enumerated and explored.
 
-use orch::sim::{Check, FaultPlan, enumerate, explore, fault::PRESETS, scenarios};
+use orch::sim::{Case, Check, FaultPlan, Scenario, enumerate_all, explore, fault::PRESETS, scenarios};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 /// How many perturbations of each kind of each controller. `ORCH_SIM_BUDGET` for more.
 fn budget() -> usize {
     std::env::var("ORCH_SIM_BUDGET").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// Every scenario with its number, on as many threads as the machine has processors.
+///
+/// # Panics
+/// With what a test said was wrong.
+fn each(test: impl Fn(usize, &Scenario) -> Option<String> + Sync) {
+    let (all, next, wrong) = (scenarios::all(), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(scenario) = all.get(number) else { return };
+            wrong.lock().unwrap().extend(test(number, scenario));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} scenarios failed\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
@@ -17,33 +43,30 @@ fn every_controller_has_a_scenario() {
 
 #[test]
 fn every_scenario_ends_well_whatever_goes_wrong_around_it() {
-    for (number, scenario) in scenarios::all().iter().enumerate() {
-        // Each scenario without faults, and each with a preset of its turn; all of them with a larger budget.
+    each(|number, scenario| {
+        // Each scenario without faults and with every loop that there is, and with presets in its turn; all of them with a
+        // larger budget.
+        let whole = Case { whole: true, ..scenario.case(11, Check::Alone, FaultPlan::none()) };
         let presets = PRESETS.iter().enumerate().filter(|(at, _)| budget() > 1 || at % 3 == number % 3);
-        for (_, preset) in presets {
-            let case = scenario.case(11, Check::Alone, FaultPlan::preset(preset).unwrap());
+        let presets = presets.map(|(_, preset)| scenario.case(11, Check::Alone, FaultPlan::preset(preset).unwrap()));
+        [whole].into_iter().chain(presets).find_map(|case| {
             let (outcome, failures) = scenario.judge(&case);
-            assert!(failures.is_empty(), "{preset}\n{}", scenario.failed(&case, &outcome, failures));
-        }
-    }
+            (!failures.is_empty()).then(|| scenario.failed(&case, &outcome, failures).to_string())
+        })
+    });
 }
 
 #[test]
 fn every_controller_survives_crashes_stale_views_and_missed_events() {
-    for scenario in scenarios::all() {
-        for controller in &scenario.controllers {
-            enumerate(&scenario, controller, 3, 8 * budget()).assert();
-        }
-    }
+    each(|_, scenario| {
+        let done = enumerate_all(scenario, 3, 8 * budget());
+        (!done.failed.is_empty()).then(|| done.to_string())
+    });
 }
 
 #[test]
 fn random_changes_and_faults_end_where_a_fresh_cluster_does() {
-    for scenario in scenarios::all() {
-        for seed in 0..2 * budget() as u64 {
-            if let Some(failed) = explore(&scenario, seed).failed {
-                panic!("{failed}");
-            }
-        }
-    }
+    each(|_, scenario| {
+        (0..2 * budget() as u64).find_map(|seed| explore(scenario, seed).failed).map(|failed| failed.to_string())
+    });
 }
