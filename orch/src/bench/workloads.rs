@@ -36,15 +36,6 @@ const JOBS: Gvr = Gvr::of("batch", "v1", "jobs");
 const NAMESPACES: Gvr = Gvr::of("", "v1", "namespaces");
 const PODS: Gvr = Gvr::of("", "v1", "pods");
 
-/// All of them.
-pub(super) async fn all(show: &mut dyn FnMut(Row)) -> Result<()> {
-    deployment(show).await?;
-    rollout(show).await?;
-    job(show).await?;
-    namespace(show).await?;
-    dependents(show).await
-}
-
 /// What a stretch of work costs.
 struct Meter {
     client: Arc<dyn Client>,
@@ -144,7 +135,8 @@ async fn fill(client: &dyn Client, namespace: &str, count: usize, owners: &Value
     all.buffer_unordered(AT_ONCE).try_collect().await
 }
 
-async fn deployment(show: &mut dyn FnMut(Row)) -> Result<()> {
+/// A Deployment of many replicas, from nothing to ready.
+pub(super) async fn deployment(show: &mut dyn FnMut(Row)) -> Result<()> {
     let cluster = cluster(NODES).await?;
     let client = cluster.client();
     let (mut pods, mut deployments) = (follow(&*client, &PODS).await?, follow(&*client, &DEPLOYMENTS).await?);
@@ -161,7 +153,8 @@ async fn deployment(show: &mut dyn FnMut(Row)) -> Result<()> {
     Ok(())
 }
 
-async fn rollout(show: &mut dyn FnMut(Row)) -> Result<()> {
+/// Many Deployments that get another template at once.
+pub(super) async fn rollout(show: &mut dyn FnMut(Row)) -> Result<()> {
     let (count, replicas) = ROLLED;
     let cluster = cluster(NODES).await?;
     let client = cluster.client();
@@ -191,7 +184,8 @@ async fn rollout(show: &mut dyn FnMut(Row)) -> Result<()> {
     Ok(())
 }
 
-async fn job(show: &mut dyn FnMut(Row)) -> Result<()> {
+/// A Job of many completions.
+pub(super) async fn job(show: &mut dyn FnMut(Row)) -> Result<()> {
     let cluster = cluster(NODES).await?;
     let client = cluster.client();
     let meter = Meter::start(&client).await?;
@@ -210,7 +204,8 @@ async fn job(show: &mut dyn FnMut(Row)) -> Result<()> {
     Ok(())
 }
 
-async fn namespace(show: &mut dyn FnMut(Row)) -> Result<()> {
+/// A Namespace that goes with everything in it.
+pub(super) async fn namespace(show: &mut dyn FnMut(Row)) -> Result<()> {
     let cluster = cluster(0).await?;
     let client = cluster.client();
     let key = Key::cluster("full");
@@ -227,7 +222,8 @@ async fn namespace(show: &mut dyn FnMut(Row)) -> Result<()> {
     Ok(())
 }
 
-async fn dependents(show: &mut dyn FnMut(Row)) -> Result<()> {
+/// What goes after its owner.
+pub(super) async fn dependents(show: &mut dyn FnMut(Row)) -> Result<()> {
     let cluster = cluster(0).await?;
     let client = cluster.client();
     let key = Key::new("default", "owner");
