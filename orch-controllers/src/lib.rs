@@ -104,7 +104,7 @@ pub fn all(config: &Config) -> Vec<Arc<dyn ControlLoop>> {
         of(replica_set::ReplicaSetController::<ReplicationController>::default()),
         of(stateful_set::StatefulSetController),
         of(daemon_set::DaemonSetController::default()),
-        of(job::JobController),
+        of(job::JobController::default()),
         of(cron_job::CronJobController),
         of(ttl_after_finished::TtlAfterFinished),
         of(pod_garbage_collector::PodGarbageCollector::default()),

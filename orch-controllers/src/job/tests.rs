@@ -64,15 +64,15 @@ fn counted(mut pod: Pod) -> Pod {
 }
 
 fn world(job: &Job, pods: &[Pod]) -> Objects {
-    let mut objects = Objects::new(&JobController.watches()).with(job);
+    let mut objects = Objects::new(&JobController::default().watches()).with(job);
     pods.iter().for_each(|pod| objects.insert(pod));
     objects
 }
 
 fn plan(objects: &Objects) -> Plan {
     let key = Key::new("default", "work");
-    let world = JobController.observe(&key, &View::fixed(objects));
-    world.map(|world| JobController.plan(&world, now())).unwrap_or_default()
+    let world = JobController::default().observe(&key, &View::fixed(objects));
+    world.map(|world| JobController::default().plan(&world, now())).unwrap_or_default()
 }
 
 #[track_caller]
@@ -604,9 +604,9 @@ fn orphans_with_our_finalizer_are_let_go_unless_a_job_wants_them() {
     let mut stranger = fixtures::labelled(orphan.clone(), &[("app", "other")]);
     stranger.metadata.name = Some("b".into());
     let objects = world(&plain(json!({})), &[orphan, stranger]);
-    let strays = JobController.observe(&strays_of("default"), &View::fixed(&objects)).unwrap();
+    let strays = JobController::default().observe(&strays_of("default"), &View::fixed(&objects)).unwrap();
     fixtures::expect_plan(
-        &JobController.plan(&strays, now()),
+        &JobController::default().plan(&strays, now()),
         &expect![[r#"
         patch Pod default/b {"metadata":{"finalizers":[],"resourceVersion":"3","uid":"pods-b"}}
     "#]],
@@ -644,4 +644,41 @@ fn of_many_pods_that_ended_only_so_many_are_noted_at_a_time() {
     assert_eq!(noted.succeeded.as_ref().unwrap().len(), 500);
     let status = settle(objects);
     assert_eq!((&status["succeeded"], &status["conditions"][1]["type"]), (&json!(700), &json!("Complete")));
+}
+
+#[test]
+fn pods_that_failed_are_waited_for_although_they_are_deleted_until_one_succeeds() {
+    let (job, controller) = (plain(json!({"completions": 2})), JobController::default());
+    let see = |pods: &[Pod]| controller.observe(&job.key(), &View::fixed(&world(&job, pods))).unwrap();
+    let failed = [exited("a", 1, 4), exited("b", 1, 2)];
+    controller.remember(&see(&failed), now(), None);
+    controller.remember(&see(&failed[1..]), now(), None);
+    fixtures::expect_plan(
+        &controller.plan(&see(&[]), now()),
+        &expect![[r#"
+        requeue after 18s
+    "#]],
+    );
+    controller.remember(&see(&[exited("c", 0, 1)]), now(), None);
+    fixtures::expect_plan(
+        &controller.plan(&see(&[]), now()),
+        &expect![[r#"
+        create Pod default/work-*
+    "#]],
+    );
+}
+
+#[test]
+fn what_is_remembered_is_of_one_job_and_goes_with_it() {
+    let (job, controller) = (plain(json!({"completions": 1})), JobController::default());
+    let see = |job: &Job, pods: &[Pod]| controller.observe(&job.key(), &View::fixed(&world(job, pods)));
+    controller.remember(&see(&job, &[exited("a", 1, 4)]).unwrap(), now(), None);
+    let mut other = job.clone();
+    other.metadata.uid = Some("other".into());
+    assert_eq!(see(&other, &[]).unwrap().past, Past::default());
+    let mut finished = job.clone();
+    finished.status.get_or_insert_default().conditions =
+        from_value(json!([{"type": "Complete", "status": "True"}])).unwrap();
+    assert!(see(&finished, &[]).is_none());
+    assert_eq!(see(&job, &[]).unwrap().past, Past::default());
 }
