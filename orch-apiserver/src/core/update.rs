@@ -188,7 +188,7 @@ impl Core {
             }
             return answer_with(written, &new, stored);
         }
-        if new == old {
+        if new == old && !self.storage.is_outdated(&call.kind, &call.key)? {
             return Ok(Written::Done(stored.clone()));
         }
         let value = self.storage.encode(&call.kind, &new).await?;

@@ -25,6 +25,7 @@ use orch_runtime::node::container::{ContainerState, RuntimeError, Sandbox};
 use orch_store::{
     Revision, Stored,
     client::{DeleteOptions, Patch, WriteOptions},
+    panics::{Pause, caught_async},
     watched as watch,
 };
 use parking_lot::Mutex;
@@ -86,10 +87,9 @@ impl PodHandle {
     ) -> Self {
         let inbox = Inbox { pod, gone: false, runtime_changed: false, sandboxes: adopted.clone(), over: false };
         let shared = Arc::new(Shared { wake: Notify::new(), changes: watch::channel(0).0, inbox: Mutex::new(inbox) });
-        let worker = Worker::new(node.clone(), shared.clone(), adopted);
-        let over = shared.clone();
+        let (over, own) = (shared.clone(), node.clone());
         node.ambient.tasks.spawn(async move {
-            worker.run().await;
+            work(own, &over, adopted).await;
             over.inbox.lock().over = true;
             over.changes.send_modify(|n| *n += 1);
             ended();
@@ -124,6 +124,24 @@ impl PodHandle {
     /// Reports something whenever the view of the sandboxes changes.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
+    }
+}
+
+/// A worker, and after a panic of its own another one, which adopts what the runtime has of the pod.
+async fn work(node: Arc<Node>, shared: &Arc<Shared>, mut adopted: Vec<Sandbox>) {
+    let mut pause = Pause::new();
+    while let Err(why) = caught_async(Worker::new(node.clone(), shared.clone(), adopted).run()).await {
+        let stored = shared.inbox.lock().pod.clone();
+        tracing::error!(pod = %stored.key, why, "the worker of a pod panicked; another one takes over");
+        if let Ok(pod) = stored.decode::<Pod>() {
+            let message = format!("error syncing pod: the pod's worker panicked: {why}");
+            node.event(&pod, None, Severity::Warning, "FailedSync", message);
+        }
+        pause.wait().await;
+        adopted = match node.runtime.list().await {
+            Ok(all) => all.into_iter().filter(|sandbox| *sandbox.uid == *stored.meta.uid).collect(),
+            Err(_) => shared.inbox.lock().sandboxes.clone(),
+        };
     }
 }
 

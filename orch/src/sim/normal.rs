@@ -33,6 +33,7 @@ const DROPPED: &[&str] = &[
     "addresses",
     "images",
     "pod-template-generation",
+    "endpoints.kubernetes.io/last-change-trigger-time",
     "controller-uid",
     "batch.kubernetes.io/controller-uid",
     "deprecated.daemonset.template.generation",
@@ -199,6 +200,10 @@ fn stand_in(seen: &Seen) -> Option<String> {
     if seen.kind == "PersistentVolume" && seen.name.starts_with("pvc-") {
         // Named for the UID of the claim that it was made for.
         return Some(format!("pvc-{}-*", seen.text("/spec/claimRef/name")));
+    }
+    if seen.kind == "IPAddress" {
+        // Named for the address that chance gave to its Service.
+        return Some(format!("ip of {}", seen.text("/spec/parentRef/name")));
     }
     let prefix = seen.text("/metadata/generateName");
     (!prefix.is_empty()).then(|| format!("{prefix}*"))
