@@ -304,7 +304,6 @@ impl From<&StatusError> for Status {
             message: Some(error.message().into()),
             details: error.details().cloned(),
             metadata: ListMeta { continue_: error.continue_token().map(str::to_owned), ..ListMeta::default() },
-            ..Status::default()
         }
     }
 }

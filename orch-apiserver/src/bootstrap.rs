@@ -2,6 +2,8 @@
 //! All that is missing is written in one transaction.
 
 use crate::{
+    alloc::networks,
+    authn::secret_token,
     authz::bootstrap_objects,
     core::{Core, encode, json as hands, meta, refusal, storage},
 };
@@ -32,6 +34,7 @@ pub(crate) async fn run(core: &Core, api_port: u16) -> Result<(), StatusError> {
             Err(error) => return Err(refusal::refuse(&error)),
         }
     }
+    networks::start(&core.services, core).await?;
     if let Some(services) = core.registry.find(&Gvr::of("", "v1", "services")) {
         for service in core.storage.all(&services, "").await? {
             core.services.restore(&service.parse()?);
@@ -44,7 +47,7 @@ fn objects(core: &Core, api_port: u16) -> Vec<(Arc<Kind>, Key, Value)> {
     let namespaces = NAMESPACES.map(namespace);
     let classes = priority_classes().map(|(name, value, why)| priority_class(name, value, why));
     let all = namespaces.into_iter().chain(classes).chain(bootstrap_objects());
-    all.chain([kubernetes_service(core, api_port)])
+    all.chain([kubernetes_service(core, api_port), token_tracking(core), service_network(core)])
         .filter_map(|object| {
             let gvk = Gvk::parse(hands::text(&object, &["apiVersion"]), hands::text(&object, &["kind"]));
             let kind = core.registry.by_kind(&gvk)?;
@@ -97,6 +100,18 @@ fn priority_classes() -> [(&'static str, i64, &'static str); 2] {
 fn priority_class(name: &str, value: i64, description: &str) -> Value {
     json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
         "value": value, "description": description})
+}
+
+/// Since when uses of tokens that secrets keep are noted: since this server first ran.
+fn token_tracking(core: &Core) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": secret_token::TRACKING, "namespace": "kube-system"},
+        "data": {"since": secret_token::day(core.ambient.clock.now())}})
+}
+
+/// The network of cluster IPs that this server was told of, as an object.
+fn service_network(core: &Core) -> Value {
+    json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": [core.services.cidr().to_string()]}})
 }
 
 fn kubernetes_service(core: &Core, api_port: u16) -> Value {

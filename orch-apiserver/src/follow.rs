@@ -58,44 +58,14 @@ impl Roles {
                 self.upsert(&kind, &object);
             }
             let (roles, resource) = (self.clone(), core.storage.resource(&kind));
-            core.ambient.tasks.spawn(async move { roles.follow(kind, resource).await });
+            core.ambient.tasks.spawn_loop("authorization", move || {
+                let (roles, kind, resource) = (roles.clone(), kind.clone(), resource.clone());
+                async move {
+                    follow(resource, |object| roles.upsert(&kind, object), |object| roles.remove(&kind, object)).await;
+                }
+            });
         }
         Ok(())
-    }
-
-    /// Follows one resource until the store is closed. A watch that fell behind begins again with the state;
-    /// what has gone meanwhile is found by comparison.
-    async fn follow(self, kind: Arc<Kind>, resource: Arc<ResourceCache>) {
-        let mut known: HashMap<Key, Arc<Stored>> = HashMap::new();
-        while let Ok(mut events) = resource.watch(WatchStart::Initial(ReadAt::Any), None, None) {
-            let mut initial: Option<HashSet<Key>> = Some(HashSet::new());
-            while let Some(Ok(event)) = events.next().await {
-                match event {
-                    WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                        self.upsert(&kind, &object);
-                        if let Some(seen) = &mut initial {
-                            seen.insert(object.key.clone());
-                        }
-                        known.insert(object.key.clone(), object);
-                    }
-                    WatchEvent::Deleted(object) => {
-                        known.remove(&object.key);
-                        self.remove(&kind, &object);
-                    }
-                    WatchEvent::Bookmark { .. } => {
-                        let Some(seen) = initial.take() else { continue };
-                        known.retain(|key, object| {
-                            let stays = seen.contains(key);
-                            if !stays {
-                                self.remove(&kind, object);
-                            }
-                            stays
-                        });
-                    }
-                }
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
     }
 
     fn upsert(&self, kind: &Kind, object: &Stored) {
@@ -106,5 +76,40 @@ impl Roles {
     fn remove(&self, kind: &Kind, object: &Stored) {
         let Ok(value) = object.parse::<Value>() else { return };
         if kind.group == RBAC { self.rbac.remove(&value) } else { self.nodes.remove(&value) }
+    }
+}
+
+/// Tells of each object of a resource that is there, and of each that is gone, until the store is closed. A watch that fell
+/// behind begins again with the state; what has gone meanwhile is found by comparison.
+pub(crate) async fn follow(resource: Arc<ResourceCache>, upsert: impl Fn(&Stored), remove: impl Fn(&Stored)) {
+    let mut known: HashMap<Key, Arc<Stored>> = HashMap::new();
+    while let Ok(mut events) = resource.watch(WatchStart::Initial(ReadAt::Any), None, None) {
+        let mut initial: Option<HashSet<Key>> = Some(HashSet::new());
+        while let Some(Ok(event)) = events.next().await {
+            match event {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    upsert(&object);
+                    if let Some(seen) = &mut initial {
+                        seen.insert(object.key.clone());
+                    }
+                    known.insert(object.key.clone(), object);
+                }
+                WatchEvent::Deleted(object) => {
+                    known.remove(&object.key);
+                    remove(&object);
+                }
+                WatchEvent::Bookmark { .. } => {
+                    let Some(seen) = initial.take() else { continue };
+                    known.retain(|key, object| {
+                        let stays = seen.contains(key);
+                        if !stays {
+                            remove(object);
+                        }
+                        stays
+                    });
+                }
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }

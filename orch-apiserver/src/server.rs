@@ -5,7 +5,7 @@ use crate::{
     alloc::{ServiceAllocators, ServiceCidr},
     authn::{
         Authenticator, ClientCertificates, Credentials, Impersonation, LiveObject, LiveObjects, ServiceAccountTokens,
-        TokenSigner, Union, User, bearer, impersonate,
+        TokenSigner, Union, User, bearer, impersonate, secret_token,
     },
     authz::{AlwaysAllow, Authorizer},
     bootstrap,
@@ -25,6 +25,7 @@ use crate::{
 use ::http::{header, request::Parts};
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
+use jiff::Timestamp;
 use orch_api::{Gvr, Key, Kind, StatusError, validation::Setting};
 use orch_store::{AdmissionHook, Ambient, Backend, cache::WatchCache, review::ConversionHandler};
 use std::sync::{
@@ -202,6 +203,10 @@ impl LiveObjects for Live {
         let stored = self.storage.lookup(&kind, &Key::new(namespace, name)).await.ok()??;
         let (uid, deletion_timestamp) = (stored.meta.uid.to_string(), stored.meta.deletion_timestamp);
         Some(LiveObject { uid, deletion_timestamp })
+    }
+
+    async fn used(&self, secret: &Key, token: &str, now: Timestamp) -> Result<(), String> {
+        secret_token::used(&self.registry, &self.storage, secret, token, now).await
     }
 }
 

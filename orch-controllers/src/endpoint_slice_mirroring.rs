@@ -17,7 +17,11 @@ use std::{
     sync::Arc,
 };
 
-use crate::endpoint_slice::{BY_SERVICE, MANAGED_BY, SERVICE_NAME, service_index};
+use crate::{
+    common::trigger_time::TRIGGER_TIME,
+    endpoint_slice::{BY_SERVICE, MANAGED_BY, SERVICE_NAME, service_index},
+    endpoints::repack,
+};
 
 /// Mirrors Endpoints of services that select nothing.
 pub struct EndpointSliceMirroring;
@@ -33,8 +37,7 @@ const MANAGER: &str = "endpointslicemirroring-controller.k8s.io";
 const SKIP: &str = "endpointslice.kubernetes.io/skip-mirror";
 const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
 /// Annotations that slices do not take over.
-const OWN_ANNOTATIONS: [&str; 2] =
-    ["endpoints.kubernetes.io/last-change-trigger-time", "kubectl.kubernetes.io/last-applied-configuration"];
+const OWN_ANNOTATIONS: [&str; 2] = [TRIGGER_TIME, "kubectl.kubernetes.io/last-applied-configuration"];
 /// The most addresses of a subset that are mirrored (`--mirroring-max-endpoints-per-subset`).
 const MOST: usize = 1000;
 
@@ -137,7 +140,7 @@ impl Mirrored {
 
 fn mirror(endpoints: &Endpoints) -> Mirrored {
     let mut mirrored = Mirrored { groups: BTreeMap::new(), invalid: 0, skipped: 0 };
-    for subset in endpoints.subsets.iter().flatten() {
+    for subset in repack(endpoints.subsets.as_deref().unwrap_or_default()) {
         let ports: Vec<EndpointPort> = subset.ports.iter().flatten().map(slice_port).collect();
         let ready = subset.addresses.iter().flatten().map(|address| (address, true));
         let unready = subset.not_ready_addresses.iter().flatten().map(|address| (address, false));

@@ -35,7 +35,9 @@ pub mod scheduler;
 pub mod service_account;
 pub mod service_account_token;
 pub mod service_cidr;
+pub mod service_ip;
 pub mod stateful_set;
+pub mod storage_migration;
 pub mod taint_eviction;
 pub mod trust_bundle;
 pub mod ttl_after_finished;
@@ -104,11 +106,11 @@ pub fn all(config: &Config) -> Vec<Arc<dyn ControlLoop>> {
         of(replica_set::ReplicaSetController::<ReplicationController>::default()),
         of(stateful_set::StatefulSetController),
         of(daemon_set::DaemonSetController::default()),
-        of(job::JobController),
+        of(job::JobController::default()),
         of(cron_job::CronJobController),
         of(ttl_after_finished::TtlAfterFinished),
         of(pod_garbage_collector::PodGarbageCollector::default()),
-        of(endpoint_slice::EndpointSliceController),
+        of(endpoint_slice::EndpointSliceController::default()),
         of(namespace::NamespaceController { discovery: config.discovery.clone() }),
         of(node_lifecycle::NodeLifecycle::new(config.since)),
         of(taint_eviction::TaintEviction::default()),
@@ -116,12 +118,13 @@ pub fn all(config: &Config) -> Vec<Arc<dyn ControlLoop>> {
         of(disruption::stale::StalePodDisruption),
         of(autoscaler::Autoscaler::new(config.discovery.clone(), config.metrics.clone())),
         of(resource_quota::ResourceQuotaController { discovery: config.discovery.clone() }),
-        of(endpoints::EndpointsController),
+        of(endpoints::EndpointsController::default()),
         of(endpoint_slice_mirroring::EndpointSliceMirroring),
         of(role_aggregation::RoleAggregation),
         of(node_ttl::NodeTtl),
         of(node_ipam::NodeIpam::new(config.node_network)),
         of(service_cidr::ServiceCidrController),
+        of(service_ip::ServiceIps),
         of(service_account_token::ServiceAccountTokenController { ca: config.root_ca.clone() }),
         of(legacy_token_cleaner::LegacyTokenCleaner),
         of(certificates::Signer { authority: config.authority.clone(), clock: config.clock.clone() }),
@@ -131,6 +134,7 @@ pub fn all(config: &Config) -> Vec<Arc<dyn ControlLoop>> {
         of(service_account::ServiceAccountController),
         of(root_ca::RootCaPublisher { ca: config.root_ca.clone() }),
         of(policy_status::PolicyStatus),
+        of(storage_migration::StorageMigration::new(config.discovery.clone())),
         of(volume_binder::VolumeBinder),
         of(volume_release::VolumeRelease),
         of(volume_protection::VolumeProtection),

@@ -61,9 +61,9 @@ impl Controller for ResourceQuotaController {
                 || status(&delta.old) != status(&delta.new)
                 || is_unsettled(delta)
         });
-        watches = watches.maps::<Pod>(quotas_of).only(gives_back).debounce(BURST);
-        watches = watches.maps::<Service>(quotas_of).only(gives_back).debounce(BURST);
-        watches = watches.maps::<PersistentVolumeClaim>(quotas_of).only(gives_back).debounce(BURST);
+        watches = watches.maps::<Pod>(quotas_given_back).debounce(BURST);
+        watches = watches.maps::<Service>(quotas_given_back).debounce(BURST);
+        watches = watches.maps::<PersistentVolumeClaim>(quotas_given_back).debounce(BURST);
         watches = counted::<ConfigMap>(watches);
         watches = counted::<Secret>(watches);
         watches = counted::<ReplicationController>(watches);
@@ -183,21 +183,39 @@ fn counted<K: Object>(watches: Watches) -> Watches {
     watches.maps::<K>(quotas_of).only(|delta| delta.new.is_none()).metadata_only().debounce(BURST)
 }
 
+/// The quotas of a namespace when something was given back. Where there are none, as in most namespaces, nobody asks
+/// what was used.
+fn quotas_given_back(delta: &Delta, view: &View<'_>) -> Vec<Key> {
+    let quotas = quotas_of(delta, view);
+    if quotas.is_empty() || gives_back(delta) { quotas } else { Vec::new() }
+}
+
 /// Whether an object is gone, or uses something else than before.
 fn gives_back(delta: &Delta) -> bool {
     let (Some(old), Some(new)) = (&delta.old, &delta.new) else { return delta.new.is_none() };
-    let (Ok(old_value), Ok(new_value)) = (old.parse::<Value>(), new.parse::<Value>()) else { return true };
-    let kind = new_value.get("kind").and_then(Value::as_str).unwrap_or_default();
-    let gvr = match kind {
-        "Pod" => Pod::gvr(),
-        "Service" => Service::gvr(),
-        _ => PersistentVolumeClaim::gvr(),
-    };
-    let usage = |value: &Value| Evaluator::of(&gvr).map(|e| e.usage(value, Timestamp::MIN));
-    let scope = |value: &Value| value.pointer("/spec/activeDeadlineSeconds").is_some();
-    usage(&old_value) != usage(&new_value)
-        || scope(&old_value) != scope(&new_value)
-        || old.meta.is_deleting() != new.meta.is_deleting()
+    old.memo(Used::of) != new.memo(Used::of) || old.meta.is_deleting() != new.meta.is_deleting()
+}
+
+/// What an object uses of quotas. One that cannot be read differs from every other.
+struct Used(Option<(Option<Amounts>, bool)>);
+
+impl Used {
+    fn of(stored: &Stored) -> Self {
+        let Ok(value) = stored.parse::<Value>() else { return Self(None) };
+        let gvr = match value.get("kind").and_then(Value::as_str).unwrap_or_default() {
+            "Pod" => Pod::gvr(),
+            "Service" => Service::gvr(),
+            _ => PersistentVolumeClaim::gvr(),
+        };
+        let usage = Evaluator::of(&gvr).map(|e| e.usage(&value, Timestamp::MIN));
+        Self(Some((usage, value.pointer("/spec/activeDeadlineSeconds").is_some())))
+    }
+}
+
+impl PartialEq for Used {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.is_some() && self.0 == other.0
+    }
 }
 
 fn quotas_of(delta: &Delta, view: &View<'_>) -> Vec<Key> {

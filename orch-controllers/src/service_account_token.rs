@@ -30,8 +30,21 @@ pub(crate) const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
 /// The longest time that a token may be asked for.
 const SECONDS: i64 = 1 << 32;
 
+/// A token secret and its account, or the accounts that list a secret which is gone.
+pub enum World {
+    /// The secret is there.
+    There(Token),
+    /// It is not; these list it.
+    Gone {
+        /// The secret's name.
+        name: Arc<str>,
+        /// The accounts.
+        accounts: Vec<Arc<ServiceAccount>>,
+    },
+}
+
 /// A token secret and its account.
-pub struct World {
+pub struct Token {
     secret: Arc<Secret>,
     /// The UID of the account; `None` when there is no such account.
     account: Option<String>,
@@ -46,7 +59,7 @@ impl Controller for ServiceAccountTokenController {
 
     fn watches(&self) -> Watches {
         Watches::root::<Secret>()
-            .only(|delta| delta.new.as_ref().is_some_and(mentions_type))
+            .only(|delta| delta.new.as_ref().or(delta.old.as_ref()).is_some_and(mentions_type))
             .maps::<ServiceAccount>(secrets_of_account)
             .only(|delta| {
                 let uid = |stored: &Option<Arc<Stored>>| stored.as_ref().map(|s| s.meta.uid.clone());
@@ -55,16 +68,20 @@ impl Controller for ServiceAccountTokenController {
     }
 
     fn observe(&self, key: &Key, view: &View<'_>) -> Option<World> {
-        let secret: Arc<Secret> = view.get(key).filter(|s: &Arc<Secret>| is_token(s) && !s.is_deleting())?;
+        let Some(secret) = view.get::<Secret>(key) else { return listing(key, view) };
+        if !is_token(&secret) || secret.is_deleting() {
+            return None;
+        }
         let name = account_name(&secret)?;
         let account = view.stored(&ServiceAccount::gvr(), &Key::new(key.namespace.clone(), name));
         let account = account.map(|a| a.meta.uid.to_string()).filter(|uid| is_of(&secret, uid));
-        Some(World { secret, account, token: None })
+        Some(World::There(Token { secret, account, token: None }))
     }
 
-    fn gather<'a>(&'a self, mut world: World, client: &'a dyn Client) -> BoxFuture<'a, Result<World, Error>> {
+    fn gather<'a>(&'a self, world: World, client: &'a dyn Client) -> BoxFuture<'a, Result<World, Error>> {
         Box::pin(async move {
-            let Some(name) = account_name(&world.secret) else { return Ok(world) };
+            let World::There(mut world) = world else { return Ok(world) };
+            let Some(name) = account_name(&world.secret) else { return Ok(World::There(world)) };
             let key = Key::new(world.secret.key().namespace, name);
             if world.account.is_none() {
                 // The cache may not know it yet, and what is deleted for that is lost.
@@ -74,12 +91,19 @@ impl Controller for ServiceAccountTokenController {
             if world.account.is_some() && entry(&world.secret, "token").is_none() {
                 world.token = Some(token(&key, &world.secret, client).await?);
             }
-            Ok(world)
+            Ok(World::There(world))
         })
     }
 
     fn plan(&self, world: &World, _now: Timestamp) -> Plan {
         let mut plan = Plan::default();
+        let world = match world {
+            World::There(world) => world,
+            World::Gone { name, accounts } => {
+                accounts.iter().for_each(|account| forget(account, name, &mut plan));
+                return plan;
+            }
+        };
         let Some(uid) = &world.account else {
             plan.delete(&*world.secret);
             return plan;
@@ -105,6 +129,23 @@ impl Controller for ServiceAccountTokenController {
         }
         plan
     }
+}
+
+/// The accounts that list a secret that is not there (`removeSecretReference`).
+fn listing(key: &Key, view: &View<'_>) -> Option<World> {
+    let lists = |account: &Arc<ServiceAccount>| {
+        account.secrets.iter().flatten().any(|secret| secret.name.as_deref() == Some(&*key.name))
+    };
+    let accounts: Vec<_> = view.list::<ServiceAccount>(&key.namespace).into_iter().filter(lists).collect();
+    (!accounts.is_empty()).then(|| World::Gone { name: key.name.clone(), accounts })
+}
+
+fn forget(account: &ServiceAccount, secret: &str, plan: &mut Plan) {
+    let mut new = account.clone();
+    let listed = new.secrets.take().unwrap_or_default();
+    let left: Vec<_> = listed.into_iter().filter(|listed| listed.name.as_deref() != Some(secret)).collect();
+    new.secrets = (!left.is_empty()).then_some(left);
+    plan.update(account, &new);
 }
 
 async fn token(account: &Key, secret: &Secret, client: &dyn Client) -> Result<String, StatusError> {
@@ -156,6 +197,7 @@ mod tests {
     use super::*;
     use crate::fixtures::{self, expect_plan, now};
     use expect_test::{Expect, expect};
+    use k8s_openapi::api::core::v1::ObjectReference;
     use orch_runtime::testing::Objects;
 
     #[track_caller]
@@ -172,9 +214,9 @@ mod tests {
             let metadata = fixtures::meta("default", "robot", uid);
             objects.insert(&ServiceAccount { metadata, ..ServiceAccount::default() });
         }
-        let mut world = controller.observe(&secret.key(), &View::fixed(&objects)).unwrap();
+        let Some(World::There(mut world)) = controller.observe(&secret.key(), &View::fixed(&objects)) else { panic!() };
         world.token = token.map(str::to_owned);
-        let plan = controller.plan(&world, now());
+        let plan = controller.plan(&World::There(world), now());
         expect_plan(&plan, &expect);
         objects.apply(&plan, now());
         if let Some(world) = controller.observe(&secret.key(), &View::fixed(&objects)) {
@@ -192,6 +234,37 @@ mod tests {
             update Secret default/t data.ca.crt=UEVN data.namespace=ZGVmYXVsdA== data.token=SldU metadata.annotations.kubernetes.io/service-account.uid=u1
         "#]],
         );
+    }
+
+    #[test]
+    fn an_account_lists_no_secret_that_is_gone() {
+        let controller = ServiceAccountTokenController { ca: "PEM".into() };
+        let listed = |names: &[&str]| {
+            let of = |name: &&str| ObjectReference { name: Some((*name).into()), ..ObjectReference::default() };
+            ServiceAccount {
+                metadata: fixtures::meta("default", "robot", "u1"),
+                secrets: Some(names.iter().map(of).collect()),
+                ..ServiceAccount::default()
+            }
+        };
+        let check = |account: &ServiceAccount, expect: Expect| {
+            let objects = Objects::new(&controller.watches()).with(account);
+            let world = controller.observe(&Key::new("default", "t"), &View::fixed(&objects));
+            expect_plan(&world.map(|world| controller.plan(&world, now())).unwrap_or_default(), &expect);
+        };
+        check(
+            &listed(&["t", "other"]),
+            expect![[r#"
+                update ServiceAccount default/robot -secrets[t]
+            "#]],
+        );
+        check(
+            &listed(&["t"]),
+            expect![[r#"
+            update ServiceAccount default/robot -secrets
+        "#]],
+        );
+        check(&listed(&["other"]), expect![[""]]);
     }
 
     #[test]

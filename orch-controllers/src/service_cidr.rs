@@ -22,8 +22,8 @@ pub struct World {
 }
 
 const FINALIZER: &str = "networking.k8s.io/service-cidr-finalizer";
-const MANAGED_BY: &str = "ipaddress.kubernetes.io/managed-by";
-const ALLOCATOR: &str = "ipallocator.k8s.io";
+pub(crate) const MANAGED_BY: &str = "ipaddress.kubernetes.io/managed-by";
+pub(crate) const ALLOCATOR: &str = "ipallocator.k8s.io";
 /// So long allocators may not have heard that it goes.
 const GRACE_SECONDS: i64 = 10;
 

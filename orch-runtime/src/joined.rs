@@ -13,12 +13,9 @@
 use crate::{testing::Objects, view::Caches};
 use futures::{StreamExt, stream, stream::BoxStream};
 use orch_api::{Gvk, Gvr, Key, Object};
-use orch_store::{Informers, informer::Delta};
+use orch_store::{Informers, informer::Delta, panics::caught};
 use parking_lot::Mutex;
-use std::{
-    any::type_name,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::any::type_name;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// How many changes wake a loop at once.
@@ -164,9 +161,9 @@ pub(crate) fn of_objects<I: Joined>(objects: &Objects) -> I {
 
 /// Applies a change; where that panics the index lacks it, and nobody else is harmed.
 fn guarded<I: Joined>(index: &mut I, resource: &Gvr, delta: &Delta) -> Vec<Key> {
-    catch_unwind(AssertUnwindSafe(|| index.apply(resource, delta))).unwrap_or_else(|_| {
+    caught(|| index.apply(resource, delta)).unwrap_or_else(|why| {
         let (index, object) = (type_name::<I>(), delta.key());
-        tracing::error!(index, ?object, "a joined index panicked; it does not have this change");
+        tracing::error!(index, ?object, why, "a joined index panicked; it does not have this change");
         Vec::new()
     })
 }

@@ -237,7 +237,11 @@ impl<'a> View<'a> {
 
     fn with_facts<T: Facts>(&self, stored: Arc<Stored>) -> Option<Known<T>> {
         let facts = match self.source {
-            Source::Live(caches) => caches.projection::<T>().get(&stored.key)?,
+            // The informer has computed them, unless it was not asked to yet: then the projection is begun.
+            Source::Live(caches) => match stored.remembered(T::of) {
+                Some(facts) => facts,
+                None => caches.projection::<T>().get(&stored.key)?,
+            },
             Source::Fixed(_) => Arc::new(T::of(&stored)),
         };
         Some(Known { stored, facts })

@@ -2,6 +2,7 @@
 //! system's randomness or a free-floating task; it is handed an [`Ambient`] instead, so that a whole
 //! cluster runs under virtual time from one seed and stops when its owner drops it.
 
+use crate::panics::keep;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
@@ -187,6 +188,14 @@ impl Tasks {
         self.tracker.spawn(async move {
             cancelled.run_until_cancelled(work).await;
         })
+    }
+
+    /// Runs a loop in the background that outlives its panics, as [`keep`] does.
+    pub fn spawn_loop<F>(&self, name: &'static str, make: impl FnMut() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.spawn(keep(name, make));
     }
 
     /// Resolves when the owner stops: for work that ends in its own way, through [`Tasks::spawn_graceful`].

@@ -14,6 +14,7 @@ pub mod backend;
 pub mod cache;
 pub mod client;
 pub mod informer;
+pub mod panics;
 #[cfg(feature = "remote")]
 pub mod remote;
 pub mod review;

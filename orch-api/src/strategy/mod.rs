@@ -97,12 +97,9 @@ fn bump(kind: &Kind, new: &mut Object, old: &Object) {
 pub fn prepare_status_update(kind: &Kind, new: &mut Value, old: &Value) {
     let (Some(new), Some(old)) = (new.as_object_mut(), old.as_object()) else { return };
     meta::updated(new, old);
-    let fields: Vec<String> = new.keys().chain(old.keys()).cloned().collect();
-    for field in fields {
-        if !matches!(field.as_str(), "apiVersion" | "kind" | "metadata" | "status") {
-            take(new, old, &field);
-        }
-    }
+    let is_fixed = |field: &str| !matches!(field, "apiVersion" | "kind" | "metadata" | "status");
+    new.retain(|field, _| !is_fixed(field) || old.contains_key(field));
+    old.keys().filter(|field| is_fixed(field)).for_each(|field| take(new, old, field));
     meta::status_updated(kind, new, old);
     if id(kind) == ("", "Pod") {
         pod::status_updated(new, old);
@@ -251,10 +248,13 @@ fn namespace_created(object: &mut Object) {
 
 /// The field as it is in `old`, absent if it is absent there.
 fn take(new: &mut Object, old: &Object, field: &str) {
-    match old.get(field) {
-        Some(value) => new.insert(field.to_owned(), value.clone()),
-        None => new.remove(field),
-    };
+    match (old.get(field), new.get_mut(field)) {
+        // Most writes leave alone what they may not change; to see that costs less than to copy it.
+        (Some(value), Some(same)) if *same == *value => {}
+        (Some(value), Some(other)) => other.clone_from(value),
+        (Some(value), None) => drop(new.insert(field.to_owned(), value.clone())),
+        (None, _) => drop(new.remove(field)),
+    }
 }
 
 /// Like [`take`] for a field of a part of the object.

@@ -4,6 +4,7 @@
 //! Every function collects all faults of an object that has been defaulted and prepared; none means valid.
 //! A validator walks the JSON and costs nothing but the walk while nothing is wrong.
 
+mod addresses;
 pub(crate) mod at;
 mod autoscaling;
 mod batch;
@@ -18,6 +19,7 @@ mod indexes;
 mod job_policy;
 mod job_status;
 mod meta;
+mod migration;
 pub(crate) mod names;
 mod networking;
 mod pod;
@@ -179,6 +181,10 @@ fn rules(kind: &Kind) -> Rules {
         }
         ("networking.k8s.io", "Ingress") => with(networking::ingress, networking::ingress_updated),
         ("networking.k8s.io", "IngressClass") => with(networking::ingress_class, networking::ingress_class_updated),
+        ("networking.k8s.io", "IPAddress") => {
+            plain(addresses::address_name, addresses::address, addresses::address_updated)
+        }
+        ("networking.k8s.io", "ServiceCIDR") => with(addresses::service_cidr, addresses::service_cidr_updated),
         ("policy", "PodDisruptionBudget") => Rules {
             status: small::disruption_budget_status,
             ..with(small::disruption_budget, |new, _| small::disruption_budget(new))
@@ -199,6 +205,9 @@ fn rules(kind: &Kind) -> Rules {
         },
         ("apiextensions.k8s.io", "CustomResourceDefinition") => with(definition, definition_updated),
         ("events.k8s.io", "Event") => with(small::event, small::event_updated),
+        ("storagemigration.k8s.io", "StorageVersionMigration") => {
+            Rules { status: migration::status_updated, ..with(migration::created, migration::updated) }
+        }
         ("storage.k8s.io", "StorageClass") => with(storage::class_created, storage::class_updated),
         ("storage.k8s.io", "CSIDriver") => with(small::csi_driver, small::csi_driver_updated),
         ("storage.k8s.io", "CSINode") => with(storage::csi_node, storage::csi_node_updated),

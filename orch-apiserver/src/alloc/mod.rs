@@ -1,6 +1,7 @@
 //! Cluster IPs and node ports: what a Service gets when it is created or changes its type, and gives back
 //! (`pkg/registry/core/service/storage/alloc.go`).
 
+pub(crate) mod networks;
 mod pool;
 mod service;
 
@@ -10,7 +11,7 @@ use orch_store::Chance;
 use parking_lot::Mutex;
 use pool::Pool;
 use serde_json::Value;
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 /// The range of node ports.
 pub const NODE_PORTS: std::ops::RangeInclusive<u32> = 30000..=32767;
@@ -69,6 +70,8 @@ struct Shared {
 }
 
 struct Pools {
+    /// Those of ServiceCIDRs that are ready, by name.
+    networks: BTreeMap<Arc<str>, Vec<ServiceCidr>>,
     ips: Pool,
     ports: Pool,
 }
@@ -105,7 +108,7 @@ impl Drop for Held {
 impl ServiceAllocators {
     /// Nothing taken yet.
     pub fn new(cidr: ServiceCidr, chance: Chance) -> Self {
-        let pools = Pools { ips: Pool::new(cidr.usable()), ports: Pool::new(NODE_PORTS) };
+        let pools = Pools { networks: BTreeMap::new(), ips: Pool::new(cidr.usable()), ports: Pool::new(NODE_PORTS) };
         Self(Arc::new(Shared { cidr, chance, pools: Mutex::new(pools) }))
     }
 
@@ -119,8 +122,8 @@ impl ServiceAllocators {
         let mut pools = self.0.pools.lock();
         for claim in service::claims(service) {
             match claim {
-                Claim::Ip(ip) => pools.ips.take(ip.into()),
-                Claim::Port(port) => pools.ports.take(port),
+                Claim::Ip(ip) => pools.ips.restore(ip.into()),
+                Claim::Port(port) => pools.ports.restore(port),
             };
         }
     }

@@ -62,8 +62,7 @@ impl ServiceAllocators {
         let why = if pools.ips.contains(ip.into()) {
             "provided IP is already allocated".to_owned()
         } else {
-            let range = self.0.cidr;
-            format!("the provided IP ({ip}) is not in the valid range. The range of valid IPs is {range}")
+            "the provided network does not match the current range".to_owned()
         };
         let path = Path::new("spec").child("clusterIPs");
         let why = format!("failed to allocate IP {ip}: {why}");

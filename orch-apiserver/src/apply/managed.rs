@@ -49,6 +49,11 @@ impl Entry {
         (&self.manager, self.operation, version, &self.subresource)
     }
 
+    /// Takes changed and removed fields from the set.
+    pub(super) fn release(&mut self, changed: &Set, removed: &Set) {
+        self.set = std::mem::take(&mut self.set).difference(changed).difference(removed);
+    }
+
     /// The manager as a conflict names it: `"web" using apps/v1 at 2026-01-01T00:00:00Z`.
     pub fn words(&self) -> String {
         let mut words = format!("{:?}", self.manager);
@@ -64,7 +69,8 @@ impl Entry {
         words
     }
 
-    fn write(&self) -> Value {
+    /// The entry as JSON.
+    pub(super) fn write(&self) -> Value {
         let mut out = Map::new();
         let mut put = |key: &str, value: Value| drop(out.insert(key.into(), value));
         put("manager", self.manager.clone().into());
@@ -84,7 +90,7 @@ impl Entry {
     /// # Errors
     ///
     /// What is wrong with the entry, in upstream's words.
-    fn read(at: usize, entry: &Value) -> Result<Self, String> {
+    pub(super) fn read(at: usize, entry: &Value) -> Result<Self, String> {
         let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
         let operation = match text("operation") {
             "Apply" => Operation::Apply,
@@ -144,9 +150,7 @@ impl Managed {
 
     /// Takes changed and removed fields from their owners; who owns nothing any more is forgotten.
     pub(super) fn release(&mut self, changed: &Set, removed: &Set) {
-        for entry in &mut self.0 {
-            entry.set = std::mem::take(&mut entry.set).difference(changed).difference(removed);
-        }
+        self.0.iter_mut().for_each(|entry| entry.release(changed, removed));
         self.0.retain(|entry| !entry.set.is_empty());
     }
 

@@ -14,6 +14,7 @@ mod conflict;
 mod extract;
 mod fields_v1;
 mod last_applied;
+mod ledger;
 mod managed;
 mod merge;
 mod remove;

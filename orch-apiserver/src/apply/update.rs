@@ -3,6 +3,7 @@
 use super::{
     Writer,
     compare::compare,
+    ledger,
     managed::{Entry, Managed, Operation},
     set::Set,
 };
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 use std::sync::OnceLock;
 
 /// Most entries of updates that an object keeps; older ones are merged.
-const MAX_UPDATE_MANAGERS: usize = 10;
+pub(super) const MAX_UPDATE_MANAGERS: usize = 10;
 
 /// The manager of merged old updates.
 const ANCIENT: &str = "ancient-changes";
@@ -27,13 +28,19 @@ pub fn track_update(writer: &Writer<'_>, old: Option<&Value>, new: &mut Value) {
         return;
     }
     let comparison = compare(writer.schema, live, new).without(server_set()).without(&writer.ignored());
-    let entries = entries.unwrap_or(Value::Null);
+    let mut entries = entries.unwrap_or(Value::Null);
     if comparison.is_empty() {
         put_entries(new, entries);
         return;
     }
-    let mut managed = Managed::parse(&entries).unwrap_or_default();
     let changed = comparison.modified.union(comparison.added);
+    if entries.as_array().is_none_or(Vec::is_empty) {
+        return put_or_remove_entries(new, ledger::first(writer, changed).into_iter().collect());
+    }
+    if let Some(entries) = ledger::rewrite(writer, &mut entries, &changed, &comparison.removed) {
+        return put_or_remove_entries(new, entries);
+    }
+    let mut managed = Managed::parse(&entries).unwrap_or_default();
     managed.release(&changed, &comparison.removed);
     own(writer, &mut managed, changed);
     cap(&mut managed);
@@ -49,6 +56,13 @@ fn take_entries(object: &mut Value) -> Option<Value> {
 fn put_entries(object: &mut Value, entries: Value) {
     if let (Some(Value::Object(metadata)), Value::Array(_)) = (object.get_mut("metadata"), &entries) {
         metadata.insert("managedFields".into(), entries);
+    }
+}
+
+/// The same; without owners the field goes away.
+fn put_or_remove_entries(object: &mut Value, entries: Vec<Value>) {
+    if !entries.is_empty() {
+        put_entries(object, entries.into());
     }
 }
 
@@ -93,7 +107,7 @@ fn server_set() -> &'static Set {
 }
 
 /// Gives the writer what it changed.
-fn own(writer: &Writer<'_>, managed: &mut Managed, changed: Set) {
+pub(super) fn own(writer: &Writer<'_>, managed: &mut Managed, changed: Set) {
     let set = changed.difference(stripped());
     if set.is_empty() {
         return;

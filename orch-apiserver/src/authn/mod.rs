@@ -9,6 +9,7 @@ mod certificate;
 mod impersonation;
 mod jwt;
 mod openid;
+pub(crate) mod secret_token;
 mod service_account;
 mod signer;
 mod static_tokens;

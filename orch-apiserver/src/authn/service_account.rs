@@ -7,6 +7,7 @@ use super::{
 };
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use orch_api::Key;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -32,6 +33,12 @@ pub struct LiveObject {
 pub trait LiveObjects: Send + Sync + 'static {
     /// An object of the core group: `serviceaccounts`, `pods`, `secrets` or `nodes` (no namespace).
     async fn find(&self, resource: &str, namespace: &str, name: &str) -> Option<LiveObject>;
+
+    /// A token that is bound to this secret is used. An error says why it is good no longer.
+    async fn used(&self, secret: &Key, token: &str, now: Timestamp) -> Result<(), String> {
+        let _ = (secret, token, now);
+        Ok(())
+    }
 }
 
 /// Knows the users of service account tokens.
@@ -113,6 +120,10 @@ impl ServiceAccountTokens {
             return Err("service account token is not valid yet".into());
         }
         self.check_bound(&claims.kubernetes, now).await?;
+        if let Some(secret) = &claims.kubernetes.secret {
+            let key = Key::new(&*claims.kubernetes.namespace, &*secret.name);
+            self.live.used(&key, token, now).await?;
+        }
         Ok((claims.user(), common))
     }
 

@@ -25,9 +25,11 @@ pub struct Expected<'a> {
 
 /// An object of the call's kind, pruned and type-checked, with its `apiVersion` and `kind`.
 pub fn object(call: &Call, body: Parsed, options: &WriteOptions) -> Result<Value, StatusError> {
-    let api_version = call.kind.gvk().api_version();
-    let expected = Expected { api_version: &api_version, kind: &call.kind.kind, definition: &call.kind.definition };
-    typed(call, expected, body, options)
+    typed(call, expected_of(call, &call.kind.gvk().api_version()), body, options)
+}
+
+fn expected_of<'a>(call: &'a Call, api_version: &'a str) -> Expected<'a> {
+    Expected { api_version, kind: &call.kind.kind, definition: &call.kind.definition }
 }
 
 /// An object of any kind that a subresource reads.
@@ -60,30 +62,38 @@ pub fn typed(call: &Call, expected: Expected<'_>, body: Parsed, options: &WriteO
     Ok(parsed.value)
 }
 
-/// The result of a patch as an object of the call's kind; its faults are those of the patch.
-pub fn patched(call: &Call, mut value: Value, options: &WriteOptions) -> Result<Value, StatusError> {
-    let shown = |value: &Value| value.to_string();
+/// The result of a patch as an object of the call's kind; its faults are those of the patch. `again` makes the same
+/// result once more, for the words of a refusal.
+pub fn patched(
+    call: &Call,
+    mut value: Value,
+    options: &WriteOptions,
+    again: impl Fn() -> Result<Value, StatusError>,
+) -> Result<Value, StatusError> {
+    let before = || {
+        let mut value = again().unwrap_or_default();
+        // It was right before.
+        let _right = check_kind(expected_of(call, &call.kind.gvk().api_version()), &mut value);
+        value.to_string()
+    };
     let refuse = |value: String, why: String| {
         let error = FieldError::invalid(&Path::new("patch"), value, why);
         StatusError::invalid("", "", "", &[error])
     };
-    let api_version = call.kind.gvk().api_version();
-    let expected = Expected { api_version: &api_version, kind: &call.kind.kind, definition: &call.kind.definition };
-    check_kind(expected, &mut value)?;
-    let before = shown(&value);
+    check_kind(expected_of(call, &call.kind.gvk().api_version()), &mut value)?;
     let conformed = match &call.kind.custom {
         Some(custom) => custom
             .decode(&mut value)
             .map(|decoded| Conformed { unknown: decoded.unknown })
-            .map_err(|fault| refuse(before.clone(), fault.to_string()))?,
-        None => conform(&mut value, &call.kind.definition).map_err(|e| refuse(before.clone(), e.to_string()))?,
+            .map_err(|fault| refuse(before(), fault.to_string()))?,
+        None => conform(&mut value, &call.kind.definition).map_err(|e| refuse(before(), e.to_string()))?,
     };
     let parsed = Parsed { value, ..Parsed::default() };
     let faults = decode::strict_faults(&parsed, &conformed);
     match options.field_validation {
         FieldValidation::Warn => faults.into_iter().for_each(|fault| call.warnings.add(fault)),
         FieldValidation::Strict if !faults.is_empty() => {
-            return Err(refuse(before, format!("strict decoding error: {}", faults.join(", "))));
+            return Err(refuse(before(), format!("strict decoding error: {}", faults.join(", "))));
         }
         _ => {}
     }

@@ -110,8 +110,8 @@ fn no_strategic() -> StatusError {
 /// The live object with a patch on it.
 fn patched(call: &Call, live: &Value, patch: &Patch, options: &WriteOptions) -> Result<Value, StatusError> {
     let schema = decode::schema_of(&call.kind);
-    let changed = apply_patch(&schema, live, patch)?;
-    let mut object = decode::patched(call, changed, options)?;
+    let apply = || apply_patch(&schema, live, patch);
+    let mut object = decode::patched(call, apply()?, options, apply)?;
     check_name(call, &object)?;
     defaults::apply(&call.kind, &mut object);
     Ok(object)

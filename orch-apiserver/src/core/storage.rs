@@ -83,6 +83,20 @@ impl Storage {
         }
     }
 
+    /// Whether an object is stored in another version than it would be now: then a write that changes nothing is one
+    /// (KEP-4192).
+    pub fn is_outdated(&self, kind: &Kind, key: &Key) -> Result<bool, StatusError> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Form {
+            api_version: String,
+        }
+        let Some(custom) = kind.custom.as_ref().filter(|custom| !custom.as_stored) else { return Ok(false) };
+        let Some(stored) = self.resource(kind).peek(key) else { return Ok(false) };
+        let Form { api_version } = stored.parse()?;
+        Ok(api_version.rsplit('/').next() != Some(&custom.storage))
+    }
+
     /// Every object of a kind in a namespace, or in all when it is empty.
     pub async fn all(&self, kind: &Kind, namespace: &str) -> Result<Vec<Arc<Stored>>, StatusError> {
         self.every(kind, namespace, ReadAt::Latest).await

@@ -14,7 +14,8 @@ use crate::{
 };
 use orch_api::{FieldError, Key, Path, Scope, StatusError, decode::Parsed, defaults, strategy, validation};
 use orch_store::{Stored, client::WriteOptions};
-use serde_json::Value;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Makes the new object from the live one; called again when the live one changed meanwhile.
@@ -71,7 +72,7 @@ impl Core {
             json::meta_mut(&mut object).remove("resourceVersion");
             return self.create_named(call, object, false, options).await.map(Answer::created);
         }
-        self.write(call, Mode::default(), options, &|_| Ok(body.clone())).await.map(Answer::object)
+        self.write(call, Mode::default(), options, &replacement(body)).await.map(Answer::object)
     }
 
     /// Replaces the status of an object.
@@ -83,7 +84,7 @@ impl Core {
     ) -> Result<Answer, StatusError> {
         let body = self.decode_update(call, body, options)?;
         let mode = Mode { part: Part::Status, ..Mode::default() };
-        self.write(call, mode, options, &|_| Ok(body.clone())).await.map(Answer::object)
+        self.write(call, mode, options, &replacement(body)).await.map(Answer::object)
     }
 
     pub(crate) fn decode_update(
@@ -187,7 +188,7 @@ impl Core {
             }
             return answer_with(written, &new, stored);
         }
-        if new == old {
+        if new == old && !self.storage.is_outdated(&call.kind, &call.key)? {
             return Ok(Written::Done(stored.clone()));
         }
         let value = self.storage.encode(&call.kind, &new).await?;
@@ -248,6 +249,18 @@ impl Core {
 fn updating<'a>(call: &'a Call, options: &'a WriteOptions, old: &'a Value) -> Review<'a> {
     let (operation, dry_run) = (Operation::Update, options.dry_run);
     Review { call, key: &call.key, operation, old: Some(old), options: Options::Write(options), dry_run }
+}
+
+/// The change that replaces an object whatever it is. A body that names a revision is not copied: once it came too late it
+/// is refused for that, which takes no more of it than the revision and the UID.
+fn replacement(body: Value) -> impl Fn(&Value) -> Result<Value, StatusError> + Send + Sync {
+    let (uid, revision) = (json::meta(&body, "uid"), json::meta(&body, "resourceVersion"));
+    let late = (!matches!(revision, "" | "0")).then(|| json!({"metadata": {"uid": uid, "resourceVersion": revision}}));
+    let body = Mutex::new(body);
+    move |_| match &late {
+        Some(late) => Ok(std::mem::replace(&mut body.lock(), late.clone())),
+        None => Ok(body.lock().clone()),
+    }
 }
 
 /// The answer to an update that took the last finalizer away is the object of the request.

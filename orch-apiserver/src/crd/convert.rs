@@ -13,7 +13,7 @@ use orch_api::{
     review::{ConversionRequest, ConversionResponse, ConversionReview},
     validation,
 };
-use orch_store::{Chance, review::ConversionHandler};
+use orch_store::{Chance, panics::caught_async, review::ConversionHandler};
 use serde_json::{Value, json};
 use std::{
     sync::{Arc, OnceLock},
@@ -93,7 +93,10 @@ impl Converter {
         let uid = self.0.outside.get().map(|(_, chance)| chance.uid()).unwrap_or_default();
         let request = ConversionRequest { uid, desired_api_version: version.to_owned(), objects };
         let response = match handler {
-            Some(handler) => handler.convert(request).await,
+            Some(handler) => caught_async(async { handler.convert(request).await }).await.map_err(|why| {
+                tracing::error!(version, why, "a conversion handler panicked");
+                "the conversion handler panicked".to_owned()
+            })?,
             None => self.post(custom, request).await?,
         };
         match response.result.status.as_deref() {

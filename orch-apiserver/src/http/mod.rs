@@ -29,9 +29,13 @@ use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use info::RequestInfo;
 use media::Media;
 use orch_api::{Gvr, Key, Kind, Reason, StatusError, kind::Verbs, kinds, protobuf};
+use orch_store::panics::caught_async;
 use query::Query;
 use respond::Shape;
 use std::{borrow::Cow, sync::Arc};
+
+/// What a request is told whose answer panicked (`staging/src/k8s.io/apiserver/pkg/server/filters/wrap.go`).
+const PANICKED: &str = "This request caused apiserver to panic. Look in the logs for details.\n";
 
 /// Answers a request. Never fails: a refusal is an answer.
 pub(crate) async fn answer<B>(server: &ApiServer, identity: &Identity, request: Request<B>) -> Response<Body>
@@ -49,9 +53,14 @@ where
     let is_plain = kind.as_deref().is_some_and(|kind| kind.verbs == Verbs::CreateOnly);
     let media = Media::accepted(request.headers(), query.get("pretty"), in_protobuf, is_plain);
     let on_error = media.clone().unwrap_or_else(|_| Media::json());
-    let response = match route(server, identity, request, &info, kind.clone(), &query, media).await {
-        Ok(response) => response,
-        Err(error) => respond::error(on_error, &error),
+    let routed = caught_async(route(server, identity, request, &info, kind.clone(), &query, media)).await;
+    let response = match routed {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => respond::error(on_error, &error),
+        Err(why) => {
+            tracing::error!(verb = &*info.verb, path = &*info.path, why, "a request panicked");
+            respond::plain(StatusCode::INTERNAL_SERVER_ERROR, PANICKED)
+        }
     };
     let known = kind.is_some();
     let (group, version, resource) = if known { (&*info.group, &*info.version, &*info.resource) } else { ("", "", "") };

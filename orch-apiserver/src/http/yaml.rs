@@ -42,8 +42,8 @@ mod tests {
 
     #[test]
     fn the_last_of_two_values_counts_and_the_second_key_is_told() {
-        let twice = b"a: 1\nspec:\n  foo: x\n  foo: y\n";
-        assert_eq!(read(twice).unwrap(), json!({"a": 1, "spec": {"foo": "y"}}));
+        let twice = b"a: 1\nspec:\n  foo: one\n  foo: two\n";
+        assert_eq!(read(twice).unwrap(), json!({"a": 1, "spec": {"foo": "two"}}));
         assert_eq!(fault(twice).unwrap(), "yaml: unmarshal errors:\n  line 4: key \"foo\" already set in map");
         assert_eq!(fault(b"a: 1\nb: 2\n"), None);
     }

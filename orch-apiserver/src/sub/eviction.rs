@@ -26,6 +26,8 @@ use std::sync::Arc;
 
 const EVICTION: Expected<'_> =
     Expected { api_version: "policy/v1", kind: "Eviction", definition: "io.k8s.api.policy.v1.Eviction" };
+/// What clients of old send, which is the same (`AcceptsGroupVersion`).
+const BEFORE: &str = "policy/v1beta1";
 const BUDGETS: Gvr = Gvr::of("policy", "v1", "poddisruptionbudgets");
 /// An option that makes no sense for evictions.
 const UNSAFE: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
@@ -38,9 +40,12 @@ const CONFLICT_RETRIES: usize = 20;
 pub(crate) async fn evict(
     core: &Core,
     call: &Call,
-    body: Parsed,
+    mut body: Parsed,
     options: &WriteOptions,
 ) -> Result<Answer, StatusError> {
+    if json::text(&body.value, &["apiVersion"]) == BEFORE {
+        json::set(&mut body.value, &["apiVersion"], EVICTION.api_version);
+    }
     let mut eviction = decode::typed(call, EVICTION, body, options)?;
     if json::meta(&eviction, "name") != &*call.key.name {
         return Err(StatusError::bad_request("name in URL does not match name in Eviction object"));

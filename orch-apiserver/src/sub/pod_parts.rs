@@ -36,8 +36,8 @@ pub(crate) async fn patch(
 ) -> Result<Answer, StatusError> {
     let schema = decode::schema_of(&call.kind);
     let change = |live: &Value| {
-        let changed = apply_patch(&schema, live, patch)?;
-        let mut changed = decode::patched(call, changed, options)?;
+        let apply = || apply_patch(&schema, live, patch);
+        let mut changed = decode::patched(call, apply()?, options, apply)?;
         defaults::apply(&call.kind, &mut changed);
         take(call, part, live, &changed)
     };

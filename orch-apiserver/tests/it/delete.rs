@@ -132,7 +132,7 @@ async fn an_eviction_respects_the_budget() {
     };
     server.patch(&format!("{budgets}/pdb/status"), "merge-patch+json", status(0)).await.ok();
     let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web"}});
-    let refused = server.post(&format!("{PODS}/web/eviction"), eviction.clone()).await;
+    let refused = server.post(&format!("{PODS}/web/eviction"), eviction).await;
     assert_eq!(
         refused.status(),
         "429 TooManyRequests: Cannot evict pod as it would violate the pod's disruption budget."
@@ -142,7 +142,9 @@ async fn an_eviction_respects_the_budget() {
         "The disruption budget pdb needs 1 healthy pods and has 1 currently"
     );
     server.patch(&format!("{budgets}/pdb/status"), "merge-patch+json", status(1)).await.ok();
-    let evicted = server.post(&format!("{PODS}/web/eviction"), eviction).await;
+    // Clients of old speak of v1beta1.
+    let before = json!({"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "web"}});
+    let evicted = server.post(&format!("{PODS}/web/eviction"), before).await;
     assert_eq!(evicted.code, 201, "{}", evicted.text);
     let web = server.get(&format!("{PODS}/web")).await.ok();
     assert!(web["metadata"]["deletionTimestamp"].is_string());

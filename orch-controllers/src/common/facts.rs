@@ -18,6 +18,8 @@ pub struct PodFacts {
     pub node: Box<str>,
     /// Since when it is ready; `None` when it is not.
     pub ready_since: Option<Timestamp>,
+    /// When it became ready, or ceased to be, last.
+    pub ready_changed: Option<Timestamp>,
     /// `controller.kubernetes.io/pod-deletion-cost`
     pub deletion_cost: i32,
     /// The most restarts of any of its containers.
@@ -124,7 +126,8 @@ impl Facts for PodFacts {
 
 impl From<Lite> for PodFacts {
     fn from(Lite { metadata, spec, status }: Lite) -> Self {
-        let ready = status.conditions.iter().find(|c| c.kind == "Ready" && c.status == "True");
+        let condition = status.conditions.iter().find(|c| c.kind == "Ready");
+        let ready = condition.filter(|c| c.status == "True");
         let sidecars = spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
         let cost = metadata.annotations.get("controller.kubernetes.io/pod-deletion-cost");
         let mut ips: Vec<Box<str>> = status.pod_ips.iter().map(|ip| ip.ip.as_str().into()).collect();
@@ -141,6 +144,7 @@ impl From<Lite> for PodFacts {
             },
             node: spec.node_name.into(),
             ready_since: ready.map(|c| c.last_transition_time.unwrap_or(Timestamp::UNIX_EPOCH)),
+            ready_changed: condition.and_then(|c| c.last_transition_time),
             deletion_cost: cost.and_then(|c| c.parse().ok()).unwrap_or(0),
             restarts: status.container_statuses.iter().map(|c| c.restart_count).max().unwrap_or(0),
             ips: ips.into(),

@@ -11,5 +11,6 @@ pub mod owner;
 pub mod selector;
 pub mod storage;
 pub mod time;
+pub(crate) mod trigger_time;
 
 pub use facts::{Phase, PodFacts};

@@ -19,6 +19,7 @@ use orch_runtime::{
     plan::{Action, Notice},
 };
 use orch_store::client::encode;
+use std::sync::Arc;
 
 /// Starts the Job that is due: answers it, after what runs has been deleted from plan and status where the policy is
 /// `Replace`. Else says why not. Looks again at the next time.
@@ -160,7 +161,7 @@ fn create(cron: &CronJob, zone: &TimeZone, due: Timestamp) -> Action {
         ..Announce::created(cron, "Created job {}")
     };
     // The types of k8s-openapi always have a JSON form.
-    let body = encode(&job).unwrap_or_default();
+    let body = Arc::new(encode(&job).unwrap_or_default());
     Action::Create { target: Target::of(&job), body, announce: Some(announce), may_exist: true }
 }
 

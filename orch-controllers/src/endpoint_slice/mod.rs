@@ -13,6 +13,7 @@ use crate::common::{
     facts::PodFacts,
     labels::{BY_LABEL, label_index, label_value},
     selector::contains_all,
+    trigger_time::TriggerTimes,
 };
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -24,7 +25,7 @@ use k8s_openapi::{
 };
 use orch_api::{Key, Object};
 use orch_runtime::{
-    Controller, Plan, View, Watches,
+    Controller, Error, Plan, View, Watches,
     plan::Notice,
     view::{Facts, Known},
 };
@@ -35,7 +36,10 @@ use std::{
 };
 
 /// Keeps the slices of every service that selects pods.
-pub struct EndpointSliceController;
+#[derive(Default)]
+pub struct EndpointSliceController {
+    times: TriggerTimes,
+}
 
 /// A service, its pods and its slices.
 pub struct World {
@@ -46,6 +50,8 @@ pub struct World {
     zones: BTreeMap<Box<str>, String>,
     /// What each zone has of the cluster, where the service asks for hints by that.
     shares: Option<hints::Shares>,
+    /// When that happened of which the slices do not tell yet.
+    trigger: Option<Timestamp>,
 }
 
 pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -79,7 +85,10 @@ impl Controller for EndpointSliceController {
     }
 
     fn observe(&self, key: &Key, view: &View<'_>) -> Option<World> {
-        let service: Arc<Service> = view.get(key)?;
+        let Some(service) = view.get::<Service>(key) else {
+            self.times.forget(key);
+            return None;
+        };
         let spec = service.spec.as_ref()?;
         let selector = spec.selector.as_ref().filter(|s| !s.is_empty())?;
         if spec.type_.as_deref() == Some("ExternalName") || service.is_deleting() {
@@ -98,7 +107,8 @@ impl Controller for EndpointSliceController {
         let zones = nodes.into_iter().filter_map(zone).collect();
         let hinted = hints::are_wanted(service.metadata.annotations.as_ref());
         let shares = hinted.then(|| hints::shares(&view.list_known::<hints::NodeCpu>("")));
-        Some(World { service, pods, slices, zones, shares })
+        let trigger = self.times.of(&service, &pods);
+        Some(World { service, pods, slices, zones, shares, trigger })
     }
 
     fn plan(&self, world: &World, _now: Timestamp) -> Plan {
@@ -112,12 +122,16 @@ impl Controller for EndpointSliceController {
                 let given = hints::assign(&mut groups, shares);
                 tell_of_hints(&world.service, family, hints::are_there(&slices), given, &mut plan);
             }
-            place::place(&new_slice(&world.service, family), &slices, groups, &mut plan);
+            place::place(&new_slice(&world.service, family), &slices, groups, world.trigger, &mut plan);
         }
         for slice in world.slices.iter().filter(|s| !families.contains(&s.address_type.as_str())) {
             plan.delete(&**slice);
         }
         plan
+    }
+
+    fn remember(&self, world: &World, _: Timestamp, _: Option<&Error>) {
+        self.times.remember(&world.service, &world.pods);
     }
 }
 

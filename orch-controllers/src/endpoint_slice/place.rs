@@ -2,6 +2,8 @@
 //! and at most the one fullest slice with room is touched for what is new.
 
 use super::endpoints::{PortKey, port_key};
+use crate::common::trigger_time::tell;
+use jiff::Timestamp;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 use orch_runtime::Plan;
 use std::collections::BTreeMap;
@@ -9,11 +11,13 @@ use std::collections::BTreeMap;
 /// The most endpoints of a slice.
 pub(super) const MAX_ENDPOINTS: usize = 100;
 
-/// Plans the slices of one address type. `empty` carries the labels and owner that all of them shall have.
+/// Plans the slices of one address type. `empty` carries the labels and owner that all of them shall have, `trigger` is since
+/// when what changes has been due.
 pub(super) fn place(
     empty: &EndpointSlice,
     existing: &[&EndpointSlice],
     mut groups: BTreeMap<PortKey, (Vec<EndpointPort>, Vec<Endpoint>)>,
+    trigger: Option<Timestamp>,
     plan: &mut Plan,
 ) {
     if groups.is_empty() {
@@ -34,23 +38,34 @@ pub(super) fn place(
         let slices = by_ports.remove(&key).unwrap_or_default();
         let outcome = fill(slices, endpoints);
         for (slice, endpoints) in outcome.kept {
-            plan.update(slice, &with(slice.clone(), empty, &ports, endpoints));
+            update(slice, with(slice.clone(), empty, &ports, endpoints), trigger, plan);
         }
         spare.extend(outcome.emptied);
         made.extend(outcome.added.into_iter().map(|endpoints| with(empty.clone(), empty, &ports, endpoints)));
     }
     // A slice that is no longer needed becomes one that is: an update instead of a delete and a create.
     let mut spare = spare.into_iter();
-    for slice in made {
+    for mut slice in made {
         match spare.next() {
             Some(old) => {
-                plan.update(old, &labelled(EndpointSlice { metadata: old.metadata.clone(), ..slice }, empty));
+                update(old, labelled(EndpointSlice { metadata: old.metadata.clone(), ..slice }, empty), trigger, plan);
             }
-            None => plan.create(&slice),
+            None => {
+                tell(&mut slice.metadata, trigger);
+                plan.create(&slice);
+            }
         }
     }
     for old in spare {
         plan.delete(old);
+    }
+}
+
+/// Where anything about a slice changes, it is told since when that has been due.
+fn update(old: &EndpointSlice, mut new: EndpointSlice, trigger: Option<Timestamp>, plan: &mut Plan) {
+    if *old != new {
+        tell(&mut new.metadata, trigger);
+        plan.update(old, &new);
     }
 }
 

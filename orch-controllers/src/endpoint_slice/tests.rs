@@ -26,13 +26,13 @@ fn service() -> Service {
 }
 
 fn with(service: &Service, pods: &[Pod]) -> Objects {
-    let mut objects = Objects::new(&EndpointSliceController.watches()).with(service);
+    let mut objects = Objects::new(&EndpointSliceController::default().watches()).with(service);
     pods.iter().for_each(|pod| objects.insert(pod));
     objects
 }
 
 fn plan(objects: &Objects) -> Plan {
-    let controller = EndpointSliceController;
+    let controller = EndpointSliceController::default();
     let world = controller.observe(&service().key(), &View::fixed(objects)).unwrap();
     controller.plan(&world, now())
 }
@@ -225,7 +225,7 @@ fn a_service_without_a_selector_is_left_to_its_user() {
     let mut service = service();
     service.spec.as_mut().unwrap().selector = None;
     let objects = with(&service, &[]);
-    assert!(EndpointSliceController.observe(&service.key(), &View::fixed(&objects)).is_none());
+    assert!(EndpointSliceController::default().observe(&service.key(), &View::fixed(&objects)).is_none());
 }
 
 #[test]
@@ -282,4 +282,26 @@ fn zones_get_endpoints_by_what_they_have_where_the_service_asks_for_it_and_that_
     );
     objects.apply(&second, now());
     assert!(hints(&objects).is_empty());
+}
+
+#[test]
+fn slices_tell_since_when_a_change_was_due() {
+    let (controller, key) = (EndpointSliceController::default(), service().key());
+    let pod = |number: u8| {
+        let pod = fixtures::ready(fixtures::pod(&format!("web-{number}"), "web"), minutes_ago(1));
+        fixtures::with_ip(pod, &format!("10.0.0.{number}"))
+    };
+    let mut objects = with(&service(), &[pod(1)]);
+    let trigger = |objects: &mut Objects| {
+        let world = controller.observe(&key, &View::fixed(objects)).unwrap();
+        objects.apply(&controller.plan(&world, now()), now());
+        controller.remember(&world, now(), None);
+        let made: Arc<EndpointSlice> = objects.list(&EndpointSlice::gvr(), "")[0].decode().unwrap();
+        made.metadata.annotations.clone().and_then(|all| all.get(crate::common::trigger_time::TRIGGER_TIME).cloned())
+    };
+    assert_eq!(trigger(&mut objects), Some(minutes_ago(120).to_string()));
+    objects.insert(&pod(2));
+    assert_eq!(trigger(&mut objects), Some(minutes_ago(1).to_string()));
+    objects.remove::<Pod>(&pod(1).key());
+    assert_eq!(trigger(&mut objects), None);
 }

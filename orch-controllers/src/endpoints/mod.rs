@@ -1,15 +1,22 @@
 //! `endpoints-controller`: the addresses of the pods behind a service, in one object (`pkg/controller/endpoint`). Clients
 //! of today read slices; the object is kept for those that do not.
+//!
+//! When a service goes, the endpoints of its name go, also those that somebody has made by hand. Endpoints that were there
+//! before their service stay until it has come and gone; upstream takes those, too, when it starts.
 
+mod repack;
 mod subsets;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use repack::repack;
 
 use crate::{
     common::{
         facts::PodFacts,
         labels::{BY_LABEL, label_index, label_value},
         selector::contains_all,
+        trigger_time::{TriggerTimes, tell},
     },
     endpoint_slice::{HEADLESS, first_of_selector, has_address, services_of_pod},
 };
@@ -19,29 +26,39 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use orch_api::{Key, Object};
-use orch_runtime::{Announce, Controller, Deletes, Plan, View, Watches, plan::reference, view::Known};
+use orch_runtime::{Announce, Controller, Deletes, Error, Plan, View, Watches, plan::reference, view::Known};
 use orch_store::informer::Delta;
 use std::sync::Arc;
 
 /// Keeps the Endpoints of every service that selects pods.
-pub struct EndpointsController;
+#[derive(Default)]
+pub struct EndpointsController {
+    times: TriggerTimes,
+}
 
-/// A service with its pods, and its endpoints. The service may be gone.
+/// A service and the endpoints of its name.
 pub struct World {
+    key: Key,
+    /// `None` when it is gone.
     service: Option<Arc<Service>>,
-    pods: Vec<Known<PodFacts>>,
+    /// What it selects; `None` where it selects nothing, or names somebody outside: then others say the addresses.
+    pods: Option<Vec<Known<PodFacts>>>,
     endpoints: Option<Arc<Endpoints>>,
+    /// When that happened of which the endpoints do not tell yet.
+    trigger: Option<Timestamp>,
 }
 
 const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
 const MANAGER: &str = "endpoint-controller";
+/// Of endpoints by which programs of old elect a leader.
+const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
 const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
 
 impl Controller for EndpointsController {
     const NAME: &'static str = "endpoints-controller";
     const ABOUT: &'static str = "Keeps the addresses of the pods behind a Service in Endpoints of its name.";
     const COMPONENT: &'static str = "endpoint-controller";
-    const DELETES: Deletes = Deletes::Others("its Endpoints of Services that are gone");
+    const DELETES: Deletes = Deletes::Others("Endpoints of Services that are gone");
     type World = World;
 
     fn watches(&self) -> Watches {
@@ -53,21 +70,19 @@ impl Controller for EndpointsController {
     }
 
     fn observe(&self, key: &Key, view: &View<'_>) -> Option<World> {
-        let service: Option<Arc<Service>> = view.get(key);
+        let service: Option<Arc<Service>> = view.get(key).filter(|s: &Arc<Service>| !s.is_deleting());
         let endpoints: Option<Arc<Endpoints>> = view.get(key);
-        let Some(spec) = service.as_ref().filter(|s| !s.is_deleting()).and_then(|s| s.spec.as_ref()) else {
-            let ours = endpoints.filter(|e| e.metadata.labels.as_ref().is_some_and(|l| l.get(MANAGED_BY).is_some()));
-            return ours.map(|endpoints| World { service: None, pods: Vec::new(), endpoints: Some(endpoints) });
+        let Some(of) = &service else {
+            let goes = endpoints.filter(|e| is_ours(e) || (self.times.knows(key) && !elects(e)));
+            if goes.is_none() {
+                self.times.forget(key);
+            }
+            let world = World { key: key.clone(), service: None, pods: None, endpoints: goes, trigger: None };
+            return world.endpoints.is_some().then_some(world);
         };
-        // Who selects nothing, or names somebody outside, says the addresses himself.
-        let selector = spec.selector.as_ref().filter(|_| spec.type_.as_deref() != Some("ExternalName"))?;
-        let pods = match selector.iter().next() {
-            Some((name, value)) => view.known_by_index(BY_LABEL, &label_value(&key.namespace, name, value)),
-            None => view.list_known::<PodFacts>(&key.namespace),
-        };
-        let mut pods: Vec<Known<PodFacts>> = pods;
-        pods.retain(|pod| contains_all(&pod.stored.meta.labels, selector));
-        Some(World { service, pods, endpoints })
+        let pods = selected(of, key, view);
+        let trigger = self.times.of(of, pods.as_deref().unwrap_or_default());
+        Some(World { key: key.clone(), service, pods, endpoints, trigger })
     }
 
     fn plan(&self, world: &World, _now: Timestamp) -> Plan {
@@ -76,13 +91,49 @@ impl Controller for EndpointsController {
             world.endpoints.iter().for_each(|endpoints| plan.delete(&**endpoints));
             return plan;
         };
-        let wanted = wanted(service, &world.pods, world.endpoints.as_deref());
+        let Some(pods) = &world.pods else { return plan };
+        let mut wanted = wanted(service, pods, world.endpoints.as_deref());
         match &world.endpoints {
-            Some(old) => drop(plan.update(&**old, &wanted)),
-            None => plan.create_announced(&wanted, refused(service, &wanted)),
+            Some(old) if **old == wanted => {}
+            Some(old) => {
+                tell(&mut wanted.metadata, world.trigger);
+                plan.update(&**old, &wanted);
+            }
+            None => {
+                tell(&mut wanted.metadata, world.trigger);
+                plan.create_announced(&wanted, refused(service, &wanted));
+            }
         }
         plan
     }
+
+    fn remember(&self, world: &World, _: Timestamp, error: Option<&Error>) {
+        match &world.service {
+            Some(service) => self.times.remember(service, world.pods.as_deref().unwrap_or_default()),
+            None if error.is_none() => self.times.forget(&world.key),
+            None => {}
+        }
+    }
+}
+
+/// The pods that a service selects; `None` for one whose addresses others say.
+fn selected(service: &Service, key: &Key, view: &View<'_>) -> Option<Vec<Known<PodFacts>>> {
+    let spec = service.spec.as_ref()?;
+    let selector = spec.selector.as_ref().filter(|_| spec.type_.as_deref() != Some("ExternalName"))?;
+    let mut pods = match selector.iter().next() {
+        Some((name, value)) => view.known_by_index(BY_LABEL, &label_value(&key.namespace, name, value)),
+        None => view.list_known::<PodFacts>(&key.namespace),
+    };
+    pods.retain(|pod| contains_all(&pod.stored.meta.labels, selector));
+    Some(pods)
+}
+
+fn is_ours(endpoints: &Endpoints) -> bool {
+    endpoints.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(MANAGED_BY))
+}
+
+fn elects(endpoints: &Endpoints) -> bool {
+    endpoints.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(LEADER))
 }
 
 fn wanted(service: &Service, pods: &[Known<PodFacts>], old: Option<&Endpoints>) -> Endpoints {

@@ -1,5 +1,6 @@
-//! From pods to subsets: addresses that are ready, and not, on the same ports (`RepackSubsets`, `truncateEndpoints`).
+//! From pods to subsets: addresses that are ready, and not, on the same ports (`truncateEndpoints`).
 
+use super::repack::repack;
 use crate::{
     common::facts::PodFacts,
     endpoint_slice::{addresses, families, port_number},
@@ -8,7 +9,6 @@ use k8s_openapi::api::core::v1::{
     EndpointAddress, EndpointPort, EndpointSubset, ObjectReference, Service, ServicePort,
 };
 use orch_runtime::view::Known;
-use std::collections::BTreeMap;
 
 /// The most addresses of an object.
 const CAPACITY: usize = 1000;
@@ -18,7 +18,7 @@ pub(super) fn of(service: &Service, pods: &[Known<PodFacts>]) -> (Vec<EndpointSu
     let spec = service.spec.clone().unwrap_or_default();
     let published = spec.publish_not_ready_addresses == Some(true);
     let family = families(service).first().copied().unwrap_or("IPv4");
-    let mut by_ports: BTreeMap<String, EndpointSubset> = BTreeMap::new();
+    let mut each = Vec::with_capacity(pods.len());
     for pod in pods {
         let leaves = pod.stored.meta.is_deleting() && !published;
         if pod.facts.is_finished() || leaves {
@@ -31,20 +31,13 @@ pub(super) fn of(service: &Service, pods: &[Known<PodFacts>]) -> (Vec<EndpointSu
         if ports.is_empty() && !(services.is_empty() && spec.cluster_ip.as_deref() == Some("None")) {
             continue;
         }
-        let subset = by_ports.entry(key(&ports)).or_insert_with(|| EndpointSubset {
-            ports: (!ports.is_empty()).then_some(ports),
-            ..EndpointSubset::default()
-        });
+        let mut subset = EndpointSubset { ports: Some(ports), ..EndpointSubset::default() };
         let ready = published || pod.facts.is_ready();
         let list = if ready { &mut subset.addresses } else { &mut subset.not_ready_addresses };
-        list.get_or_insert_default().push(address(service, pod, ip));
+        *list = Some(vec![address(service, pod, ip)]);
+        each.push(subset);
     }
-    let mut subsets: Vec<EndpointSubset> = by_ports.into_values().collect();
-    for subset in &mut subsets {
-        for list in [&mut subset.addresses, &mut subset.not_ready_addresses].into_iter().flatten() {
-            list.sort_by(|a, b| (&a.ip, uid(a)).cmp(&(&b.ip, uid(b))));
-        }
-    }
+    let mut subsets = repack(&each);
     let truncated = truncate(&mut subsets);
     (subsets, truncated)
 }
@@ -75,7 +68,7 @@ fn key(ports: &[EndpointPort]) -> String {
     texts.join(",")
 }
 
-fn port_text(port: &EndpointPort) -> String {
+pub(super) fn port_text(port: &EndpointPort) -> String {
     let text = |s: &Option<String>| s.clone().unwrap_or_default();
     format!("{}/{}/{}/{}", text(&port.name), port.port, text(&port.protocol), text(&port.app_protocol))
 }

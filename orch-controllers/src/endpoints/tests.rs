@@ -30,7 +30,7 @@ fn unready(pod: Pod) -> Pod {
 }
 
 fn objects(service: Option<&Service>, pods: &[Pod]) -> Objects {
-    let mut objects = Objects::new(&EndpointsController.watches());
+    let mut objects = Objects::new(&EndpointsController::default().watches());
     service.iter().for_each(|service| objects.insert(*service));
     pods.iter().for_each(|pod| objects.insert(pod));
     objects
@@ -39,14 +39,14 @@ fn objects(service: Option<&Service>, pods: &[Pod]) -> Objects {
 #[track_caller]
 fn check(mut objects: Objects, expect: Expect) {
     let key = Key::new("default", "web");
-    let world = EndpointsController.observe(&key, &View::fixed(&objects)).unwrap();
-    let plan = EndpointsController.plan(&world, now());
+    let world = EndpointsController::default().observe(&key, &View::fixed(&objects)).unwrap();
+    let plan = EndpointsController::default().plan(&world, now());
     objects.apply(&plan, now());
     let made = objects.typed::<Endpoints>(&key);
     let shown = serde_json::to_string(&made.as_ref().and_then(|e| e.subsets.clone())).unwrap();
     expect.assert_eq(&format!("{plan}{shown}"));
-    if let Some(world) = EndpointsController.observe(&key, &View::fixed(&objects)) {
-        expect_plan(&EndpointsController.plan(&world, now()), &expect![[""]]);
+    if let Some(world) = EndpointsController::default().observe(&key, &View::fixed(&objects)) {
+        expect_plan(&EndpointsController::default().plan(&world, now()), &expect![[""]]);
     }
 }
 
@@ -89,8 +89,8 @@ fn a_headless_service_is_labelled() {
     let spec = service.spec.as_mut().unwrap();
     (spec.cluster_ip, spec.ports) = (Some("None".into()), None);
     let mut objects = objects(Some(&service), &[pod(1)]);
-    let world = EndpointsController.observe(&service.key(), &View::fixed(&objects)).unwrap();
-    objects.apply(&EndpointsController.plan(&world, now()), now());
+    let world = EndpointsController::default().observe(&service.key(), &View::fixed(&objects)).unwrap();
+    objects.apply(&EndpointsController::default().plan(&world, now()), now());
     let made = objects.typed::<Endpoints>(&service.key()).unwrap();
     assert!(made.metadata.labels.as_ref().unwrap().contains_key(HEADLESS));
     assert_eq!(made.subsets.as_ref().unwrap()[0].ports, None);
@@ -113,7 +113,7 @@ fn endpoints_of_a_service_that_is_gone_are_deleted_if_they_are_its_own() {
         null"#]],
     );
     let by_hand = objects(None, &[]).with(&of(&[]));
-    assert!(EndpointsController.observe(&Key::new("default", "web"), &View::fixed(&by_hand)).is_none());
+    assert!(EndpointsController::default().observe(&Key::new("default", "web"), &View::fixed(&by_hand)).is_none());
 }
 
 #[test]
@@ -127,9 +127,62 @@ fn too_many_addresses_are_cut_and_that_is_said() {
         })
         .collect();
     let mut objects = objects(Some(&service()), &many);
-    let world = EndpointsController.observe(&service().key(), &View::fixed(&objects)).unwrap();
-    objects.apply(&EndpointsController.plan(&world, now()), now());
+    let world = EndpointsController::default().observe(&service().key(), &View::fixed(&objects)).unwrap();
+    objects.apply(&EndpointsController::default().plan(&world, now()), now());
     let made = objects.typed::<Endpoints>(&service().key()).unwrap();
     assert_eq!(made.metadata.annotations.as_ref().unwrap()[OVER_CAPACITY], "truncated");
     assert_eq!(made.subsets.as_ref().unwrap()[0].addresses.as_ref().unwrap().len(), 1000);
+}
+
+/// Endpoints that somebody made by hand.
+fn hand_made(annotations: &[(&str, &str)]) -> Endpoints {
+    let mut endpoints = Endpoints { metadata: fixtures::meta("default", "web", "e"), ..Endpoints::default() };
+    endpoints.metadata.annotations = Some(fixtures::labels(annotations)).filter(|all| !all.is_empty());
+    endpoints
+}
+
+/// What is planned for endpoints whose service was there, selecting nothing, and has gone.
+#[track_caller]
+fn when_the_service_goes(endpoints: &Endpoints, expect: Expect) {
+    let (controller, mut service) = (EndpointsController::default(), service());
+    service.spec.as_mut().unwrap().selector = None;
+    let mut objects = objects(Some(&service), &[]).with(endpoints);
+    let world = controller.observe(&service.key(), &View::fixed(&objects)).unwrap();
+    expect_plan(&controller.plan(&world, now()), &expect![[""]]);
+    controller.remember(&world, now(), None);
+    objects.remove::<Service>(&service.key());
+    let world = controller.observe(&service.key(), &View::fixed(&objects));
+    expect_plan(&world.map(|world| controller.plan(&world, now())).unwrap_or_default(), &expect);
+}
+
+#[test]
+fn endpoints_made_by_hand_go_with_their_service_but_not_before_it_comes() {
+    when_the_service_goes(
+        &hand_made(&[]),
+        expect![[r#"
+        delete Endpoints default/web
+    "#]],
+    );
+    when_the_service_goes(&hand_made(&[(LEADER, "{}")]), expect![[""]]);
+    let alone = objects(None, &[]).with(&hand_made(&[]));
+    assert!(EndpointsController::default().observe(&service().key(), &View::fixed(&alone)).is_none());
+}
+
+#[test]
+fn endpoints_tell_since_when_a_change_was_due() {
+    let (controller, key) = (EndpointsController::default(), service().key());
+    let mut objects = objects(Some(&service()), &[pod(1)]);
+    let trigger = |objects: &mut Objects| {
+        let world = controller.observe(&key, &View::fixed(objects)).unwrap();
+        objects.apply(&controller.plan(&world, now()), now());
+        controller.remember(&world, now(), None);
+        let made = objects.typed::<Endpoints>(&key).unwrap();
+        made.metadata.annotations.clone().and_then(|all| all.get(crate::common::trigger_time::TRIGGER_TIME).cloned())
+    };
+    // Of a service that is new, its creation; then when the pod became ready.
+    assert_eq!(trigger(&mut objects), Some(minutes_ago(120).to_string()));
+    objects.insert(&pod(2));
+    assert_eq!(trigger(&mut objects), Some(minutes_ago(1).to_string()));
+    objects.remove::<Pod>(&pod(1).key());
+    assert_eq!(trigger(&mut objects), None);
 }

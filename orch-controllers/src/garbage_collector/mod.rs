@@ -15,7 +15,6 @@ pub use decide::{Answers, Presence};
 pub use graph::{Graph, Item};
 
 use async_trait::async_trait;
-use futures::FutureExt;
 use k8s_openapi::{
     api::core::v1::Event, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
@@ -28,9 +27,9 @@ use orch_runtime::{
     queue::Queue,
     view::Caches,
 };
-use orch_store::{Ambient, ambient::Tasks};
+use orch_store::{Ambient, ambient::Tasks, panics::caught_async};
 use parking_lot::Mutex;
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 /// Deletes what has lost its owners.
 pub struct GarbageCollector {
@@ -142,15 +141,15 @@ async fn follow(shared: Arc<Shared>, served: Served) {
 
 async fn work(shared: Arc<Shared>, timeout: std::time::Duration) {
     while let Some(uid) = shared.queue.next().await {
-        let examined = AssertUnwindSafe(examine(&shared, &uid)).catch_unwind();
+        let examined = caught_async(examine(&shared, &uid));
         match tokio::time::timeout(timeout, examined).await {
             Ok(Ok(Ok(()))) => shared.queue.forget(&uid),
             Ok(Ok(Err(why))) => {
                 let delay = shared.queue.fail(uid.clone());
                 tracing::debug!(%uid, why, ?delay, "not collected; trying again");
             }
-            Ok(Err(_)) => {
-                tracing::error!(controller = NAME, %uid, "panicked; trying again");
+            Ok(Err(why)) => {
+                tracing::error!(controller = NAME, %uid, why, "panicked; trying again");
                 shared.queue.fail(uid.clone());
             }
             Err(_) => drop(shared.queue.fail(uid.clone())),

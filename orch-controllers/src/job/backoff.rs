@@ -1,9 +1,9 @@
 //! How long to wait before failed pods are replaced (`pkg/controller/job/backoff_utils.go`).
 //!
-//! kube-controller-manager remembers failures in its memory. Here they are read from the pods that are there, so that
-//! the wait survives a restart.
+//! kube-controller-manager remembers failures in its memory. Here those are added of the pods that are there, so that
+//! the wait survives a restart too.
 
-use super::{pods::JobPod, tally::Tally};
+use super::{memory::Past, pods::JobPod};
 use jiff::{SignedDuration, Timestamp};
 use orch_runtime::view::Known;
 use std::time::Duration;
@@ -14,12 +14,8 @@ const FIRST: SignedDuration = SignedDuration::from_secs(10);
 const LONGEST: SignedDuration = SignedDuration::from_mins(10);
 
 /// How long the Job as a whole waits: by the failures since its last success.
-pub(super) fn of_job(tally: &Tally<'_>, now: Timestamp) -> Duration {
-    let at = |pod: &Known<JobPod>| pod.facts.finished_at;
-    let success = tally.pods.iter().filter(|pod| pod.has_succeeded()).map(|pod| at(pod.known)).max();
-    let failures = tally.pods.iter().filter(|pod| pod.has_failed(tally.job)).map(|pod| at(pod.known));
-    let since: Vec<Timestamp> = failures.filter(|at| success.is_none_or(|success| *at > success)).collect();
-    since.iter().max().map_or(Duration::ZERO, |last| rest(since.len(), *last, now))
+pub(super) fn of_job(past: &Past, now: Timestamp) -> Duration {
+    past.failures().map_or(Duration::ZERO, |(failures, last)| rest(failures, last, now))
 }
 
 /// How long an index waits after the failure of its last pod.

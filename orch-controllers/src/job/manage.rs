@@ -2,6 +2,7 @@
 
 use super::{
     backoff,
+    memory::Past,
     pods::{Claimed, FAILURES, IGNORED, INDEX, JobPod, TRACKING, rank},
     policy::{self, Judgement},
     spec,
@@ -22,7 +23,7 @@ const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";
 const LONGEST_PREFIX: usize = 58;
 
 /// Deletes the pods that are too many, or else creates those that are missing and have waited long enough.
-pub(super) fn manage(tally: &Tally<'_>, now: Timestamp, plan: &mut Plan) {
+pub(super) fn manage(tally: &Tally<'_>, past: &Past, now: Timestamp, plan: &mut Plan) {
     let (job, active) = (tally.job, tally.active.len());
     if spec::is_suspended(job) {
         return discard(job, &surplus(tally, active), plan);
@@ -41,7 +42,7 @@ pub(super) fn manage(tally: &Tally<'_>, now: Timestamp, plan: &mut Plan) {
     let ending = if spec::waits_for_the_end(job) { tally.terminating } else { 0 };
     let missing = wanted.saturating_sub(ending + active);
     if missing > 0 {
-        create(tally, missing, now, plan);
+        create(tally, past, missing, now, plan);
     }
 }
 
@@ -50,10 +51,10 @@ pub(super) fn end(tally: &Tally<'_>, plan: &mut Plan) {
     tally.active.iter().for_each(|pod| delete(tally.job, pod, plan));
 }
 
-fn create(tally: &Tally<'_>, missing: usize, now: Timestamp, plan: &mut Plan) {
+fn create(tally: &Tally<'_>, past: &Past, missing: usize, now: Timestamp, plan: &mut Plan) {
     let job = tally.job;
     let template = template(job);
-    let wait = if spec::limit_per_index(job).is_some() { Duration::ZERO } else { backoff::of_job(tally, now) };
+    let wait = if spec::limit_per_index(job).is_some() { Duration::ZERO } else { backoff::of_job(past, now) };
     if !wait.is_zero() {
         return plan.requeue_within(wait);
     }

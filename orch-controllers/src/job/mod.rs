@@ -3,6 +3,7 @@
 mod backoff;
 mod indexes;
 mod manage;
+mod memory;
 mod pods;
 mod policy;
 mod spec;
@@ -22,15 +23,19 @@ use crate::common::{
 };
 use jiff::Timestamp;
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use memory::{Memory, Past};
 use orch_api::{Key, Object};
-use orch_runtime::{Controller, Plan, Target, View, Watches, view::Known};
+use orch_runtime::{Controller, Error, Plan, Target, View, Watches, view::Known};
 use orch_store::{Stored, client::Patch, informer::Delta};
 use pods::Claimed;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 
 /// Runs pods until enough of them have succeeded.
-pub struct JobController;
+#[derive(Default)]
+pub struct JobController {
+    memory: Memory,
+}
 
 /// A Job and its pods, or the pods that a Job left behind.
 pub struct World {
@@ -40,6 +45,8 @@ pub struct World {
     pods: Vec<Known<JobPod>>,
     /// Pods with our finalizer that no unfinished Job will count any more.
     strays: Vec<Arc<Stored>>,
+    /// What is remembered of its pods.
+    past: Past,
 }
 
 /// Changes of pods, and what we write ourselves, come in bursts: they are looked at together (`SyncJobBatchPeriod`).
@@ -69,32 +76,50 @@ impl Controller for JobController {
     fn observe(&self, key: &Key, view: &View<'_>) -> Option<World> {
         if key.name.is_empty() {
             let strays = abandoned(&key.namespace, view);
-            return (!strays.is_empty()).then_some(World { job: None, pods: Vec::new(), strays });
+            return (!strays.is_empty()).then_some(World {
+                job: None,
+                pods: Vec::new(),
+                strays,
+                past: Past::default(),
+            });
         }
         let job: Option<Arc<Job>> = view.get(key);
         if job.as_ref().is_some_and(|job| spec::is_managed_by_another(job)) {
             return None;
         }
         let job = job.filter(|job| !is_finished(job));
+        let past = job.as_ref().map(|job| self.memory.of(job)).unwrap_or_default();
+        if job.is_none() {
+            self.memory.forget(key);
+        }
         let mut strays = view.by_index_stored(&Pod::gvr(), TRACKED, &key.to_string());
         strays.retain(|pod| job.as_ref().is_none_or(|job| !owner::is_controlled_by(pod, job.uid())));
         let pods = job.as_deref().map(|job| pods_of(job, key, view)).unwrap_or_default();
-        (job.is_some() || !strays.is_empty()).then_some(World { job, pods, strays })
+        (job.is_some() || !strays.is_empty()).then_some(World { job, pods, strays, past })
     }
 
     fn plan(&self, world: &World, now: Timestamp) -> Plan {
         let mut plan = Plan::default();
         world.strays.iter().for_each(|pod| abandon(pod, &mut plan));
         if let Some(job) = &world.job {
-            sync(job, &world.pods, now, &mut plan);
+            sync(job, world, now, &mut plan);
         }
         plan
+    }
+
+    fn remember(&self, world: &World, _: Timestamp, _: Option<&Error>) {
+        if let Some(job) = &world.job {
+            let pods = claim(job, &world.pods, &mut Plan::default());
+            self.memory.set(job, world.past.clone().with(job, &pods));
+        }
     }
 }
 
 /// First the status, which notes what has ended; then the finalizers of what is noted; then the pods that are missing or too many.
-fn sync(job: &Job, pods: &[Known<JobPod>], now: Timestamp, plan: &mut Plan) {
-    let tally = tally::Tally::of(job, claim(job, pods, plan));
+fn sync(job: &Job, world: &World, now: Timestamp, plan: &mut Plan) {
+    let pods = claim(job, &world.pods, plan);
+    let past = world.past.clone().with(job, &pods);
+    let tally = tally::Tally::of(job, pods);
     let verdict = verdict::reached(&tally, now, plan);
     let is_managed = verdict.is_none() && !job.is_deleting();
     let complete = verdict.is_none().then(|| verdict::is_complete(&tally)).flatten();
@@ -114,7 +139,7 @@ fn sync(job: &Job, pods: &[Known<JobPod>], now: Timestamp, plan: &mut Plan) {
     if verdict.is_some() {
         manage::end(&tally, plan);
     } else if is_managed {
-        manage::manage(&tally, now, plan);
+        manage::manage(&tally, &past, now, plan);
     }
 }
 

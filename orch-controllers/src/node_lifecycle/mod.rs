@@ -68,7 +68,7 @@ impl Controller for NodeLifecycle {
         Watches::root::<Node>()
             .maps::<Lease>(node_of_new_lease)
             .only(|delta| delta.old.is_none())
-            .maps::<Pod>(|delta, _| node_of(delta))
+            .maps::<Pod>(silent_node_of)
             .only(|delta| delta.new.as_ref().is_some_and(is_ready))
             .index(BY_NODE, node_index)
     }
@@ -226,9 +226,12 @@ pub(crate) fn node_index(stored: &Stored) -> Vec<Arc<str>> {
     if node.is_empty() { Vec::new() } else { vec![node.into()] }
 }
 
-fn node_of(delta: &Delta) -> Vec<Key> {
+/// The node of a pod, if it is not ready: of one that is nobody looks at the pods.
+fn silent_node_of(delta: &Delta, view: &View<'_>) -> Vec<Key> {
     let node = delta.new.as_ref().map(|pod| pod.memo(PodFacts::of).node.clone()).unwrap_or_default();
-    if node.is_empty() { Vec::new() } else { vec![Key::cluster(&*node)] }
+    let key = Key::cluster(&*node);
+    let nobody_asks = node.is_empty() || view.known::<NodeFacts>(&key).is_some_and(|node| node.facts.ready);
+    if nobody_asks { Vec::new() } else { vec![key] }
 }
 
 fn is_ready(pod: &Arc<Stored>) -> bool {

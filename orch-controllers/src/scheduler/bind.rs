@@ -2,6 +2,7 @@
 
 use super::{
     cycle::Refusal,
+    guard::{Guard, Point},
     state::{Assumed, State},
 };
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
@@ -9,7 +10,7 @@ use orch_api::{Object, StatusError};
 use orch_runtime::{
     executor::Recorder,
     plan::{EventKind, Notice},
-    scheduler::{Binding, Permitted, PodInfo},
+    scheduler::{Binding, Cycle, Permitted, PodInfo, PreBind},
 };
 use orch_store::{
     Ambient, Client, Informer, Informers, Tasks,
@@ -26,6 +27,7 @@ const MOST_BINDINGS: usize = 256;
 pub(super) struct Binder {
     client: Arc<dyn Client>,
     informers: Informers,
+    guard: Guard,
     pods: Informer,
     tasks: Tasks,
     recorder: Recorder,
@@ -43,7 +45,7 @@ struct Outcome {
 }
 
 impl Binder {
-    pub(super) fn new(informers: Informers, ambient: &Ambient) -> Self {
+    pub(super) fn new(informers: Informers, ambient: &Ambient, guard: Guard) -> Self {
         let (report, results) = mpsc::unbounded_channel();
         let client = informers.client().clone();
         Self {
@@ -51,6 +53,7 @@ impl Binder {
             client,
             pods: informers.of::<Pod>(),
             informers,
+            guard,
             tasks: ambient.tasks.clone(),
             ambient: ambient.clone(),
             results,
@@ -65,11 +68,12 @@ impl Binder {
 
     /// Binds in the background; [`Binder::finished`] takes the outcome back.
     pub(super) fn bind(&mut self, assumed: Assumed) {
-        let waits = waits(&assumed);
+        let guard = self.guard.clone();
+        let waits = waits(&guard, &assumed);
         self.under_way += usize::from(!waits);
         let (client, informers, report) = (self.client.clone(), self.informers.clone(), self.report.clone());
         self.tasks.spawn(async move {
-            let result = bind(&*client, &informers, &assumed).await;
+            let result = bind(&guard, &*client, &informers, &assumed).await;
             let _ = report.send(Outcome { assumed, result, waits });
         });
     }
@@ -97,8 +101,9 @@ impl Binder {
         let (client, pod, now) = (self.client.clone(), pod.clone(), self.ambient.clock.now());
         self.tasks.spawn(async move {
             let now = jiff::fmt::temporal::DateTimePrinter::new().precision(Some(0)).timestamp_to_string(&now);
+            let reason = if refusal.failed { "SchedulerError" } else { "Unschedulable" };
             let mut status = json!({ "conditions": [{
-                "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": refusal.message,
+                "type": "PodScheduled", "status": "False", "reason": reason, "message": refusal.message,
                 "lastProbeTime": null, "lastTransitionTime": now,
             }]});
             if let Some(node) = &refusal.nominated {
@@ -120,7 +125,11 @@ impl Binder {
             Ok(()) => {
                 let message = format!("Successfully assigned {} to {}", pod.key, assumed.node);
                 self.record(&pod, EventKind::Normal, "Scheduled", &message);
-                assumed.profile.points.post_bind.iter().for_each(|p| p.post_bind(&pod, &assumed.node));
+                for plugin in &assumed.profile.points.post_bind {
+                    let tell = || plugin.post_bind(&pod, &assumed.node);
+                    // The pod is bound, whatever a plugin makes of it.
+                    let _ = self.guard.call(Point::PostBind, || plugin.name(), tell);
+                }
             }
             Err(error) => {
                 self.record(&pod, EventKind::Warning, "FailedScheduling", error.message());
@@ -146,30 +155,43 @@ impl Binder {
 }
 
 /// Whether a plugin may have the pod wait for long.
-fn waits(assumed: &Assumed) -> bool {
-    assumed.profile.points.pre_bind.iter().any(|plugin| plugin.is_needed(&assumed.cycle))
+fn waits(guard: &Guard, assumed: &Assumed) -> bool {
+    // One that panics is asked again, and named, by the binding.
+    assumed.profile.points.pre_bind.iter().any(|plugin| needs(guard, &**plugin, &assumed.cycle).unwrap_or(false))
 }
 
-async fn bind(client: &dyn Client, informers: &Informers, assumed: &Assumed) -> Result<(), StatusError> {
+fn needs(guard: &Guard, plugin: &dyn PreBind, cycle: &Cycle) -> Result<bool, StatusError> {
+    guard.call(Point::PreBind, || plugin.name(), || plugin.is_needed(cycle)).map_err(StatusError::internal)
+}
+
+async fn bind(guard: &Guard, client: &dyn Client, informers: &Informers, assumed: &Assumed) -> Result<(), StatusError> {
     let (pod, node, points) = (&assumed.queued.pod, &assumed.node, &assumed.profile.points);
     let cycle = &assumed.cycle;
     for plugin in &points.permit {
         let refused = |r: orch_runtime::scheduler::Rejection| StatusError::internal(r.reasons.join(", "));
-        match plugin.permit(cycle, pod, node) {
+        let permitted = guard.call(Point::Permit, || plugin.name(), || plugin.permit(cycle, pod, node));
+        match permitted.map_err(StatusError::internal)? {
             Permitted::Allow => {}
             Permitted::Reject(rejection) => return Err(refused(rejection)),
-            Permitted::Wait(most) => match tokio::time::timeout(most, plugin.ready(pod, node)).await {
-                Ok(ready) => ready.map_err(refused)?,
-                Err(_) => return Err(StatusError::internal(format_args!("timeout waiting on {}", plugin.name()))),
-            },
+            Permitted::Wait(most) => {
+                let ready = guard.wait(Point::Permit, plugin.name(), async { plugin.ready(pod, node).await });
+                match tokio::time::timeout(most, ready).await {
+                    Ok(ready) => ready.map_err(StatusError::internal)?.map_err(refused)?,
+                    Err(_) => return Err(StatusError::internal(format_args!("timeout waiting on {}", plugin.name()))),
+                }
+            }
         }
     }
     let binding = Binding { client, informers, cycle, pod, node };
-    for plugin in points.pre_bind.iter().filter(|plugin| plugin.is_needed(cycle)) {
-        plugin.pre_bind(&binding).await?;
+    for plugin in &points.pre_bind {
+        if needs(guard, &**plugin, cycle)? {
+            let prepared = guard.wait(Point::PreBind, plugin.name(), async { plugin.pre_bind(&binding).await });
+            prepared.await.map_err(StatusError::internal)??;
+        }
     }
     for plugin in &points.bind {
-        if plugin.bind(client, pod, node).await? {
+        let bound = guard.wait(Point::Bind, plugin.name(), async { plugin.bind(client, pod, node).await });
+        if bound.await.map_err(StatusError::internal)?? {
             return Ok(());
         }
     }

@@ -10,6 +10,9 @@
 
 mod bind;
 pub mod cycle;
+mod guard;
+#[cfg(test)]
+mod guard_tests;
 pub mod plugins;
 pub mod queue;
 pub mod state;
@@ -18,6 +21,7 @@ pub mod storage;
 mod tests;
 
 pub use cycle::{Decision, Refusal};
+pub use guard::{Guard, Panicked, Point};
 pub use orch_runtime::scheduler::Profile;
 pub use plugins::default_profile;
 
@@ -35,14 +39,19 @@ const DECISIONS_PER_TURN: usize = 16;
 
 /// Schedules pods until the ambience stops. Profiles are chosen by `spec.schedulerName`.
 pub async fn run(profiles: Vec<Profile>, informers: Informers, ambient: Ambient) {
+    run_guarded(profiles, informers, ambient, Guard::default()).await;
+}
+
+/// As [`run`], and counts the panics of plugins.
+pub async fn run_guarded(profiles: Vec<Profile>, informers: Informers, ambient: Ambient, guard: Guard) {
     let (pods, nodes) = (informers.of::<Pod>(), informers.of::<Node>());
     let storage = StorageFeed::start(&informers);
     let mut feeds = Feeds { pods: pods.subscribe(), nodes: nodes.subscribe(), storage };
     pods.synced().await;
     nodes.synced().await;
     feeds.storage.synced().await;
-    let mut state = State::new(profiles, ambient.chance.child("scheduler"));
-    let mut binder = Binder::new(informers, &ambient);
+    let mut state = State::new(profiles, ambient.chance.child("scheduler"), guard.clone());
+    let mut binder = Binder::new(informers, &ambient, guard);
     loop {
         feeds.drain(&mut state, &ambient);
         binder.drain(&mut state, &ambient);

@@ -76,10 +76,17 @@ impl Queue {
     /// Takes the next active pod and counts the attempt.
     pub fn pop(&mut self, now: Timestamp) -> Option<Queued> {
         self.wake(now);
-        let (_, uid) = self.active.pop_first()?;
-        let mut queued = self.pods.remove(&uid)?.queued;
-        queued.attempts += 1;
-        Some(queued)
+        while let Some((rank, uid)) = self.active.pop_first() {
+            // An order that contradicts itself may leave a rank behind whose pod has moved on.
+            let waits_here = |e: &Entry| matches!(&e.place, Place::Active(own) if own.arrival == rank.arrival);
+            if self.pods.get(&uid).is_some_and(waits_here)
+                && let Some(Entry { mut queued, .. }) = self.pods.remove(&uid)
+            {
+                queued.attempts += 1;
+                return Some(queued);
+            }
+        }
+        None
     }
 
     /// Removes a pod. Returns it if it was here.

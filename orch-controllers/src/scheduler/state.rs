@@ -2,6 +2,7 @@
 
 use super::{
     cycle::{Decision, Refusal, decide},
+    guard::{Guard, Panicked, Point},
     queue::Queue,
     storage::StorageChange,
 };
@@ -19,6 +20,7 @@ pub struct State {
     /// Where the next search over the nodes begins.
     start: usize,
     chance: Chance,
+    guard: Guard,
 }
 
 /// What is to be done for a pod.
@@ -43,11 +45,17 @@ pub struct Assumed {
 
 impl State {
     /// Knows nothing yet. All profiles order the queue with the first one's plugin, as kube-scheduler requires.
-    pub fn new(profiles: Vec<Profile>, chance: Chance) -> Self {
+    pub fn new(profiles: Vec<Profile>, chance: Chance, guard: Guard) -> Self {
         let profiles: Vec<Arc<Profile>> = profiles.into_iter().map(Arc::new).collect();
         let sort = profiles.first().and_then(|p| p.points.queue_sort.clone());
-        let order = move |a: &Queued, b: &Queued| sort.as_ref().map_or(a.since.cmp(&b.since), |s| s.compare(a, b));
-        Self { profiles, cluster: Cluster::default(), queue: Queue::new(Arc::new(order)), start: 0, chance }
+        let watched = guard.clone();
+        let order = move |a: &Queued, b: &Queued| {
+            let first = a.since.cmp(&b.since);
+            let Some(sort) = &sort else { return first };
+            watched.call(Point::QueueSort, || sort.name(), || sort.compare(a, b)).unwrap_or(first)
+        };
+        let (cluster, queue) = (Cluster::default(), Queue::new(Arc::new(order)));
+        Self { profiles, cluster, queue, start: 0, chance, guard }
     }
 
     /// The nodes with their pods.
@@ -65,9 +73,10 @@ impl State {
         let old = self.cluster.set_node(node);
         let Some(new) = node.metadata.name.as_deref().and_then(|n| self.cluster.node(n)) else { return };
         match old {
-            None => wake(&self.profiles, &mut self.queue, now, &ClusterEvent::NodeAdded(new)),
+            None => wake(&self.profiles, &self.guard, &mut self.queue, now, &ClusterEvent::NodeAdded(new)),
             Some(old) if changed(&old, new) => {
-                wake(&self.profiles, &mut self.queue, now, &ClusterEvent::NodeUpdated(&old, new));
+                let event = ClusterEvent::NodeUpdated(&old, new);
+                wake(&self.profiles, &self.guard, &mut self.queue, now, &event);
             }
             Some(_) => {}
         }
@@ -96,31 +105,38 @@ impl State {
     pub fn pod_gone(&mut self, uid: &str, now: Timestamp) {
         self.queue.remove(uid);
         if let Some((pod, _)) = self.cluster.remove_pod(uid) {
-            wake(&self.profiles, &mut self.queue, now, &ClusterEvent::PodFreed(&pod));
+            wake(&self.profiles, &self.guard, &mut self.queue, now, &ClusterEvent::PodFreed(&pod));
         }
     }
 
     /// The claims, volumes and classes changed.
     pub fn storage_set(&mut self, change: &StorageChange, now: Timestamp) {
-        let (profiles, queue) = (&self.profiles, &mut self.queue);
-        change.apply(self.cluster.storage_mut(), |event| wake(profiles, queue, now, event));
+        let (profiles, guard, queue) = (&self.profiles, &self.guard, &mut self.queue);
+        change.apply(self.cluster.storage_mut(), |event| wake(profiles, guard, queue, now, event));
     }
 
     /// Decides for the next pod, if one is due.
     pub fn step(&mut self, now: Timestamp) -> Option<Work> {
-        let queued = self.queue.pop(now)?;
-        let profile = self.profile(&queued.pod)?.clone();
+        let (queued, profile) = loop {
+            let queued = self.queue.pop(now)?;
+            let profile = self.profile(&queued.pod)?.clone();
+            match gated(&profile, &self.guard, &queued.pod) {
+                Ok(false) => break (queued, profile),
+                Ok(true) => self.queue.add_gated(queued.pod, now),
+                Err(panicked) => return Some(self.refuse(queued, panicked.into(), now)),
+            }
+        };
         let mut cycle = Cycle::default();
-        match decide(&profile, &mut cycle, &queued.pod, &self.cluster, &mut self.start, &self.chance) {
+        let pod = &queued.pod;
+        match decide(&profile, &self.guard, &mut cycle, pod, &self.cluster, &mut self.start, &self.chance) {
             Decision::Node(node) => {
                 let assumed = PodInfo { node: node.clone(), ..(*queued.pod).clone() };
                 self.cluster.set_pod(Arc::new(assumed), &node);
-                match reserve(&profile, &mut cycle, &queued.pod, &node, &mut self.cluster) {
+                match reserve(&profile, &self.guard, &mut cycle, &queued.pod, &node, &mut self.cluster) {
                     Ok(()) => Some(Work::Bind(Assumed { queued, node, profile, cycle })),
-                    Err((plugin, rejection)) => {
+                    Err(refusal) => {
                         self.cluster.remove_pod(&queued.pod.uid);
-                        let message = rejection.reasons.join(", ");
-                        Some(self.refuse(queued, Refusal { message, plugins: vec![plugin], nominated: None }, now))
+                        Some(self.refuse(queued, refusal, now))
                     }
                 }
             }
@@ -130,9 +146,10 @@ impl State {
 
     /// The binding failed: the pod takes nothing and, if it still waits, is tried again after a while.
     pub fn unbind(&mut self, assumed: Assumed, still_pending: bool, now: Timestamp) {
-        unreserve(&assumed.profile, &assumed.cycle, &assumed.queued.pod, &assumed.node, &mut self.cluster);
+        let Assumed { queued, node, profile, cycle } = &assumed;
+        unreserve(profile, &self.guard, cycle, &queued.pod, node, &mut self.cluster);
         if let Some((pod, _)) = self.cluster.remove_pod(&assumed.queued.pod.uid) {
-            wake(&self.profiles, &mut self.queue, now, &ClusterEvent::PodFreed(&pod));
+            wake(&self.profiles, &self.guard, &mut self.queue, now, &ClusterEvent::PodFreed(&pod));
         }
         if still_pending {
             self.queue.add_backoff(assumed.queued, now);
@@ -141,13 +158,17 @@ impl State {
 
     fn refuse(&mut self, queued: Queued, refusal: Refusal, now: Timestamp) -> Work {
         let pod = queued.pod.clone();
-        self.queue.add_waiting(queued, refusal.plugins.clone(), now);
+        match refusal.failed {
+            true => self.queue.add_backoff(queued, now),
+            false => self.queue.add_waiting(queued, refusal.plugins.clone(), now),
+        }
         Work::Refuse(pod, refusal)
     }
 
     fn pending_pod_set(&mut self, pod: Arc<PodInfo>, now: Timestamp) {
         let Some(profile) = self.profile(&pod).cloned() else { return };
-        let gated = profile.points.pre_enqueue.iter().any(|p| p.pre_enqueue(&pod).is_err());
+        // A plugin that panics is asked again, and named, when it is the pod's turn.
+        let gated = gated(&profile, &self.guard, &pod).unwrap_or(false);
         match self.queue.get(&pod.uid).cloned() {
             None if gated => self.queue.add_gated(pod, now),
             None => self.queue.add(pod, now),
@@ -158,7 +179,11 @@ impl State {
                 let event = ClusterEvent::PodUpdated(&old, &pod);
                 if was_gated
                     || (matters(&old, &pod)
-                        && self.queue.rejected_by(&pod.uid).iter().any(|name| hint(&profile, name, &pod, &event)))
+                        && self
+                            .queue
+                            .rejected_by(&pod.uid)
+                            .iter()
+                            .any(|name| hint(&profile, &self.guard, name, &pod, &event)))
                 {
                     self.queue.release(&pod.uid, now);
                 }
@@ -172,15 +197,29 @@ impl State {
 }
 
 /// Moves the waiting pods that the event can help.
-fn wake(profiles: &[Arc<Profile>], queue: &mut Queue, now: Timestamp, event: &ClusterEvent<'_>) {
+fn wake(profiles: &[Arc<Profile>], guard: &Guard, queue: &mut Queue, now: Timestamp, event: &ClusterEvent<'_>) {
     queue.move_waiting(now, |pod, rejected_by| {
         let profile = profiles.iter().find(|p| p.scheduler == pod.scheduler);
-        profile.is_some_and(|profile| rejected_by.iter().any(|name| hint(profile, name, pod, event)))
+        profile.is_some_and(|profile| rejected_by.iter().any(|name| hint(profile, guard, name, pod, event)))
     });
 }
 
-fn hint(profile: &Profile, plugin: &str, pod: &PodInfo, event: &ClusterEvent<'_>) -> bool {
-    profile.points.plugins.iter().any(|p| p.name() == plugin && p.hint(pod, event) == Hint::Queue)
+/// Whether the event helps against what the plugin had said. One that panics may have meant so (`isPodWorthRequeuing`).
+fn hint(profile: &Profile, guard: &Guard, plugin: &str, pod: &PodInfo, event: &ClusterEvent<'_>) -> bool {
+    let mut named = profile.points.plugins.iter().filter(|p| p.name() == plugin);
+    named.any(|p| {
+        guard.call(Point::QueueingHint, || p.name(), || p.hint(pod, event)).unwrap_or(Hint::Queue) == Hint::Queue
+    })
+}
+
+/// Whether a plugin keeps the pod out of the queue.
+fn gated(profile: &Profile, guard: &Guard, pod: &PodInfo) -> Result<bool, Panicked> {
+    for plugin in &profile.points.pre_enqueue {
+        if guard.call(Point::PreEnqueue, || plugin.name(), || plugin.pre_enqueue(pod))?.is_err() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether a node changed in a way that a filter can see.
@@ -202,20 +241,29 @@ fn matters(old: &PodInfo, new: &PodInfo) -> bool {
 
 fn reserve(
     profile: &Profile,
+    guard: &Guard,
     cycle: &mut Cycle,
     pod: &PodInfo,
     node: &Arc<str>,
     cluster: &mut Cluster,
-) -> Result<(), (&'static str, Rejection)> {
+) -> Result<(), Refusal> {
     for plugin in &profile.points.reserve {
-        if let Err(rejection) = plugin.reserve(cycle, pod, node, cluster) {
-            unreserve(profile, cycle, pod, node, cluster);
-            return Err((plugin.name(), rejection));
-        }
+        let refusal = match guard.call(Point::Reserve, || plugin.name(), || plugin.reserve(cycle, pod, node, cluster)) {
+            Ok(Ok(())) => continue,
+            Ok(Err(Rejection { reasons, .. })) => {
+                Refusal { message: reasons.join(", "), plugins: vec![plugin.name()], ..Refusal::default() }
+            }
+            Err(panicked) => panicked.into(),
+        };
+        unreserve(profile, guard, cycle, pod, node, cluster);
+        return Err(refusal);
     }
     Ok(())
 }
 
-fn unreserve(profile: &Profile, cycle: &Cycle, pod: &PodInfo, node: &Arc<str>, cluster: &mut Cluster) {
-    profile.points.reserve.iter().rev().for_each(|p| p.unreserve(cycle, pod, node, cluster));
+fn unreserve(profile: &Profile, guard: &Guard, cycle: &Cycle, pod: &PodInfo, node: &Arc<str>, cluster: &mut Cluster) {
+    for plugin in profile.points.reserve.iter().rev() {
+        // Logged is all that it can be: the others give back what they have taken.
+        let _ = guard.call(Point::Unreserve, || plugin.name(), || plugin.unreserve(cycle, pod, node, cluster));
+    }
 }

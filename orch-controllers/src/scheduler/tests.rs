@@ -1,4 +1,5 @@
 use super::{
+    Guard,
     plugins::default_profile,
     state::{State, Work},
 };
@@ -7,15 +8,15 @@ use orch_runtime::scheduler::PodInfo;
 use orch_store::{Chance, Stored};
 use serde_json::{Value, json};
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::UNIX_EPOCH
 }
 
-fn later(seconds: i64) -> Timestamp {
+pub(super) fn later(seconds: i64) -> Timestamp {
     now() + SignedDuration::from_secs(seconds)
 }
 
-fn pod(name: &str, spec: Value) -> PodInfo {
+pub(super) fn pod(name: &str, spec: Value) -> PodInfo {
     let mut object = json!({
         "metadata": { "name": name, "namespace": "default", "uid": name },
         "spec": { "schedulerName": "default-scheduler", "containers": [{ "image": "a" }] },
@@ -28,7 +29,7 @@ fn wants(cpu: &str) -> Value {
     json!({ "containers": [{ "image": "a", "resources": { "requests": { "cpu": cpu } } }] })
 }
 
-fn node(name: &str, spec: Value) -> k8s_openapi::api::core::v1::Node {
+pub(super) fn node(name: &str, spec: Value) -> k8s_openapi::api::core::v1::Node {
     serde_json::from_value(json!({
         "metadata": { "name": name, "labels": { "kubernetes.io/hostname": name } },
         "spec": spec,
@@ -44,7 +45,7 @@ fn merge(into: &mut Value, from: Value) {
 }
 
 fn state(nodes: &[(&str, Value)]) -> State {
-    let mut state = State::new(vec![default_profile()], Chance::from_seed(1));
+    let mut state = State::new(vec![default_profile()], Chance::from_seed(1), Guard::default());
     for (name, spec) in nodes {
         state.node_set(&node(name, spec.clone()), now());
     }

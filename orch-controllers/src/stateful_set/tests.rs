@@ -307,7 +307,7 @@ fn without_a_rolling_update_a_pod_below_the_updated_ones_comes_back_as_it_was() 
     case.set.status.as_mut().unwrap().current_replicas = Some(2);
     let plan = case.plan();
     let made = plan.actions.iter().find_map(|action| match action {
-        orch_runtime::Action::Create { body, .. } => Some(body.clone()),
+        orch_runtime::Action::Create { body, .. } => Some(serde_json::Value::clone(body)),
         _ => None,
     });
     assert_eq!(made.unwrap()["metadata"]["labels"]["controller-revision-hash"], before.as_str());

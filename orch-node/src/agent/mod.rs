@@ -1,6 +1,7 @@
 //! The node agent: registers the node, keeps its lease and its status, and runs the pods that are bound to it.
 
 pub mod context;
+mod guarded;
 mod heartbeat;
 mod machine;
 mod object;
@@ -128,16 +129,17 @@ impl Agent {
     pub async fn start(config: AgentConfig, parts: AgentParts) -> Result<Self, RuntimeError> {
         let tasks = parts.ambient.tasks.child();
         let ambient = Ambient { tasks: tasks.clone(), ..parts.ambient.child(&config.name) };
-        let info = parts.runtime.info().await?;
+        let runtime = guarded::runtime(parts.runtime);
+        let info = runtime.info().await?;
         let node = Arc::new(Node {
             name: config.name.as_str().into(),
             recorder: Recorder::new(parts.client.clone(), config.name.clone(), ambient.clone()),
             client: parts.client,
             objects: parts.objects,
             services: parts.informers.map(|i| i.of::<k8s_openapi::api::core::v1::Service>()),
-            runtime: parts.runtime,
+            runtime,
             runtime_name: info.name.clone(),
-            prober: parts.prober,
+            prober: guarded::prober(parts.prober),
             host_ips: config.addresses.clone(),
             allocatable: config.machine.allocatable(),
             dns: config.dns.clone(),
@@ -149,12 +151,17 @@ impl Agent {
         });
         let config = Arc::new(config);
         let pods: Pods = Arc::default();
-        tasks.spawn(heartbeat::run(node.clone(), config.clone(), info));
-        let adopted = node.runtime.list().await?;
-        tasks.spawn(pods::follow_runtime(node.clone(), pods.clone()));
-        tasks.spawn(pods::follow_pods(node.clone(), pods.clone(), parts.pods, adopted));
+        let beat = (node.clone(), config.clone());
+        tasks.spawn_loop("heartbeat", move || heartbeat::run(beat.0.clone(), beat.1.clone(), info.clone()));
+        let mut adopted = Some(node.runtime.list().await?);
+        let own = (node.clone(), pods.clone());
+        tasks.spawn_loop("runtime events", move || pods::follow_runtime(own.0.clone(), own.1.clone()));
+        let own = (node.clone(), pods.clone());
+        let feed = parts.pods;
+        tasks.spawn_loop("pods", move || pods::follow_pods(own.0.clone(), own.1.clone(), feed.clone(), adopted.take()));
         if config.materialize {
-            tasks.spawn(pods::rotate_logs(node.clone(), pods.clone(), config.rotation));
+            let (own, rule) = ((node.clone(), pods.clone()), config.rotation);
+            tasks.spawn_loop("log rotation", move || pods::rotate_logs(own.0.clone(), own.1.clone(), rule));
         }
         Ok(Self { node, config, pods, tasks })
     }

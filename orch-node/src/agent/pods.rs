@@ -9,7 +9,7 @@ use crate::{
 use futures::StreamExt;
 use orch_api::Key;
 use orch_runtime::node::container::{ContainerState, Sandbox};
-use orch_store::Informers;
+use orch_store::{Informer, Informers};
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
@@ -46,18 +46,20 @@ impl SharedPods {
         let shared = Self::default();
         let informer = informers.get(&PODS);
         let routes = shared.clone();
-        tasks.spawn(async move {
-            let mut deltas = informer.subscribe();
-            informer.synced().await;
-            while let Ok(delta) = deltas.try_recv() {
-                routes.route(&delta);
-            }
-            routes.announce_synced();
-            while let Some(delta) = deltas.recv().await {
-                routes.route(&delta);
-            }
-        });
+        tasks.spawn_loop("pods of all nodes", move || routes.clone().follow(informer.clone()));
         shared
+    }
+
+    async fn follow(self, informer: Informer) {
+        let mut deltas = informer.subscribe();
+        informer.synced().await;
+        while let Ok(delta) = deltas.try_recv() {
+            self.route(&delta);
+        }
+        self.announce_synced();
+        while let Some(delta) = deltas.recv().await {
+            self.route(&delta);
+        }
     }
 
     fn route(&self, delta: &orch_store::informer::Delta) {
@@ -116,8 +118,12 @@ impl SharedPods {
 }
 
 /// Hands every change of the node's pods to their workers. What the runtime runs for pods that the API server
-/// no longer knows is removed once the first list has been seen.
-pub(super) async fn follow_pods(node: Arc<Node>, pods: Pods, feed: PodFeed, adopted: Vec<Sandbox>) {
+/// no longer knows is removed once the first list has been seen. Unless it is told what that is, it asks.
+pub(super) async fn follow_pods(node: Arc<Node>, pods: Pods, feed: PodFeed, adopted: Option<Vec<Sandbox>>) {
+    let adopted = match adopted {
+        Some(adopted) => adopted,
+        None => unknown(&node, &pods).await,
+    };
     let mut manager = Manager { node: node.clone(), pods, keys: BTreeMap::new(), adopted: BTreeMap::new() };
     for sandbox in adopted {
         manager.adopted.entry(sandbox.uid.as_str().into()).or_default().push(sandbox);
@@ -134,6 +140,17 @@ pub(super) async fn follow_pods(node: Arc<Node>, pods: Pods, feed: PodFeed, adop
                 manager.take(change);
             }
         }
+    }
+}
+
+/// What the runtime runs and no worker has.
+async fn unknown(node: &Node, pods: &Pods) -> Vec<Sandbox> {
+    loop {
+        match node.runtime.list().await {
+            Ok(all) => return all.into_iter().filter(|sandbox| !pods.contains_key(sandbox.uid.as_str())).collect(),
+            Err(error) => tracing::warn!(%error, "the runtime does not tell what it runs"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

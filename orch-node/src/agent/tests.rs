@@ -15,6 +15,7 @@ use orch_store::{
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::broadcast;
 
 /// Objects in a map. Status writes, graceful deletion of pods and field selectors by name and node only.
@@ -22,6 +23,8 @@ pub(crate) struct MapClient {
     state: Mutex<State>,
     changes: broadcast::Sender<(Gvr, WatchEvent)>,
     clock: orch_store::Clock,
+    /// So many updates panic.
+    pub(crate) broken: AtomicU32,
 }
 
 #[derive(Default)]
@@ -33,7 +36,7 @@ struct State {
 impl MapClient {
     pub(crate) fn new(ambient: &Ambient) -> Arc<Self> {
         let state = Mutex::default();
-        Arc::new(Self { state, changes: broadcast::channel(4096).0, clock: ambient.clock.clone() })
+        Arc::new(Self { state, changes: broadcast::channel(4096).0, clock: ambient.clock.clone(), broken: 0.into() })
     }
 
     fn put(&self, gvr: &Gvr, key: &Key, mut body: Value) -> Arc<Stored> {
@@ -119,6 +122,8 @@ impl Client for MapClient {
         body: Value,
         _: &WriteOptions,
     ) -> Result<Arc<Stored>> {
+        let broken = self.broken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok();
+        assert!(*gvr != PODS || !broken, "this client is broken");
         let old = self.get(gvr, key, None).await?;
         let version = body["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
         if !version.is_empty() && version != old.meta.resource_version.to_string() {
@@ -297,6 +302,20 @@ fn waiting(pod: &Pod) -> String {
 
 fn phase(pod: &Pod) -> &str {
     pod.status.as_ref().unwrap().phase.as_deref().unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_panics_is_followed_by_another_one_that_adopts_what_runs() {
+    let world = World::new(Rules::default()).await;
+    world.client.broken.store(3, Ordering::Relaxed);
+    world.create(one(json!({})), json!({}));
+    let pod = world.until("ready", ready).await;
+    assert_eq!(world.client.broken.load(Ordering::Relaxed), 0);
+    assert_eq!(pod.status.unwrap().container_statuses.unwrap()[0].restart_count, 0);
+    let sandboxes = world.runtime.list().await.unwrap();
+    assert_eq!((sandboxes.len(), sandboxes[0].containers.len()), (1, 1));
+    let words = "FailedSync: error syncing pod: the pod's worker panicked: this client is broken";
+    assert!(world.events().await.contains(&words.to_owned()), "{:?}", world.events().await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -48,7 +48,11 @@ pub async fn start(options: DnsOptions, informers: Informers, ambient: &Ambient)
     let (socket, listener) = bind(options.listen).await?;
     let address = socket.local_addr()?;
     let zone = Arc::new(RwLock::new(Zone::new(&options.domain)));
-    ambient.tasks.spawn(follow(zone.clone(), informers));
+    let (kept, domain) = (zone.clone(), options.domain);
+    ambient.tasks.spawn_loop("cluster DNS", move || {
+        *kept.write() = Zone::new(&domain);
+        follow(kept.clone(), informers.clone())
+    });
     let mut server = Server::new(Handler::new(zone, Forwarder::new(options.upstream)));
     server.register_socket(socket);
     server.register_listener(listener, TCP_IDLE, TCP_ANSWERS);

@@ -24,7 +24,8 @@ use orch_api::{Gvr, Key};
 use orch_runtime::node::container::{ContainerState, RuntimeError, Sandbox};
 use orch_store::{
     Revision, Stored,
-    client::{DeleteOptions, WriteOptions},
+    client::{DeleteOptions, Patch, WriteOptions},
+    panics::{Pause, caught_async},
     watched as watch,
 };
 use parking_lot::Mutex;
@@ -38,6 +39,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Pods.
 pub const PODS: Gvr = Gvr::of("", "v1", "pods");
+
+/// So long a report waits for what the agent is about to do: a pod that comes up at once is reported once, as it is then.
+const BEGINNING: Duration = Duration::from_millis(100);
 
 /// After so many failures the last status is given up, so that a deleted pod can go.
 const GIVE_UP: u32 = 8;
@@ -83,10 +87,9 @@ impl PodHandle {
     ) -> Self {
         let inbox = Inbox { pod, gone: false, runtime_changed: false, sandboxes: adopted.clone(), over: false };
         let shared = Arc::new(Shared { wake: Notify::new(), changes: watch::channel(0).0, inbox: Mutex::new(inbox) });
-        let worker = Worker::new(node.clone(), shared.clone(), adopted);
-        let over = shared.clone();
+        let (over, own) = (shared.clone(), node.clone());
         node.ambient.tasks.spawn(async move {
-            worker.run().await;
+            work(own, &over, adopted).await;
             over.inbox.lock().over = true;
             over.changes.send_modify(|n| *n += 1);
             ended();
@@ -121,6 +124,24 @@ impl PodHandle {
     /// Reports something whenever the view of the sandboxes changes.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
+    }
+}
+
+/// A worker, and after a panic of its own another one, which adopts what the runtime has of the pod.
+async fn work(node: Arc<Node>, shared: &Arc<Shared>, mut adopted: Vec<Sandbox>) {
+    let mut pause = Pause::new();
+    while let Err(why) = caught_async(Worker::new(node.clone(), shared.clone(), adopted).run()).await {
+        let stored = shared.inbox.lock().pod.clone();
+        tracing::error!(pod = %stored.key, why, "the worker of a pod panicked; another one takes over");
+        if let Ok(pod) = stored.decode::<Pod>() {
+            let message = format!("error syncing pod: the pod's worker panicked: {why}");
+            node.event(&pod, None, Severity::Warning, "FailedSync", message);
+        }
+        pause.wait().await;
+        adopted = match node.runtime.list().await {
+            Ok(all) => all.into_iter().filter(|sandbox| *sandbox.uid == *stored.meta.uid).collect(),
+            Err(_) => shared.inbox.lock().sandboxes.clone(),
+        };
     }
 }
 
@@ -168,6 +189,8 @@ struct Worker {
     announced: BTreeSet<String>,
     report: Report,
     finish: Finish,
+    /// The typed form of the object, kept from step to step while something is under way.
+    typed: Option<(Revision, Arc<Pod>)>,
 }
 
 #[derive(Default)]
@@ -176,6 +199,8 @@ struct Report {
     written: Option<(Revision, u64)>,
     retry_at: Option<Timestamp>,
     failures: u32,
+    /// What the agent has begun may take until then before it is reported.
+    hold_until: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -207,6 +232,7 @@ impl Worker {
             announced: BTreeSet::new(),
             report: Report::default(),
             finish: Finish::No,
+            typed: None,
         }
     }
 
@@ -215,6 +241,9 @@ impl Worker {
         self.read_messages().await;
         loop {
             let Some(wake_at) = self.step() else { return };
+            if !self.is_busy() {
+                self.typed = None;
+            }
             let wait = wake_at.map(|at| until(self.node.ambient.clock.now(), at));
             tokio::select! {
                 biased;
@@ -254,7 +283,7 @@ impl Worker {
             return None;
         }
         let now = self.node.ambient.clock.now();
-        let Ok(pod) = stored.decode::<Pod>() else {
+        let Some(pod) = self.typed(&stored) else {
             tracing::error!(pod = %stored.key, "the API server sent a pod that cannot be read");
             return Some(None);
         };
@@ -282,9 +311,34 @@ impl Worker {
         }
         self.probe(&pod, now);
         let words = self.announce(&pod, now);
-        self.report(&pod, &stored, now);
+        let held = self.report(&pod, &stored, now);
         wake.sort();
-        Some(wake.into_iter().flatten().chain(words).min())
+        Some(wake.into_iter().flatten().chain(words).chain(held).min())
+    }
+
+    /// The typed form of the object.
+    fn typed(&mut self, stored: &Stored) -> Option<Arc<Pod>> {
+        match &self.typed {
+            Some((revision, pod)) if *revision == stored.revision => Some(pod.clone()),
+            _ => {
+                let pod: Arc<Pod> = stored.decode().ok()?;
+                self.typed = Some((stored.revision, pod.clone()));
+                Some(pod)
+            }
+        }
+    }
+
+    /// Whether the agent waits for something that it has begun.
+    fn is_busy(&self) -> bool {
+        self.is_beginning()
+            || self.report.writing
+            || !self.seen.busy.stopping.is_empty()
+            || self.finish == Finish::Cleaning
+    }
+
+    fn is_beginning(&self) -> bool {
+        let busy = &self.seen.busy;
+        busy.sandbox || busy.volumes || !busy.starting.is_empty()
     }
 
     fn execute(&mut self, pod: &Arc<Pod>, action: Action, now: Timestamp) {
@@ -455,30 +509,36 @@ impl Worker {
         next
     }
 
-    /// Writes the status when it is not what the object says.
-    fn report(&mut self, pod: &Pod, stored: &Arc<Stored>, now: Timestamp) {
+    /// Writes the status when it is not what the object says; the time to look again when that has to wait.
+    fn report(&mut self, pod: &Pod, stored: &Arc<Stored>, now: Timestamp) -> Option<Timestamp> {
         if self.report.writing || self.seen.gone || self.report.retry_at.is_some_and(|at| at > now) {
-            return;
+            return None;
+        }
+        if self.is_beginning() && self.seen.ending_since.is_none() {
+            let until = *self.report.hold_until.get_or_insert_with(|| later(now, BEGINNING));
+            if until > now {
+                return Some(until);
+            }
+        } else {
+            self.report.hold_until = None;
         }
         let new = status::generate(pod, &self.seen, &self.node.host_ips, &self.node.runtime_name, now);
         if pod.status.as_ref() == Some(&new) {
-            return;
+            return None;
         }
-        let Ok(value) = serde_json::to_value(&new) else { return };
+        let value = serde_json::to_value(&new).ok()?;
         let fingerprint = fingerprint(&value);
         if self.report.written == Some((stored.revision, fingerprint)) {
-            return;
-        }
-        let Ok(mut body) = stored.parse::<serde_json::Value>() else { return };
-        if let Some(object) = body.as_object_mut() {
-            object.insert("status".into(), value);
+            return None;
         }
         self.report.writing = true;
         self.report.written = Some((Revision(0), fingerprint));
         let (client, key) = (self.node.client.clone(), stored.key.clone());
+        let patch = replacing(value, stored);
         self.ops.push(Box::pin(async move {
-            Done::Reported(client.update(&PODS, &key, Some("status"), body, &WriteOptions::default()).await)
+            Done::Reported(client.patch(&PODS, &key, Some("status"), patch, &WriteOptions::default()).await)
         }));
+        None
     }
 
     /// Everything is down: remove what is left of a deleted pod, and then its object.
@@ -538,6 +598,15 @@ async fn delete(node: &Node, pod: &Pod) -> Result<(), orch_api::StatusError> {
         },
         other => other.map(drop),
     }
+}
+
+/// The patch that gives an object another status, if it is still the one that was read. It says no more than that, so that
+/// nobody has to read the rest.
+fn replacing(status: serde_json::Value, stored: &Stored) -> Patch {
+    Patch::Json(serde_json::json!([
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": stored.revision.to_string()},
+        {"op": "add", "path": "/status", "value": status},
+    ]))
 }
 
 fn fingerprint(value: &serde_json::Value) -> u64 {

@@ -27,7 +27,7 @@ pub use userspace::Userspace;
 use crate::event::{Recorder, Severity};
 use async_trait::async_trait;
 use k8s_openapi::api::{core::v1, discovery::v1 as discovery};
-use orch_store::{Ambient, Informers, Stored, informer::Delta};
+use orch_store::{Ambient, Informers, Stored, informer::Delta, panics::keep};
 use std::time::Duration;
 
 /// Changes are collected for this long, so that a rollout is a few transactions and not hundreds.
@@ -64,12 +64,16 @@ pub struct ProxyError(pub String);
 
 /// Keeps the machine's rules in step with the cluster until the ambience stops. The machine is these nodes: one, as a rule.
 pub async fn run(nodes: Vec<String>, informers: Informers, proxy: impl ServiceProxy, ambient: Ambient) {
+    keep("kube-proxy", || follow(&nodes, &informers, &proxy, &ambient)).await;
+}
+
+async fn follow(nodes: &[String], informers: &Informers, proxy: &impl ServiceProxy, ambient: &Ambient) {
     let (services, slices) = (informers.of::<v1::Service>(), informers.of::<discovery::EndpointSlice>());
     let (mut service_feed, mut slice_feed) = (services.subscribe(), slices.subscribe());
     services.synced().await;
     slices.synced().await;
     let host = nodes.first().cloned().unwrap_or_default();
-    let mut planner = Planner::new(nodes);
+    let mut planner = Planner::new(nodes.to_vec());
     let recorder = Recorder::of("kube-proxy", informers.client().clone(), host, ambient.clone());
     let mut applied = false;
     loop {

@@ -9,13 +9,9 @@ use crate::{
 };
 use futures::{StreamExt, stream::BoxStream};
 use orch_api::Key;
-use orch_store::{Ambient, Revision, Stored, ambient::Tasks, informer::Delta};
+use orch_store::{Ambient, Revision, Stored, ambient::Tasks, informer::Delta, panics::caught};
 use serde_json::value::RawValue;
-use std::{
-    collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What leads changes to the queue of one loop.
 #[derive(Clone)]
@@ -86,10 +82,9 @@ impl Feed {
     /// The keys that a change asks for; none where a predicate or mapper panics, which is named.
     fn keys(&self, source: &Source, delta: &Delta) -> Vec<Key> {
         let keys = || self.watches.keys(source, delta, &View::live(&self.caches));
-        catch_unwind(AssertUnwindSafe(keys)).unwrap_or_else(|panic| {
+        caught(keys).unwrap_or_else(|why| {
             (self.panics)(1);
             let (kind, object) = (&source.kind.kind, delta.key());
-            let why = super::worker::words(&*panic);
             tracing::error!(controller = self.name, %kind, ?object, why, "a predicate or mapper panicked; the change is lost");
             Vec::new()
         })

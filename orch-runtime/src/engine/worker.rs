@@ -8,12 +8,9 @@ use crate::{
     queue::{Measured, WorkQueue},
     view::Caches,
 };
-use futures::FutureExt;
 use orch_api::Key;
-use orch_store::Ambient;
+use orch_store::{Ambient, panics::caught_async};
 use std::{
-    any::Any,
-    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -119,10 +116,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
 
 async fn process(shared: &Shared, key: &Key, journal: &Journal) -> Result<Option<Duration>, Error> {
     // The future is made inside as well: making it may panic, too.
-    let work = AssertUnwindSafe(async { shared.work.process(key, journal).await }).catch_unwind();
+    let work = caught_async(async { shared.work.process(key, journal).await });
     match tokio::time::timeout(shared.options.timeout, work).await {
         Ok(Ok(result)) => result,
-        Ok(Err(panic)) => Err(Error::Panic(words(&*panic))),
+        Ok(Err(why)) => Err(Error::Panic(why)),
         Err(_) => Err(Error::Timeout(shared.options.timeout)),
     }
 }
@@ -163,10 +160,4 @@ fn release(shared: &Arc<Shared>, key: Key, mut written: Written) {
         written.wait(&waiting.caches).await;
         waiting.queue.done(&key);
     });
-}
-
-/// What a panic said.
-pub(super) fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without words".to_owned())
 }

@@ -49,6 +49,8 @@ pub struct Correlator {
     seen: HashMap<Said, Entry>,
     similar: HashMap<Similar, (Timestamp, HashSet<String>)>,
     tokens: HashMap<String, (Timestamp, f64)>,
+    /// How many things of each sort are too many.
+    too_many: [usize; 3],
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -133,20 +135,24 @@ impl Correlator {
         may
     }
 
+    /// Forgets what is old. What is looked through in vain is looked through again only when there is twice as much, so
+    /// that many events at once do not cost the square of their number.
     fn forget(&mut self, now: Timestamp) {
         let recent = |at: &Timestamp| now.duration_since(*at) <= WINDOW;
-        if self.seen.len() > MEMORY {
-            self.seen.retain(|_, entry| recent(&entry.last));
-        }
-        if self.similar.len() > MEMORY {
-            self.similar.retain(|_, (last, _)| recent(last));
-        }
-        if self.tokens.len() > MEMORY {
-            self.tokens.retain(|_, (last, _)| recent(last));
-        }
+        let [seen, similar, tokens] = &mut self.too_many;
+        prune(&mut self.seen, seen, |entry| recent(&entry.last));
+        prune(&mut self.similar, similar, |(last, _)| recent(last));
+        prune(&mut self.tokens, tokens, |(last, _)| recent(last));
         if self.seen.len() > 2 * MEMORY {
             self.seen.clear();
         }
+    }
+}
+
+fn prune<K, V>(map: &mut HashMap<K, V>, too_many: &mut usize, keep: impl Fn(&V) -> bool) {
+    if map.len() > MEMORY.max(*too_many) {
+        map.retain(|_, value| keep(value));
+        *too_many = 2 * map.len();
     }
 }
 

@@ -20,6 +20,7 @@ use orch_store::{
     Client, Stored,
     client::{ListOptions, Patch, WriteOptions},
 };
+use serde_json::Value;
 use std::{collections::HashSet, sync::Arc};
 
 /// How many deletes, or patches of different objects, are under way at once.
@@ -104,7 +105,7 @@ impl Executor {
         let write = WriteOptions { field_manager: self.name.to_owned(), ..WriteOptions::default() };
         match action {
             Action::Create { target, body, .. } => {
-                self.client.create(&target.gvr, &target.key, None, body.clone(), &write).await.map(Some)
+                self.client.create(&target.gvr, &target.key, None, Value::clone(body), &write).await.map(Some)
             }
             Action::Update { target, subresource, body, .. } => {
                 self.client.update(&target.gvr, &target.key, *subresource, body.clone(), &write).await.map(Some)

@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use orch_api::{Key, Object};
 use orch_store::{
-    Ambient, Client, ClientExt, Tasks,
+    Ambient, Client, Tasks,
     client::{Patch, WriteOptions},
 };
 use serde_json::json;
@@ -106,9 +106,7 @@ async fn write(
 ) -> Result<(), orch_api::StatusError> {
     match record {
         Record::Drop => Ok(()),
-        Record::New { key, message } => {
-            client.add(&event(reporter, notice, key, message, 1, (now, now))).await.map(drop)
-        }
+        Record::New { key, message } => create(client, event(reporter, notice, key, message, 1, (now, now))).await,
         Record::Again { key, message, count, first } => {
             let patch = match reporter.style {
                 Style::Counted => json!({ "count": count, "lastTimestamp": Time(now), "message": message }),
@@ -118,12 +116,18 @@ async fn write(
             match patched {
                 // The event has expired: say it anew.
                 Err(error) if error.is_not_found() => {
-                    client.add(&event(reporter, notice, key, message, count, (first, now))).await.map(drop)
+                    create(client, event(reporter, notice, key, message, count, (first, now))).await
                 }
                 other => other.map(drop),
             }
         }
     }
+}
+
+/// Creates an event. Nobody reads the answer, so it is not decoded.
+async fn create(client: &dyn Client, event: Event) -> Result<(), orch_api::StatusError> {
+    let body = serde_json::to_value(&event).map_err(orch_api::StatusError::internal)?;
+    client.create(&Event::gvr(), &event.key(), None, body, &WriteOptions::default()).await.map(drop)
 }
 
 fn series(count: i32, now: Timestamp) -> EventSeries {

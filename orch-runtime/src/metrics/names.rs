@@ -78,6 +78,9 @@ pub static WORKERS_ACTIVE: Metric =
 /// Functions of a controller's watches that panicked; not in controller-runtime.
 pub static WATCH_PANICS: Metric =
     plain("controller_runtime_watch_panics", "Total number of panics in predicates and mappers per controller");
+/// Scheduler plugins that panicked, by plugin and extension point; not in kube-scheduler, which ends then.
+pub static SCHEDULER_PLUGIN_PANICS: Metric =
+    plain("scheduler_plugin_panics", "Total number of panics in scheduler plugins, by plugin and extension point");
 /// Whether this process leads: 1 or 0.
 pub static LEADS: Metric =
     plain("leader_election_master_status", "Whether this process leads by the lease of that name (1) or stands by (0)");

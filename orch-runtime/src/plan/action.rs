@@ -14,8 +14,8 @@ pub enum Action {
     Create {
         /// What. The name may be empty when the body has a `generateName`.
         target: Target,
-        /// The object.
-        body: Value,
+        /// The object; what is created many times is one tree.
+        body: Arc<Value>,
         /// An event about the outcome.
         announce: Option<Announce>,
         /// Whether it is fine if the object exists.

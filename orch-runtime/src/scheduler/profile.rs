@@ -7,6 +7,7 @@ use super::plugin::{
 use std::sync::Arc;
 
 /// The plugins that schedule the pods of one scheduler name.
+#[derive(Clone)]
 pub struct Profile {
     /// `spec.schedulerName` of its pods.
     pub scheduler: Arc<str>,
@@ -15,6 +16,7 @@ pub struct Profile {
 }
 
 /// A score with its weight.
+#[derive(Clone)]
 pub struct Scored {
     /// The plugin.
     pub plugin: Arc<dyn Score>,
@@ -23,7 +25,7 @@ pub struct Scored {
 }
 
 /// Plugins by extension point, each in the order in which they joined.
-#[derive(Default)]
+#[derive(Clone, Default)]
 #[allow(missing_docs)] // The names are those of the extension points.
 pub struct Points {
     pub plugins: Vec<Arc<dyn Plugin>>,

@@ -96,7 +96,7 @@ impl Objects {
 
     fn apply_one(&mut self, action: &Action, now: Timestamp) {
         match action {
-            Action::Create { target, body, .. } => self.create(&target.gvr, &target.key, body.clone(), now),
+            Action::Create { target, body, .. } => self.create(&target.gvr, &target.key, Value::clone(body), now),
             Action::Update { target, subresource, body, .. } => {
                 self.write(&target.gvr, &target.key, *subresource, body.clone());
             }

@@ -1,12 +1,13 @@
 //! From the bytes of a review to the bytes of its answer.
 
 use crate::http::Answer;
-use futures::FutureExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use orch_api::review::{AdmissionResponse, AdmissionReview, ConversionResponse, ConversionReview};
-use orch_store::review::{AdmissionHandler, ConversionHandler};
+use orch_store::{
+    panics::caught_async,
+    review::{AdmissionHandler, ConversionHandler},
+};
 use serde::Serialize;
-use std::panic::AssertUnwindSafe;
 
 /// Answers an admission review, in the version in which it asks. A handler that panics refuses, with code 500.
 pub(super) async fn admission(handler: &dyn AdmissionHandler, body: &[u8]) -> Answer {
@@ -18,8 +19,8 @@ pub(super) async fn admission(handler: &dyn AdmissionHandler, body: &[u8]) -> An
         return Answer::text(400, "not an admission review with a request\n");
     };
     let uid = request.uid.clone();
-    let response = AssertUnwindSafe(handler.admit(request)).catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!(uid, "an admission handler panicked");
+    let response = caught_async(async { handler.admit(request).await }).await.unwrap_or_else(|why| {
+        tracing::error!(uid, why, "an admission handler panicked");
         AdmissionResponse::deny_with(Status {
             code: Some(500),
             message: Some("the admission handler panicked".into()),
@@ -39,8 +40,8 @@ pub(super) async fn conversion(handler: &dyn ConversionHandler, body: &[u8]) -> 
         return Answer::text(400, "not a conversion review with a request\n");
     };
     let uid = request.uid.clone();
-    let response = AssertUnwindSafe(handler.convert(request)).catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!(uid, "a conversion handler panicked");
+    let response = caught_async(async { handler.convert(request).await }).await.unwrap_or_else(|why| {
+        tracing::error!(uid, why, "a conversion handler panicked");
         ConversionResponse::failure("the conversion handler panicked")
     });
     json(&ConversionReview { api_version: review.api_version, ..ConversionReview::of_response(&uid, response) })

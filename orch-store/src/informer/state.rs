@@ -1,11 +1,10 @@
 //! The synchronous core: what an informer knows, and the deltas of what it learns.
 
-use crate::{Revision, Stored};
+use crate::{Revision, Stored, panics::caught};
 use orch_api::Key;
 use std::{
     any::{Any, TypeId},
     collections::{BTreeMap, BTreeSet},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 use tokio::sync::mpsc;
@@ -52,8 +51,8 @@ struct Panicked;
 
 impl Slot {
     fn of(&self, object: &Stored) -> Erased {
-        catch_unwind(AssertUnwindSafe(|| (self.compute)(object))).unwrap_or_else(|_| {
-            tracing::error!(key = %object.key, "a projection panicked; it does not have this object");
+        caught(|| (self.compute)(object)).unwrap_or_else(|why| {
+            tracing::error!(key = %object.key, why, "a projection panicked; it does not have this object");
             Arc::new(Panicked)
         })
     }
@@ -245,8 +244,8 @@ fn find<'a>(index: &'a Index, value: &'a str) -> impl Iterator<Item = &'a Key> {
 
 /// The values of an object; none where the function panics, so that one bad index harms nobody else.
 fn guarded(name: &str, values: fn(&Stored) -> Vec<Arc<str>>, object: &Stored) -> Vec<Arc<str>> {
-    catch_unwind(AssertUnwindSafe(|| values(object))).unwrap_or_else(|_| {
-        tracing::error!(index = name, key = %object.key, "an index panicked; it does not have this object");
+    caught(|| values(object)).unwrap_or_else(|why| {
+        tracing::error!(index = name, key = %object.key, why, "an index panicked; it does not have this object");
         Vec::new()
     })
 }

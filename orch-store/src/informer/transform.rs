@@ -3,13 +3,11 @@
 use crate::{
     Stored,
     client::{Result, WatchEvent, WatchStream},
+    panics::caught,
 };
 use futures::StreamExt;
 use serde_json::Value;
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 /// Takes parts out of an object before it is kept.
 pub type Transform = Arc<dyn Fn(&mut Value) + Send + Sync>;
@@ -22,14 +20,14 @@ pub(super) fn object(transform: &Transform, whole: Arc<Stored>) -> Arc<Stored> {
         transform(&mut tree);
         serde_json::to_vec(&tree).ok()
     };
-    match catch_unwind(AssertUnwindSafe(smaller)) {
+    match caught(smaller) {
         Ok(Some(json)) => {
             let kept = Stored::new(whole.meta.clone(), json.into());
             Arc::new(kept.with_key(whole.key.clone()).with_revision(whole.revision))
         }
         Ok(None) => whole,
-        Err(_) => {
-            tracing::error!(key = %whole.key, "a transform panicked; the object is kept whole");
+        Err(why) => {
+            tracing::error!(key = %whole.key, why, "a transform panicked; the object is kept whole");
             whole
         }
     }

@@ -21,6 +21,11 @@ struct Memo {
 }
 
 impl Memos {
+    /// The value of the function, if somebody has asked for it before.
+    pub(super) fn find<T: Send + Sync + 'static>(&self, read: fn(&Stored) -> T) -> Option<Arc<T>> {
+        find(&self.0.lock(), (TypeId::of::<T>(), read as usize))
+    }
+
     /// The value of the function. It runs outside of the lock: it may look at other memos, and panic.
     pub(super) fn get<T: Send + Sync + 'static>(&self, object: &Stored, read: fn(&Stored) -> T) -> Arc<T> {
         let id = (TypeId::of::<T>(), read as usize);

@@ -52,7 +52,7 @@ impl Stored {
         struct Envelope {
             metadata: Meta,
         }
-        let Envelope { metadata } = serde_json::from_slice(&json)?;
+        let Envelope { metadata } = read(&json)?;
         Ok(Self::new(metadata, json))
     }
 
@@ -108,8 +108,7 @@ impl Stored {
 
     /// A private copy of any serde type: a projection that reads a few fields, or a `Value`.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, StatusError> {
-        serde_json::from_slice(&self.json)
-            .map_err(|e| StatusError::internal(format_args!("decoding {}: {e}", self.key)))
+        read(&self.json).map_err(|e| StatusError::internal(format_args!("decoding {}: {e}", self.key)))
     }
 
     /// The values of the selectable fields. The first call computes them; they are kept as long as
@@ -122,6 +121,11 @@ impl Stored {
     /// function, and kept as long as the revision is. For small values, as it is memory that every object takes.
     pub fn memo<T: Send + Sync + 'static>(&self, read: fn(&Self) -> T) -> Arc<T> {
         self.memos.get(self, read)
+    }
+
+    /// A [`memo`](Self::memo) that is there already.
+    pub fn remembered<T: Send + Sync + 'static>(&self, read: fn(&Self) -> T) -> Option<Arc<T>> {
+        self.memos.find(read)
     }
 
     /// As [`parse`](Self::parse), read once as a [`memo`](Self::memo).
@@ -138,6 +142,14 @@ impl Stored {
 impl fmt::Debug for Stored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.key, self.revision)
+    }
+}
+
+/// Reads JSON that is text as text: looked at once as a whole, it need not be looked at again string by string.
+fn read<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, serde_json::Error> {
+    match std::str::from_utf8(json) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(json),
     }
 }
 

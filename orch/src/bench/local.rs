@@ -30,9 +30,10 @@ const NODES: Gvr = Gvr::of("", "v1", "nodes");
 
 /// From nothing to serving, the first time and again.
 pub(super) async fn start(show: &mut dyn FnMut(Row)) -> Result<()> {
-    let before = Process::this().resident()?;
+    let (before, own_before) = (Process::this().resident()?, Process::this().own()?);
     let (cluster, first) = serving().await?;
     let memory = Process::this().resident()?.saturating_sub(before);
+    let own = Process::this().own()?.saturating_sub(own_before);
     cluster.stop().await;
     let mut again = Vec::new();
     for _ in 0..10 {
@@ -46,7 +47,8 @@ pub(super) async fn start(show: &mut dyn FnMut(Row)) -> Result<()> {
     show(
         Row::new("in process: memory of a cluster", memory as f64 / 1e6, Unit::Megabytes)
             .budget(20.0)
-            .kubernetes(504.0),
+            .kubernetes(504.0)
+            .detail(format!("of which {:.1} MB are its own; the rest is the text of the program", own as f64 / 1e6)),
     );
     Ok(())
 }

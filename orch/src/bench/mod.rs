@@ -34,14 +34,18 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// The groups of figures, in the order in which they are taken; `--only` names them.
-pub const GROUPS: [&str; 13] = [
+pub const GROUPS: [&str; 17] = [
     "start",
     "many",
     "create-local",
     "watch-local",
     "schedule-local",
     "memory",
-    "workloads",
+    "deploy",
+    "roll",
+    "job",
+    "daemons",
+    "garbage",
     "simulator",
     "binary",
     "api",
@@ -93,8 +97,21 @@ async fn in_process(wanted: &dyn Fn(&str) -> bool, show: &mut dyn FnMut(Row)) ->
     if wanted("memory") {
         local::memory(show).await?;
     }
-    if wanted("workloads") {
-        workloads::all(show).await?;
+    if wanted("deploy") {
+        workloads::deployment(show).await?;
+    }
+    if wanted("roll") {
+        workloads::rollout(show).await?;
+    }
+    if wanted("job") {
+        workloads::job(show).await?;
+    }
+    if wanted("daemons") {
+        workloads::daemon_set(show).await?;
+    }
+    if wanted("garbage") {
+        workloads::namespace(show).await?;
+        workloads::dependents(show).await?;
     }
     if wanted("simulator") {
         simulator::speed(show).await?;

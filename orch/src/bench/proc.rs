@@ -24,6 +24,12 @@ impl Process {
         self.status("VmRSS:")
     }
 
+    /// Resident memory in bytes that is the process' own, without the text of the program: that is the kernel's to share and
+    /// to drop.
+    pub(super) fn own(self) -> Result<u64> {
+        self.status("RssAnon:")
+    }
+
     /// The most resident memory in bytes since [`Process::forget_peak`].
     pub(super) fn peak(self) -> Result<u64> {
         self.status("VmHWM:")

@@ -258,7 +258,9 @@ fn control(own: Control, caches: &Caches, pki: Arc<Pki>, ambient: &Ambient) {
     let mut profiles = vec![scheduler::default_profile()];
     profiles.retain(|p| own.profiles.iter().all(|other| other.scheduler != p.scheduler));
     profiles.extend(own.profiles);
-    ambient.tasks.spawn(scheduler::run(profiles, informers.clone(), ambient.clone()));
+    let (informers, own) = (informers.clone(), ambient.clone());
+    let schedule = move || scheduler::run(profiles.clone(), informers.clone(), own.clone());
+    ambient.tasks.spawn_loop("kube-scheduler", schedule);
 }
 
 /// Waits for the service account without which no pod is admitted to the namespace `default`.

@@ -33,6 +33,7 @@ const DROPPED: &[&str] = &[
     "addresses",
     "images",
     "pod-template-generation",
+    "endpoints.kubernetes.io/last-change-trigger-time",
     "controller-uid",
     "batch.kubernetes.io/controller-uid",
     "deprecated.daemonset.template.generation",
@@ -83,12 +84,10 @@ impl Normal {
                 status.remove("collisionCount");
                 // That a Job was suspended once is history.
                 let conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
-                let conditions = conditions.map(|list| {
-                    list.retain(|condition| !(condition["type"] == "Suspended" && condition["status"] == "False"));
-                    list
-                });
-                for condition in conditions.into_iter().flatten() {
-                    if let Some(condition) = condition.as_object_mut() {
+                if let Some(conditions) = conditions {
+                    conditions
+                        .retain(|condition| !(condition["type"] == "Suspended" && condition["status"] == "False"));
+                    for condition in conditions.iter_mut().filter_map(Value::as_object_mut) {
                         condition.retain(|name, _| name == "type" || name == "status");
                     }
                 }
@@ -201,6 +200,10 @@ fn stand_in(seen: &Seen) -> Option<String> {
     if seen.kind == "PersistentVolume" && seen.name.starts_with("pvc-") {
         // Named for the UID of the claim that it was made for.
         return Some(format!("pvc-{}-*", seen.text("/spec/claimRef/name")));
+    }
+    if seen.kind == "IPAddress" {
+        // Named for the address that chance gave to its Service.
+        return Some(format!("ip of {}", seen.text("/spec/parentRef/name")));
     }
     let prefix = seen.text("/metadata/generateName");
     (!prefix.is_empty()).then(|| format!("{prefix}*"))

@@ -4,7 +4,7 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
     certificates::v1::CertificateSigningRequest,
-    core::v1::{Node, Pod, Secret},
+    core::v1::{ConfigMap, Node, Pod, Secret, ServiceAccount},
     policy::v1::PodDisruptionBudget,
 };
 use orch::{
@@ -14,7 +14,7 @@ use orch::{
     runtime::autoscaling::{FixedMetrics, MetricValue},
     store::{
         ClientExt,
-        client::{ListOptions, WriteOptions},
+        client::{DeleteOptions, ListOptions, Patch, WriteOptions},
     },
 };
 use serde_json::{Value, json};
@@ -227,6 +227,68 @@ async fn a_secret_that_asks_for_a_token_gets_one_that_works_and_goes_with_its_ac
     let gvr = Gvr::of("authentication.k8s.io", "v1", "tokenreviews");
     let review = cluster.client().create(&gvr, &Key::cluster(""), None, body, &WriteOptions::default()).await.unwrap();
     assert_eq!(review.parse::<Value>().unwrap()["status"]["user"]["username"], "system:serviceaccount:default:default");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_use_of_a_token_that_a_secret_keeps_is_noted_by_the_day_and_an_invalid_one_is_refused() {
+    const LAST_USED: &str = "kubernetes.io/legacy-token-last-used";
+    let cluster = Cluster::builder().seed(1).build().await.unwrap();
+    let client = cluster.client();
+    let tracking = Key::new("kube-system", "kube-apiserver-legacy-service-account-token-tracking");
+    let since = client.read::<ConfigMap>(&tracking).await.unwrap().data.clone().unwrap()["since"].clone();
+    let today = || cluster.ambient().clock.now().to_string()[..10].to_owned();
+    assert_eq!(since, today());
+    let secret = json!({"metadata": {"name": "token", "namespace": "default",
+        "annotations": {"kubernetes.io/service-account.name": "default"}}, "type": "kubernetes.io/service-account-token"});
+    add::<Secret>(&cluster, secret).await;
+    let filled =
+        until::<Secret>(&cluster, &key("token"), |s| s.data.as_ref().is_some_and(|d| d.contains_key("token"))).await;
+    let token = String::from_utf8(filled.data.as_ref().unwrap()["token"].0.clone()).unwrap();
+    let review = async || {
+        let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}});
+        let gvr = Gvr::of("authentication.k8s.io", "v1", "tokenreviews");
+        let answer = client.create(&gvr, &Key::cluster(""), None, body, &WriteOptions::default()).await.unwrap();
+        answer.parse::<Value>().unwrap()["status"].clone()
+    };
+    let secret = async || client.read::<Secret>(&key("token")).await.unwrap();
+    let used = |secret: &Secret| secret.metadata.labels.as_ref().and_then(|l| l.get(LAST_USED).cloned());
+    assert_eq!(used(&filled), None);
+    for _ in 0..2 {
+        assert_eq!(review().await["authenticated"], true);
+    }
+    let first = secret().await;
+    assert_eq!(used(&first), Some(today()));
+    tokio::time::sleep(Duration::from_secs(3 * 86400)).await;
+    assert_eq!(secret().await.metadata.resource_version, first.metadata.resource_version);
+    review().await;
+    assert_eq!(used(&*secret().await), Some(today()));
+    let mut invalid = Secret::clone(&*secret().await);
+    let labels = invalid.metadata.labels.get_or_insert_default();
+    labels.insert("kubernetes.io/legacy-token-invalid-since".into(), today());
+    client.replace(&invalid).await.unwrap();
+    let refused = review().await;
+    assert_eq!(refused["authenticated"], false);
+    let why = refused["error"].as_str().unwrap();
+    assert!(
+        why.contains("the token in secret default/token for service account default/default has been marked invalid"),
+        "{why}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_does_not_list_a_token_secret_that_is_gone() {
+    let cluster = Cluster::builder().seed(1).build().await.unwrap();
+    let client = cluster.client();
+    let secret = json!({"metadata": {"name": "token", "namespace": "default",
+        "annotations": {"kubernetes.io/service-account.name": "default"}}, "type": "kubernetes.io/service-account-token"});
+    add::<Secret>(&cluster, secret).await;
+    let listed = json!({"secrets": [{"name": "token"}, {"name": "other"}]});
+    let options = WriteOptions::default();
+    client.patch(&ServiceAccount::gvr(), &key("default"), None, Patch::Merge(listed), &options).await.unwrap();
+    client.delete(&Secret::gvr(), &key("token"), &DeleteOptions::default()).await.unwrap();
+    let one = |account: &ServiceAccount| account.secrets.as_ref().is_some_and(|all| all.len() == 1);
+    let account = until::<ServiceAccount>(&cluster, &key("default"), one).await;
+    assert_eq!(account.secrets.as_ref().unwrap()[0].name.as_deref(), Some("other"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,14 +9,12 @@ use crate::{
     admission::{Review, View},
     webhook::WebhookError,
 };
-use futures::FutureExt;
 use orch_api::{
     Kind,
     review::{AdmissionRequest, AdmissionResponse, AdmissionReview},
 };
-use orch_store::AdmissionHandler;
+use orch_store::{AdmissionHandler, panics::caught_async};
 use serde_json::Value;
-use std::panic::AssertUnwindSafe;
 use tokio::time::Instant;
 
 impl Hook {
@@ -95,14 +93,17 @@ impl Hook {
         request: AdmissionRequest,
     ) -> Result<AdmissionReview, HookError> {
         let uid = request.uid.clone();
-        let called = AssertUnwindSafe(handler.admit(request)).catch_unwind();
+        let called = caught_async(async { handler.admit(request).await });
         let answered = match self.timeout {
             None => called.await,
             Some(limit) => tokio::time::timeout(limit, called)
                 .await
                 .map_err(|_| HookError::Failed("failed to call webhook: context deadline exceeded".into()))?,
         };
-        let response = answered.map_err(|_| HookError::Failed("the handler has panicked".into()))?;
+        let response = answered.map_err(|why| {
+            tracing::error!(webhook = self.name, why, "an admission handler panicked");
+            HookError::Failed("the handler has panicked".into())
+        })?;
         Ok(AdmissionReview::of_response(&uid, response))
     }
 }

@@ -18,8 +18,11 @@ pub struct Fights {
     /// Who made which Pod.
     makers: BTreeMap<Arc<str>, Arc<str>>,
     /// How many Pods of an owner, made by the one, the other has ended.
-    ended: BTreeMap<(Arc<str>, Arc<str>, Arc<str>), u32>,
+    ended: BTreeMap<Ending, u32>,
 }
+
+/// An owner's UID, who made its Pods, and who ends them.
+type Ending = (Arc<str>, Arc<str>, Arc<str>);
 
 /// How often a field may be set back. A view that lags excuses a loop once or twice.
 const UNDONE: u32 = 4;

@@ -11,6 +11,7 @@ pub(super) fn all() -> Vec<Scenario> {
 }
 
 pub(super) const BUDGET: &str = "policy/v1 PodDisruptionBudget";
+const IP_ADDRESS: &str = "networking.k8s.io/v1 IPAddress";
 pub(super) const QUOTA: &str = "v1 ResourceQuota";
 pub(super) const ENDPOINTS: &str = "v1 Endpoints";
 
@@ -114,6 +115,9 @@ fn network() -> Vec<Scenario> {
     let service = |name: &str, selector: Value| {
         object("v1", "Service", name, json!({"spec": {"selector": selector, "ports": [{"port": 80}]}}))
     };
+    let service_at = |name: &str, ip: &str| {
+        object("v1", "Service", name, json!({"spec": {"clusterIP": ip, "ports": [{"port": 80}]}}))
+    };
     let by_hand = |ip: &str| json!({"subsets": [{"addresses": [{"ip": ip}], "ports": [{"port": 80}]}]});
     let hand = Key::new("default", "hand");
     vec![
@@ -141,6 +145,17 @@ fn network() -> Vec<Scenario> {
             Change::at(1_000, Edit::Put { object: object("v1", "Endpoints", "more", by_hand("10.1.2.4")) }),
             Change::patch(4_000, ENDPOINTS, &hand, by_hand("10.1.2.5")),
             Change::delete(7_000, ENDPOINTS, &hand, None),
+        ]),
+        Scenario::new(
+            "addresses",
+            "Services with addresses come and go, and somebody deletes an IPAddress of one.",
+            &["service-ip-repair"],
+        )
+        .with([
+            Change::given(service_at("hand", "10.96.9.1")),
+            Change::given(service_at("more", "10.96.9.2")),
+            Change::delete(4_000, IP_ADDRESS, &Key::cluster("10.96.9.1"), None),
+            Change::delete(6_000, "v1 Service", &Key::new("default", "more"), None),
         ]),
         Scenario::new("networks", "A network of Services comes and goes.", &["service-cidr-controller"]).with([
             Change::given(cluster(

@@ -81,6 +81,9 @@ async fn observed(here: &World, name: &str, generation: u64) {
     here.kind::<Pod>().until_one(&format!("generation {generation} observed"), name, seen).await;
 }
 
+/// What is done to a Pod.
+type Change<'a> = &'a dyn Fn(&mut Value);
+
 /// [sig-node] Pods Extended (pod generation) Pod Generation pod generation should start at 1 and increment per update [MinimumKubeletVersion:1.34] [Conformance]
 #[tokio::test(start_paused = true)]
 async fn the_generation_of_a_pod_counts_changes_of_its_spec() {
@@ -92,7 +95,7 @@ async fn the_generation_of_a_pod_counts_changes_of_its_spec() {
     assert_eq!(pods.create(two).await["metadata"]["generation"], 1);
     here.running("generation").await;
     let toleration = json!({"key": "foo", "operator": "Equal", "value": "bar", "effect": "NoSchedule"});
-    let changes: [(&dyn Fn(&mut Value), bool); 7] = [
+    let changes: [(Change<'_>, bool); 7] = [
         (&|_| {}, false),
         (&|pod| pod["spec"]["tolerations"].as_array_mut().unwrap().push(toleration.clone()), true),
         (&|pod| pod["spec"]["activeDeadlineSeconds"] = 5000.into(), true),

@@ -95,7 +95,7 @@ fn sets() -> Vec<Planted> {
 fn work() -> Vec<Planted> {
     let job = |spec: Value| Change::given(scenarios::job(spec, json!({"run": "3"})));
     let spoilt = |spoil: fn(&mut Plan)| {
-        move |seed| base(seed).controller("job", move |_| of(Mutant { inner: JobController, spoil }))
+        move |seed| base(seed).controller("job", move |_| of(Mutant { inner: JobController::default(), spoil }))
     };
     vec![
         found(
@@ -241,6 +241,7 @@ fn draw_names(plan: &mut Plan) {
             && &*target.kind == "Job"
         {
             target.key.name = "".into();
+            let body = Arc::make_mut(body);
             body["metadata"]["name"] = Value::Null;
             body["metadata"]["generateName"] = json!("work-");
         }

@@ -1,6 +1,7 @@
 use crate::{
     fixtures::{self, now},
     scheduler::{
+        Guard,
         plugins::default_profile,
         state::{State, Work},
         storage::StorageChange,
@@ -23,7 +24,7 @@ struct Case {
 
 /// Two nodes, `a` in zone `x` and `b` in zone `y`.
 fn case() -> Case {
-    let mut state = State::new(vec![default_profile()], Chance::from_seed(1));
+    let mut state = State::new(vec![default_profile()], Chance::from_seed(1), Guard::default());
     for (name, zone) in [("a", "x"), ("b", "y")] {
         let labels = json!({"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": zone});
         let node = json!({"metadata": {"name": name, "labels": labels},
