@@ -175,6 +175,7 @@ mod tests {
     use expect_test::{Expect, expect};
     use k8s_openapi::api::core::v1::ServiceSpec;
     use orch_runtime::testing::Objects;
+    use std::slice::from_ref;
 
     fn service(name: &str, ip: &str) -> Service {
         let spec = ServiceSpec { cluster_ips: Some(vec![ip.into()]), ..ServiceSpec::default() };
@@ -206,15 +207,15 @@ mod tests {
     fn a_service_with_a_cluster_ip_has_an_address() {
         let web = service("web", "10.96.0.7");
         check(
-            &[web.clone()],
+            from_ref(&web),
             &[],
             expect![[r#"
             create IPAddress 10.96.0.7
         "#]],
         );
-        check(&[web.clone()], &[address("10.96.0.7", &web)], expect![[""]]);
+        check(from_ref(&web), &[address("10.96.0.7", &web)], expect![[""]]);
         check(&[service("web", "None")], &[], expect![[""]]);
-        let mut objects = objects(&[web.clone()], &[]);
+        let mut objects = objects(from_ref(&web), &[]);
         let world = ServiceIps.observe(&web.key(), &View::fixed(&objects)).unwrap();
         objects.apply(&ServiceIps.plan(&world, now()), now());
         let made = objects.typed::<IPAddress>(&Key::cluster("10.96.0.7")).unwrap();
@@ -247,7 +248,7 @@ mod tests {
     fn an_address_that_names_somebody_else_is_made_anew_unless_two_have_it() {
         let (web, other) = (service("web", "10.96.0.7"), service("other", "10.96.0.7"));
         check(
-            &[web.clone()],
+            from_ref(&web),
             &[address("10.96.0.7", &other)],
             expect![[r#"
             event Warning ClusterIPNotAllocated: the ClusterIP [IPv4]: 10.96.0.7 for Service default/web has a wrong reference; repairing

@@ -70,12 +70,13 @@ mod tests {
         let (began, times) = (Instant::now(), RefCell::new(Vec::new()));
         keep("test", async || {
             times.borrow_mut().push(began.elapsed().as_secs());
-            match times.borrow().len() {
+            let count = times.borrow().len();
+            match count {
                 4 => sleep(LAST_PAUSE * 2).await,
                 6 => return,
                 _ => {}
             }
-            panic!("number {}", times.borrow().len());
+            panic!("number {count}");
         })
         .await;
         // 1, 2 and 4 seconds; the fourth time went well for two minutes, so a second again, and 2.

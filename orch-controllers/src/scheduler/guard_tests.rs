@@ -208,8 +208,10 @@ fn an_order_that_panics_loses_no_pod() {
 
 #[tokio::test]
 async fn a_plugin_that_panics_while_others_wait_for_it_is_an_error() {
-    let panics = async { Option::<()>::None.expect("nothing to bind") };
-    let error = Guard::default().wait(Point::Bind, "Broken", panics).await.unwrap_err();
+    async fn bind() {
+        panic!("nothing to bind")
+    }
+    let error = Guard::default().wait(Point::Bind, "Broken", bind()).await.unwrap_err();
     assert_eq!(error, Panicked { plugin: "Broken", point: Point::Bind, why: "nothing to bind".into() });
     assert_eq!(error.to_string(), "running Bind plugin \"Broken\": it panicked: nothing to bind");
 }

@@ -105,7 +105,7 @@ async fn custom_objects_are_stored_anew_in_the_version_in_which_they_are_stored_
     client.add(&migration("again", "example.com", "widgets")).await.unwrap();
     ended(&cluster, "again").await;
     assert_eq!(revisions(&cluster, &widgets("v2")).await, after);
-    assert_eq!(stored(&*client.read::<CustomResourceDefinition>(&key).await.unwrap()), ["v2"]);
+    assert_eq!(stored(&client.read::<CustomResourceDefinition>(&key).await.unwrap()), ["v2"]);
     let widget: Value = client.get(&widgets("v1"), &Key::new("default", "a"), None).await.unwrap().parse().unwrap();
     assert_eq!((&widget["apiVersion"], &widget["size"]), (&json!("example.com/v1"), &json!(3)));
     cluster.stop().await;
