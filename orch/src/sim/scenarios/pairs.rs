@@ -25,6 +25,9 @@ const SERVICE: &str = "v1 Service";
 const NODE: &str = "v1 Node";
 const POD: &str = "v1 Pod";
 
+/// When a deletion is over whatever goes wrong.
+const AFTERWARDS: u64 = 70_000;
+
 fn web() -> Key {
     Key::new("default", "web")
 }
@@ -44,7 +47,7 @@ fn scaling() -> Vec<Scenario> {
             Change::given(autoscaler(4)),
             Change::patch(33_000, DEPLOYMENT, &web(), image("app:2")),
             replicas(50_000, 2),
-            Change::patch(80_000, DEPLOYMENT, &web(), uses("200m")),
+            Change::patch(80_000, DEPLOYMENT, &web(), uses("100m")),
         ]),
         Scenario::new(
             "scaled-budget",
@@ -58,7 +61,7 @@ fn scaling() -> Vec<Scenario> {
             Change::at(20_000, Edit::Evict { app: "web".into(), nth: 0 }),
             Change::at(32_000, Edit::Evict { app: "web".into(), nth: 1 }),
             Change::at(32_100, Edit::Evict { app: "web".into(), nth: 2 }),
-            Change::patch(60_000, DEPLOYMENT, &web(), uses("250m")),
+            Change::patch(60_000, DEPLOYMENT, &web(), uses("100m")),
         ]),
     ]
 }
@@ -155,7 +158,7 @@ fn garbage() -> Vec<Scenario> {
             Change::given(replica_set(2)),
             Change::delete(6_000, REPLICA_SET, &web(), Some("Foreground")),
             release(14_000),
-            Change::at(24_000, Edit::Put { object: replica_set(2) }),
+            Change::at(AFTERWARDS, Edit::Put { object: replica_set(2) }),
         ]),
         Scenario::new(
             "held-back",
@@ -168,7 +171,7 @@ fn garbage() -> Vec<Scenario> {
             Change::delete(5_000, POD, &held, None),
             Change::delete(9_000, DEPLOYMENT, &web(), Some("Orphan")),
             release(15_000),
-            Change::at(30_000, Edit::Put { object: deployment(2, "app:1") }),
+            Change::at(AFTERWARDS, Edit::Put { object: deployment(2, "app:1") }),
         ]),
         Scenario::new(
             "namespace-at-work",

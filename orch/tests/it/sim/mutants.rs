@@ -11,7 +11,8 @@ use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},
     autoscaling::v2::HorizontalPodAutoscaler,
     batch::v1::Job,
-    core::v1::{Node, PersistentVolume, Pod},
+    core::v1::{PersistentVolume, Pod},
+    policy::v1::PodDisruptionBudget,
 };
 use orch::{
     api::{Key, Object},
@@ -112,7 +113,7 @@ fn work() -> Vec<Planted> {
             "runs a Pod more than a Job has completions",
             "replicas",
             scenario(
-                [job(json!({"completions": 2, "parallelism": 3}))],
+                [job(json!({"completions": 2, "parallelism": 1}))],
                 shortsighted::<Job>("job", |job| {
                     let completions = job["spec"]["completions"].as_i64().unwrap_or(0);
                     job["spec"]["completions"] = json!(completions + 1);
@@ -170,9 +171,10 @@ fn fights() -> Vec<Planted> {
         "spec": {"minReplicas": 1, "maxReplicas": 5, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}});
     let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web", "namespace": "default"},
         "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}}});
-    let evict = |at_ms, nth| Change::at(at_ms, Edit::Evict { app: "web".into(), nth });
+    let evict = |at_ms| Change::at(at_ms, Edit::Evict { app: "web".into(), nth: 0 });
     let mut daemons = scenarios::deployment(1, "app:1");
     (daemons["kind"], daemons["spec"]["replicas"]) = (json!("DaemonSet"), Value::Null);
+    daemons["spec"]["template"]["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
     let taint = json!({"spec": {"taints": [{"key": "busy", "value": "yes", "effect": "NoExecute"}]}});
     vec![
         found(
@@ -191,23 +193,23 @@ fn fights() -> Vec<Planted> {
             }),
         ),
         found(
-            "makes Pods on a node whose taint they do not tolerate, as often as they are evicted",
+            "evicts Pods that tolerate a taint, as often as they are made",
             "fight",
             scenario(
                 [Change::given(daemons), Change::patch(5_000, "v1 Node", &Key::cluster("node-0"), taint)],
                 |seed| {
-                    shortsighted::<Node>("daemonset", |node| node["spec"]["taints"] = Value::Null)(seed)
-                        .most_writes(1_000)
+                    let misread: Misread = |pod| pod["spec"]["tolerations"] = json!([]);
+                    shortsighted::<Pod>("taint-eviction-controller", misread)(seed).most_writes(1_000)
                 },
             ),
         ),
         found(
-            "a Pod that is being deleted is healthy to a disruption budget",
+            "takes a budget for one that asks for a Pod less",
             "disruption budget",
             scenario(
-                [Change::given(scenarios::replica_set(3)), Change::given(budget), evict(6_000, 0), evict(9_000, 1)],
-                shortsighted::<Pod>("disruption-controller", |pod| {
-                    pod["metadata"].as_object_mut().unwrap().remove("deletionTimestamp");
+                [Change::given(scenarios::replica_set(3)), Change::given(budget), evict(6_000), evict(6_200)],
+                shortsighted::<PodDisruptionBudget>("disruption-controller", |budget| {
+                    budget["spec"]["minAvailable"] = json!(1);
                 }),
             ),
         ),
@@ -242,7 +244,7 @@ fn draw_names(plan: &mut Plan) {
         {
             target.key.name = "".into();
             let body = Arc::make_mut(body);
-            body["metadata"]["name"] = Value::Null;
+            body["metadata"].as_object_mut().unwrap().remove("name");
             body["metadata"]["generateName"] = json!("work-");
         }
     }

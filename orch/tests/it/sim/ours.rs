@@ -21,7 +21,8 @@ fn each(test: impl Fn(usize, &Scenario) -> Option<String> + Sync) {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(scenario) = all.get(number) else { return };
-            wrong.lock().unwrap().extend(test(number, scenario));
+            let found = test(number, scenario);
+            wrong.lock().unwrap().extend(found);
         }
     };
     std::thread::scope(|scope| {
