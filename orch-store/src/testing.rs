@@ -141,11 +141,14 @@ impl Client for BareClient {
         patch: Patch,
         options: &WriteOptions,
     ) -> Result<Arc<Stored>> {
-        let Patch::Merge(patch) = patch else {
-            return Err(StatusError::new(Reason::UnsupportedMediaType, "only merge patches"));
-        };
         let mut body = self.get(resource, key, None).await?.parse()?;
-        merge(&mut body, patch);
+        match patch {
+            Patch::Merge(patch) => merge(&mut body, patch),
+            Patch::Json(operations) => {
+                operations.as_array().into_iter().flatten().try_for_each(|o| set(&mut body, o))?
+            }
+            _ => return Err(StatusError::new(Reason::UnsupportedMediaType, "only merge patches and JSON patches")),
+        }
         self.update(resource, key, None, body, options).await
     }
 
@@ -176,8 +179,18 @@ fn namespace(namespace: &str) -> Option<&str> {
     (!namespace.is_empty()).then_some(namespace)
 }
 
+/// Applies a merge patch, or a JSON patch that sets members of objects.
+pub fn apply(body: &mut serde_json::Value, patch: Patch) -> Result<()> {
+    match patch {
+        Patch::Merge(patch) => merge(body, patch),
+        Patch::Json(operations) => operations.as_array().into_iter().flatten().try_for_each(|o| set(body, o))?,
+        _ => return Err(StatusError::new(Reason::UnsupportedMediaType, "only merge patches and JSON patches")),
+    }
+    Ok(())
+}
+
 /// RFC 7396.
-fn merge(target: &mut serde_json::Value, patch: serde_json::Value) {
+pub fn merge(target: &mut serde_json::Value, patch: serde_json::Value) {
     let serde_json::Value::Object(patch) = patch else {
         *target = patch;
         return;
@@ -191,6 +204,16 @@ fn merge(target: &mut serde_json::Value, patch: serde_json::Value) {
             value => merge(&mut target[name], value),
         }
     }
+}
+
+/// Of RFC 6902: to add or replace a member of an object.
+fn set(target: &mut serde_json::Value, operation: &serde_json::Value) -> Result<()> {
+    let is_set = matches!(operation["op"].as_str(), Some("add" | "replace"));
+    let place = operation["path"].as_str().and_then(|path| path.rsplit_once('/')).filter(|_| is_set);
+    let known = place.and_then(|(parent, name)| Some((target.pointer_mut(parent)?.as_object_mut()?, name)));
+    let (parent, name) = known.ok_or_else(|| StatusError::bad_request(format!("cannot do {operation}")))?;
+    parent.insert(name.to_owned(), operation["value"].clone());
+    Ok(())
 }
 
 fn refuse(error: &BackendError) -> StatusError {

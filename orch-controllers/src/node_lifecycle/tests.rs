@@ -90,7 +90,15 @@ fn what_a_node_says_of_a_pod_after_it_was_given_up_stands() {
     let since = |name: &str, minutes| {
         fixtures::ready(fixtures::on_node(fixtures::pod(name, "web"), "n1"), minutes_ago(minutes))
     };
-    check(cluster(&lost, 3, &[since("before", 3), since("after", 1), since("then", 2)]), expect![[r#""#]]);
+    check(
+        cluster(&lost, 3, &[since("before", 3), since("after", 1), since("then", 2)]),
+        expect![[r#"
+            status Node n1 conditions[DiskPressure].message="Kubelet never posted node status." conditions[DiskPressure].reason=NodeStatusNeverUpdated conditions[DiskPressure].status=Unknown conditions[MemoryPressure].message="Kubelet never posted node status." conditions[MemoryPressure].reason=NodeStatusNeverUpdated conditions[MemoryPressure].status=Unknown conditions[PIDPressure].message="Kubelet never posted node status." conditions[PIDPressure].reason=NodeStatusNeverUpdated conditions[PIDPressure].status=Unknown
+            update Node n1 spec.taints=[{"effect":"NoSchedule","key":"node.kubernetes.io/unreachable","timeAdded":"2025-12-18T00:00:00Z"},{"effect":"NoExecute","key":"node.kubernetes.io/unreachable","timeAdded":"2025-12-18T00:00:00Z"}]
+            status Pod default/before conditions[Ready].status=False
+            event Warning NodeNotReady: Node is not ready
+        "#]],
+    );
 }
 
 #[test]

@@ -12,6 +12,7 @@ use orch_api::{Gvr, StatusError};
 use orch_store::{
     Revision, Stored,
     client::{DeleteOptions, ListOptions, Page, Patch, Result, WatchEvent, WatchOptions, WatchStream, WriteOptions},
+    testing,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -142,14 +143,13 @@ impl Client for MapClient {
         &self,
         gvr: &Gvr,
         key: &Key,
-        _: Option<&str>,
+        sub: Option<&str>,
         patch: Patch,
-        _: &WriteOptions,
+        options: &WriteOptions,
     ) -> Result<Arc<Stored>> {
         let mut body: Value = self.get(gvr, key, None).await?.parse()?;
-        let Patch::Merge(patch) = patch else { return Err(StatusError::bad_request("only merge patches")) };
-        merge(&mut body, &patch);
-        Ok(self.put(gvr, key, body))
+        testing::apply(&mut body, patch)?;
+        self.update(gvr, key, sub, body, options).await
     }
 
     async fn delete(&self, gvr: &Gvr, key: &Key, options: &DeleteOptions) -> Result<Arc<Stored>> {
@@ -174,17 +174,6 @@ impl Client for MapClient {
 
     async fn delete_collection(&self, _: &Gvr, _: &ListOptions, _: &DeleteOptions) -> Result<()> {
         Err(StatusError::bad_request("not here"))
-    }
-}
-
-fn merge(target: &mut Value, patch: &Value) {
-    let Some(patch) = patch.as_object() else { return };
-    for (key, value) in patch {
-        if value.is_object() && target[key].is_object() {
-            merge(&mut target[key], value);
-        } else {
-            target[key] = value.clone();
-        }
     }
 }
 
@@ -281,7 +270,7 @@ async fn start(client: &Arc<MapClient>, runtime: &SimulatedRuntime, ambient: &Am
 
 fn one(extra: Value) -> Value {
     let mut container = json!({"name": "main", "image": "app:1"});
-    merge(&mut container, &extra);
+    testing::merge(&mut container, extra);
     json!({"containers": [container], "restartPolicy": "Always"})
 }
 
