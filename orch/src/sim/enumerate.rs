@@ -92,9 +92,10 @@ fn perturbations(scenario: &Scenario, who: &str, seed: u64, traffic: &[(String, 
     let case = |check, fault| scenario.case(seed, check, FaultPlan::of([fault]));
     let name = || who.to_owned();
     let each = |fault: &dyn Fn(u64) -> Fault| (1..=writes).map(|write| case(Check::Clean, fault(write))).collect();
+    let counted = if scenario.timed { Check::Clean } else { Check::Exact };
     let crash = |after| {
         let fault = move |write| Fault::Crash { who: name(), write, after, down_ms: 100 };
-        (1..=writes).map(|write| case(Check::Exact, fault(write))).collect()
+        (1..=writes).map(|write| case(counted, fault(write))).collect()
     };
     let mut all = vec![
         crash(false),

@@ -33,7 +33,7 @@ pub fn case(scenario: &Scenario, seed: u64) -> Case {
     let changes = edits::changes(scenario, &about_changes, LASTS_MS);
     let faults = faults(scenario, &chance.child("faults"));
     let check = match &scenario.subject {
-        Some((kind, _)) if edits::is_harsh(kind, &about_changes) => Check::Alone,
+        Some((kind, _)) if !scenario.repeatable || edits::is_harsh(kind, &about_changes) => Check::Alone,
         Some(_) => Check::Fresh,
         None => Check::Clean,
     };

@@ -213,8 +213,10 @@ fn normal(field: &str, value: &Value, names: &BTreeMap<&str, String>) -> Value {
     match value {
         Value::Object(map) => {
             let kept = map.iter().filter(|(name, _)| !DROPPED.contains(&name.as_str()));
-            let kept: Map<String, Value> =
+            let mut kept: Map<String, Value> =
                 kept.map(|(name, value)| (name.clone(), normal(name, value, names))).collect();
+            // None, and none that counts, are the same.
+            kept.retain(|name, value| name != "annotations" || value.as_object().is_none_or(|map| !map.is_empty()));
             Value::Object(kept)
         }
         Value::Array(list) => {

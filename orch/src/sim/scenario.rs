@@ -25,6 +25,10 @@ pub struct Scenario {
     pub subject: Option<(String, Key)>,
     /// Loops that it needs beside those that are put to the test.
     pub beside: Vec<String>,
+    /// Whether how often objects are made and deleted depends on when something happens.
+    pub timed: bool,
+    /// Whether a new cluster that is asked for the end straight away would get there: not where nodes end up otherwise.
+    pub repeatable: bool,
 }
 
 impl Scenario {
@@ -38,7 +42,23 @@ impl Scenario {
             changes: Vec::new(),
             subject: None,
             beside: Vec::new(),
+            timed: false,
+            repeatable: true,
         }
+    }
+
+    /// How often objects are made and deleted depends on when something happens, as with what follows a load.
+    #[must_use]
+    pub fn timed(mut self) -> Self {
+        self.timed = true;
+        self
+    }
+
+    /// Its end depends on more than what the user wants of objects: the ways to it are not compared with each other.
+    #[must_use]
+    pub fn with_a_past(mut self) -> Self {
+        self.repeatable = false;
+        self
     }
 
     /// Loops that it needs beside those that are put to the test and those without which nothing runs.

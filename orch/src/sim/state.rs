@@ -180,6 +180,8 @@ pub struct State {
     /// Pods by their controller, and by their node.
     owned: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<Seen>>>,
     placed: BTreeMap<String, BTreeMap<Arc<str>, Arc<Seen>>>,
+    /// Pods that are gone, by their controller.
+    gone: BTreeMap<Arc<str>, Vec<Arc<Seen>>>,
 }
 
 impl State {
@@ -222,6 +224,11 @@ impl State {
         self.owned.get(uid).into_iter().flat_map(BTreeMap::values)
     }
 
+    /// The Pods that had this controller until they were gone, as they were last.
+    pub fn gone_from(&self, uid: &str) -> &[Arc<Seen>] {
+        self.gone.get(uid).map_or(&[], Vec::as_slice)
+    }
+
     /// The Pods that are bound to a node.
     pub fn on_node(&self, node: &str) -> impl Iterator<Item = &Arc<Seen>> {
         self.placed.get(node).into_iter().flat_map(BTreeMap::values)
@@ -245,7 +252,11 @@ impl State {
 
     pub(super) fn remove(&mut self, path: &str) -> Option<Arc<Seen>> {
         self.unlink(path);
-        self.objects.remove(path)
+        let last = self.objects.remove(path)?;
+        if let Some((owner, _)) = last.controller().filter(|_| last.kind == "Pod") {
+            self.gone.entry(owner.into()).or_default().push(last.clone());
+        }
+        Some(last)
     }
 
     fn unlink(&mut self, path: &str) {

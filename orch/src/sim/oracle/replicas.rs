@@ -33,19 +33,26 @@ impl Oracle for NoExcess {
             return if kind == "Job" { completions(pod, owners, count) } else { Ok(()) };
         }
         if write.dooms() && !write.old.as_ref().is_some_and(|old| old.is_over()) {
-            let left = judge.state.owned_by(owner).filter(|other| !other.is_over() && knows(write, judge, other));
-            let count = left.count() as i64;
-            // What it does not know yet is not counted, so only an owner that is known in full is judged.
-            let all = judge.state.owned_by(owner).filter(|other| !other.is_over()).count() as i64;
-            return match least {
-                Some(least) if all == count && count < least => {
-                    Err(format!("{pod} was deleted: its ReplicaSet wants {least} Pods and is left with {count}"))
+            return match (least, left(write, judge, pod, owner)) {
+                (Some(least), Some(left)) if left < least => {
+                    Err(format!("{pod} was deleted: its ReplicaSet wants {least} Pods and is left with {left}"))
                 }
                 _ => Ok(()),
             };
         }
         Ok(())
     }
+}
+
+/// How many Pods the owner has beside this one as far as the writer may know: one that somebody else has ended a moment ago is
+/// one of them still. What it does not know yet cannot be counted, so only an owner that is known in full is judged.
+fn left(write: &Write, judge: &Judge<'_>, pod: &Seen, owner: &str) -> Option<i64> {
+    let may_run = |other: &&Arc<Seen>| {
+        other.uid != pod.uid && judge.believed(write, &other.uid).iter().any(|seen| !seen.is_over())
+    };
+    let here: Vec<_> = judge.state.owned_by(owner).filter(may_run).collect();
+    let gone = judge.state.gone_from(owner).iter().filter(|other| knows(write, judge, other)).filter(may_run);
+    here.iter().all(|other| knows(write, judge, other)).then(|| (here.len() + gone.count()) as i64)
 }
 
 /// A Job makes no Pod that would complete it once more.

@@ -48,7 +48,8 @@ fn scaling() -> Vec<Scenario> {
             Change::patch(33_000, DEPLOYMENT, &web(), image("app:2")),
             replicas(50_000, 2),
             Change::patch(80_000, DEPLOYMENT, &web(), uses("100m")),
-        ]),
+        ])
+        .timed(),
         Scenario::new(
             "scaled-budget",
             "Pods of a Deployment that is scaled by itself are evicted as far as a part of them may be missing.",
@@ -62,7 +63,8 @@ fn scaling() -> Vec<Scenario> {
             Change::at(32_000, Edit::Evict { app: "web".into(), nth: 1 }),
             Change::at(32_100, Edit::Evict { app: "web".into(), nth: 2 }),
             Change::patch(60_000, DEPLOYMENT, &web(), uses("100m")),
-        ]),
+        ])
+        .timed(),
     ]
 }
 
@@ -126,7 +128,8 @@ fn evictions() -> Vec<Scenario> {
             taint(18_000, &other, "NoExecute"),
             no_taint(26_000, &node),
         ])
-        .about_object(DAEMON_SET, web()),
+        .about_object(DAEMON_SET, web())
+        .with_a_past(),
         Scenario::new(
             "tainted-job",
             "The Pods of a Job are evicted from a node that gets a taint, and none counts twice.",

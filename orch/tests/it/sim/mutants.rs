@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},
     autoscaling::v2::HorizontalPodAutoscaler,
-    batch::v1::Job,
     core::v1::{PersistentVolume, Pod},
     policy::v1::PodDisruptionBudget,
 };
@@ -110,17 +109,6 @@ fn work() -> Vec<Planted> {
             scenario([job(json!({"completions": 2}))], spoilt(forget_the_finalizer)),
         ),
         found(
-            "runs a Pod more than a Job has completions",
-            "replicas",
-            scenario(
-                [job(json!({"completions": 2, "parallelism": 1}))],
-                shortsighted::<Job>("job", |job| {
-                    let completions = job["spec"]["completions"].as_i64().unwrap_or(0);
-                    job["spec"]["completions"] = json!(completions + 1);
-                }),
-            ),
-        ),
-        found(
             "a Job for a time has a name of its own, so that the time comes twice",
             "identity",
             scenario(
@@ -171,7 +159,7 @@ fn fights() -> Vec<Planted> {
         "spec": {"minReplicas": 1, "maxReplicas": 5, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}});
     let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web", "namespace": "default"},
         "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}}});
-    let evict = |at_ms| Change::at(at_ms, Edit::Evict { app: "web".into(), nth: 0 });
+    let evict = |at_ms, nth| Change::at(at_ms, Edit::Evict { app: "web".into(), nth });
     let mut daemons = scenarios::deployment(1, "app:1");
     (daemons["kind"], daemons["spec"]["replicas"]) = (json!("DaemonSet"), Value::Null);
     daemons["spec"]["template"]["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
@@ -207,7 +195,13 @@ fn fights() -> Vec<Planted> {
             "takes a budget for one that asks for a Pod less",
             "disruption budget",
             scenario(
-                [Change::given(scenarios::replica_set(3)), Change::given(budget), evict(6_000), evict(6_200)],
+                [
+                    Change::given(scenarios::replica_set(3)),
+                    Change::given(budget),
+                    evict(6_000, 0),
+                    evict(6_010, 1),
+                    evict(6_020, 2),
+                ],
                 shortsighted::<PodDisruptionBudget>("disruption-controller", |budget| {
                     budget["spec"]["minAvailable"] = json!(1);
                 }),
