@@ -40,6 +40,8 @@ pub struct World {
     sets: Vec<Arc<ReplicaSet>>,
     /// A set of the name that the new one would get, which is not the deployment's new set.
     squatter: bool,
+    /// One that is owned by a deployment of this name that is gone: it is about to lose its owner, or to go as well.
+    bereaved: bool,
     /// UIDs of the sets that have pods which may still run. Read for the strategy `Recreate`.
     running: Vec<String>,
     failure: Option<Failure>,
@@ -72,11 +74,13 @@ impl Controller for DeploymentController {
         sets.extend(wanted.filter_map(|s| s.decode().ok()));
         let name = hash::set_name(&deployment);
         let taken: Option<Arc<ReplicaSet>> = view.get(&Key { namespace: key.namespace.clone(), name: name.into() });
+        let bereaved =
+            taken.as_ref().is_some_and(|set| !set.is_deleting() && had_another_of_its_name(set, &deployment));
         let squatter = taken.is_some_and(|set| {
             !is_controlled_by(&set, deployment.uid()) || !hash::is_of_template(&set, &deployment.spec.template)
         });
         let running = if is_recreate(&deployment) { running(&sets, view) } else { Vec::new() };
-        Some(World { deployment, sets, squatter, running, failure: view.failure().cloned() })
+        Some(World { deployment, sets, squatter, bereaved, running, failure: view.failure().cloned() })
     }
 
     fn plan(&self, world: &World, now: Timestamp) -> Plan {
@@ -85,7 +89,10 @@ impl Controller for DeploymentController {
             return selecting_all(deployment);
         }
         let mut plan = Plan::default();
-        let sets = claim(world, &mut plan);
+        let Some(sets) = claim(world, &mut plan) else {
+            // A set that becomes the deployment's may be the very one that would be made: it is seen first.
+            return plan;
+        };
         let mut rollout = Rollout::new(world, sets, now, plan);
         strategy::proceed(&mut rollout);
         rollout.finish()
@@ -105,10 +112,10 @@ fn selecting_all(deployment: &Deployment) -> Plan {
     plan
 }
 
-/// The sets that are the deployment's: adopts orphans that match, releases sets that no longer do.
-fn claim<'a>(world: &'a World, plan: &mut Plan) -> Vec<&'a Arc<ReplicaSet>> {
+/// The sets that are the deployment's: adopts orphans that match, releases sets that no longer do. `None` while it adopts any.
+fn claim<'a>(world: &'a World, plan: &mut Plan) -> Option<Vec<&'a Arc<ReplicaSet>>> {
     let deployment = &*world.deployment;
-    let mut claimed = Vec::with_capacity(world.sets.len());
+    let (mut claimed, mut adopts) = (Vec::with_capacity(world.sets.len()), false);
     for set in &world.sets {
         let labels = set.metadata.labels.iter().flatten().collect();
         let matches = selector::selects(&deployment.spec.selector, &labels);
@@ -119,15 +126,25 @@ fn claim<'a>(world: &'a World, plan: &mut Plan) -> Vec<&'a Arc<ReplicaSet>> {
             }
             (false, true) if !deployment.is_deleting() && !set.is_deleting() => {
                 plan.patch(Target::of(&**set), None, owner::adopt_typed(&**set, deployment));
+                adopts = true;
             }
             _ => {}
         }
     }
-    claimed
+    (!adopts).then_some(claimed)
 }
 
 fn is_controlled_by(set: &ReplicaSet, uid: &str) -> bool {
     set.metadata.owner_references.iter().flatten().any(|o| o.controller == Some(true) && o.uid == uid)
+}
+
+/// Whether a set was made for a deployment that had the name before this one.
+fn had_another_of_its_name(set: &ReplicaSet, deployment: &Deployment) -> bool {
+    let owner = set.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+    owner.is_some_and(|owner| {
+        let same = Some(&owner.name) == deployment.metadata.name.as_ref();
+        same && owner.kind == "Deployment" && owner.uid != deployment.uid()
+    })
 }
 
 fn is_recreate(deployment: &Deployment) -> bool {

@@ -8,10 +8,17 @@ use super::{
     status,
 };
 use orch_api::Object;
+use std::time::Duration;
 
 /// Makes the moves of one pass.
 pub(super) fn proceed(rollout: &mut Rollout<'_>) {
     if rollout.deployment.is_deleting() {
+        rollout.sync_new(false);
+        return status::counts(rollout);
+    }
+    if rollout.new.is_none() && rollout.world.bereaved {
+        // The set will tell when it is the deployment's or is gone; a second one beside it would replace its pods.
+        rollout.plan.requeue_within(Duration::from_secs(1));
         rollout.sync_new(false);
         return status::counts(rollout);
     }

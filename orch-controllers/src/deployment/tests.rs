@@ -304,6 +304,33 @@ fn another_set_of_the_same_hash_counts_as_a_collision() {
 }
 
 #[test]
+fn an_orphan_is_adopted_before_anything_is_made_beside_it() {
+    let mut orphan = set(&web(3), "app:1", 3, 3);
+    orphan.metadata.owner_references = None;
+    check(
+        &web(3),
+        &[orphan],
+        expect![[r#"
+            patch ReplicaSet default/web-7c89647b54 {"metadata":{"ownerReferences":[{"apiVersion":"apps/v1","blockOwnerDeletion":true,"controller":true,"kind":"Deployment","name":"web","uid":"deployment-web"}],"resourceVersion":"2","uid":"set-app:1"}}
+        "#]],
+    );
+}
+
+#[test]
+fn the_set_of_an_earlier_deployment_of_the_name_is_waited_for() {
+    let mut left = set(&web(3), "app:1", 3, 3);
+    left.metadata.owner_references.as_mut().unwrap()[0].uid = "an earlier one".into();
+    check(
+        &web(3),
+        &[left],
+        expect![[r#"
+            status Deployment default/web conditions[Available].message="Deployment does not have minimum availability." conditions[Available].reason=MinimumReplicasUnavailable conditions[Available].status=False observedGeneration=1 terminatingReplicas=0
+            requeue after 1s
+        "#]],
+    );
+}
+
+#[test]
 fn a_refused_set_is_told_in_the_progressing_condition() {
     let failure = Failure { reason: "ReplicaSetCreateError".into(), message: "exceeded quota".into() };
     expect_plan(
