@@ -5,7 +5,7 @@
 
 use orch::bench::{self, Failure, Table};
 
-const IN_PROCESS: [&str; 6] = ["start", "many", "create-local", "watch-local", "schedule-local", "memory"];
+const IN_PROCESS: [&str; 7] = ["start", "many", "create-local", "watch-local", "schedule-local", "memory", "simulator"];
 
 fn main() -> Result<(), Failure> {
     // Cargo passes `--bench`.
