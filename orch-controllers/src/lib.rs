@@ -107,7 +107,7 @@ pub fn all(config: &Config) -> Vec<Arc<dyn ControlLoop>> {
         of(stateful_set::StatefulSetController),
         of(daemon_set::DaemonSetController::default()),
         of(job::JobController::default()),
-        of(cron_job::CronJobController),
+        of(cron_job::CronJobController::default()),
         of(ttl_after_finished::TtlAfterFinished),
         of(pod_garbage_collector::PodGarbageCollector::default()),
         of(endpoint_slice::EndpointSliceController::default()),

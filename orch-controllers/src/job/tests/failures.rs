@@ -133,6 +133,16 @@ fn pods_that_failed_are_waited_for_although_they_are_deleted_until_one_succeeds(
 }
 
 #[test]
+fn pods_that_a_job_wants_no_more_are_no_failures() {
+    let (job, controller) = (plain(json!({"completions": 2})), JobController::default());
+    let see = |pods: &[Pod]| controller.observe(&job.key(), &View::fixed(&world(&job, pods))).unwrap();
+    controller.remember(&see(&[fixtures::deleting(counted(pod("a", "Running")))]), now(), None);
+    assert_eq!(see(&[]).past, Past::default());
+    controller.remember(&see(&[fixtures::deleting(pod("b", "Running"))]), now(), None);
+    assert_ne!(see(&[]).past, Past::default(), "this one somebody else deleted");
+}
+
+#[test]
 fn what_is_remembered_is_of_one_job_and_goes_with_it() {
     let (job, controller) = (plain(json!({"completions": 1})), JobController::default());
     let see = |job: &Job, pods: &[Pod]| controller.observe(&job.key(), &View::fixed(&world(job, pods)));

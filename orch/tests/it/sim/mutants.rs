@@ -118,9 +118,9 @@ fn work() -> Vec<Planted> {
                     Change::patch(70_000, scenarios::CRON_JOB, &key("work"), json!({"spec": {"suspend": true}})),
                 ],
                 |seed| {
-                    base(seed)
-                        .most_writes(400)
-                        .controller("cronjob", |_| of(Mutant { inner: CronJobController, spoil: draw_names }))
+                    base(seed).most_writes(400).controller("cronjob", |_| {
+                        of(Mutant { inner: CronJobController::default(), spoil: draw_names })
+                    })
                 },
             ),
         ),
