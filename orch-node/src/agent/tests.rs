@@ -86,11 +86,7 @@ impl Client for MapClient {
         let (gvr, options, receiver) = (gvr.clone(), options.clone(), self.changes.subscribe());
         let stream = futures::stream::unfold(receiver, |mut r| async move { Some((r.recv().await.ok()?, r)) });
         Ok(Box::pin(stream.filter_map(move |(of, event)| {
-            let object = match &event {
-                WatchEvent::Added(o) | WatchEvent::Modified(o) | WatchEvent::Deleted(o) => o.clone(),
-                WatchEvent::Bookmark { .. } => unreachable!(),
-            };
-            let wanted = of == gvr && matches(&object, &options.namespace, &options.fields);
+            let wanted = of == gvr && event.object().is_some_and(|o| matches(o, &options.namespace, &options.fields));
             std::future::ready(wanted.then_some(Ok(event)))
         })))
     }

@@ -16,6 +16,7 @@ mod owners;
 mod replicas;
 mod rollout;
 mod volumes;
+mod work;
 
 pub use budget::Budgets;
 pub use capacity::{Capacity, OneBinding};
@@ -29,6 +30,7 @@ pub use owners::{NothingForTheDead, OnlyItsOwn};
 pub use replicas::NoExcess;
 pub use rollout::Rollout;
 pub use volumes::Volumes;
+pub use work::Work;
 
 use super::{
     knowledge::Knowledge,
@@ -75,6 +77,14 @@ impl<'a> Judge<'a> {
     pub fn knew_of(&self, write: &Write, uid: &Arc<str>) -> bool {
         !write.repeated && self.knowledge.of(&write.who, uid, write.at).is_some()
     }
+
+    /// Whether the writer must count an object: its caches had it when it decided, or it made it itself and was told so, or
+    /// makes it now.
+    pub fn must_know(&self, write: &Write, object: &Seen) -> bool {
+        let told = self.knowledge.of(&write.who, &object.uid, write.at.saturating_sub(GRACE)).is_some();
+        let makes = write.object().is_some_and(|made| made.uid == object.uid);
+        told || makes || self.knowledge.made(&write.who, &object.uid)
+    }
 }
 
 /// What an oracle objected to.
@@ -110,6 +120,7 @@ pub fn all(loops: &[orch_runtime::Description]) -> Vec<Box<dyn Oracle>> {
         Box::new(Budgets::default()),
         Box::new(Volumes),
         Box::new(CountedOnce::default()),
+        Box::new(Work),
         Box::new(Fights::default()),
     ]
 }

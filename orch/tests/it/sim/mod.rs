@@ -4,6 +4,7 @@ mod bugs;
 mod determinism;
 mod found;
 mod glasses;
+mod mutant;
 mod mutants;
 mod ours;
 mod planted;
