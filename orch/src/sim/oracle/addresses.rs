@@ -2,7 +2,6 @@
 
 use super::{Judge, Oracle};
 use crate::sim::state::{Seen, State, Verb, Write};
-use serde_json::Value;
 
 /// Two Services never have the same cluster IP or node port, and an address is made with its Service.
 pub struct OneHolder;
@@ -78,7 +77,7 @@ mod tests {
     use super::*;
     use crate::sim::knowledge::Knowledge;
     use orch_store::Revision;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use std::{sync::Arc, time::Duration};
 
     fn seen(path: &str, value: &Value) -> Arc<Seen> {
