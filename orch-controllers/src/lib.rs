@@ -130,6 +130,7 @@ pub fn all(config: &Config) -> Vec<Arc<dyn ControlLoop>> {
         of(certificates::Signer { authority: config.authority.clone(), clock: config.clock.clone() }),
         of(certificates::Approver { authority: config.authority.clone() }),
         of(certificates::Cleaner { authority: config.authority.clone() }),
+        of(certificates::PodCleaner),
         of(trust_bundle::TrustBundlePublisher { ca: config.root_ca.clone() }),
         of(service_account::ServiceAccountController),
         of(root_ca::RootCaPublisher { ca: config.root_ca.clone() }),

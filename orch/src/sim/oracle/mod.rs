@@ -4,6 +4,7 @@
 //! state of the objects that the writer may have believed in: the last one that its watches had delivered
 //! [`GRACE`] ago, and all later ones. What a loop wrote itself it knows, since the runtime's gate waits for it.
 
+mod addresses;
 mod budget;
 mod capacity;
 mod daemons;
@@ -18,6 +19,7 @@ mod rollout;
 mod volumes;
 mod work;
 
+pub use addresses::OneHolder;
 pub use budget::Budgets;
 pub use capacity::{Capacity, OneBinding};
 pub use daemons::Daemons;
@@ -109,6 +111,7 @@ pub fn all(loops: &[orch_runtime::Description]) -> Vec<Box<dyn Oracle>> {
     vec![
         Box::new(OneBinding),
         Box::new(Capacity),
+        Box::new(OneHolder),
         Box::new(OnePerIdentity),
         Box::new(NothingForTheDead),
         Box::new(OnlyItsOwn::new(loops)),
