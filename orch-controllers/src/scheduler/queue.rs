@@ -6,6 +6,9 @@
 //! waiting ─ fit nowhere: until an event helps (hints), or five minutes have passed
 //! gated ─── not allowed in yet: until the pod itself changes
 //! ```
+//!
+//! A waiting pod for which room is being made is held: what may help it is remembered until that is done, so that it is not
+//! tried while only some of its victims are gone.
 
 use jiff::{SignedDuration, Timestamp};
 use orch_runtime::scheduler::{PodInfo, Queued};
@@ -42,8 +45,14 @@ struct Entry {
 enum Place {
     Active(Rank),
     Backoff { until: Timestamp },
-    Waiting { until: Timestamp, rejected_by: Vec<&'static str>, failed_at: Timestamp },
+    Waiting { until: Timestamp, rejected_by: Vec<&'static str>, failed_at: Timestamp, held: Option<Held> },
     Gated,
+}
+
+/// Whether something happened that may help a pod while it was held.
+#[derive(Clone, Copy, Default)]
+struct Held {
+    helped: bool,
 }
 
 impl Queue {
@@ -64,7 +73,23 @@ impl Queue {
 
     /// Puts back a pod that was popped and fit nowhere.
     pub fn add_waiting(&mut self, queued: Queued, rejected_by: Vec<&'static str>, now: Timestamp) {
-        self.put(queued, Place::Waiting { until: now + LONGEST_WAIT, rejected_by, failed_at: now });
+        self.put(queued, Place::Waiting { until: now + LONGEST_WAIT, rejected_by, failed_at: now, held: None });
+    }
+
+    /// Holds a waiting pod back, whatever happens, until [`Queue::let_go`].
+    pub fn hold(&mut self, uid: &str) {
+        if let Some(Place::Waiting { held, .. }) = self.pods.get_mut(uid).map(|entry| &mut entry.place) {
+            *held = Some(Held::default());
+        }
+    }
+
+    /// Holds a pod back no longer. It is released if something has happened meanwhile that may help it, or at any rate if
+    /// the caller knows of a reason to try again.
+    pub fn let_go(&mut self, uid: &str, try_again: bool, now: Timestamp) {
+        let Some(Place::Waiting { held, .. }) = self.pods.get_mut(uid).map(|entry| &mut entry.place) else { return };
+        if held.take().is_some_and(|held| held.helped || try_again) {
+            self.release(uid, now);
+        }
     }
 
     /// Puts back a pod that was popped and could not be bound.
@@ -151,7 +176,11 @@ impl Queue {
 
     /// Moves one waiting pod towards the active ones: at once if its back-off is over.
     pub fn release(&mut self, uid: &str, now: Timestamp) {
-        let failed_at = match self.pods.get(uid).map(|e| &e.place) {
+        let failed_at = match self.pods.get_mut(uid).map(|e| &mut e.place) {
+            Some(Place::Waiting { held: Some(held), .. }) => {
+                held.helped = true;
+                return;
+            }
             Some(Place::Waiting { failed_at, .. }) => *failed_at,
             Some(Place::Gated) => now - LAST_BACKOFF,
             _ => return,
@@ -185,10 +214,17 @@ impl Queue {
         while let Some((at, uid)) = self.deadlines.first().cloned()
             && at <= now
         {
-            match self.remove(&uid) {
-                Some(queued) => self.activate(queued),
-                None => {
-                    self.deadlines.remove(&(at, uid));
+            self.deadlines.remove(&(at, uid.clone()));
+            match self.pods.get_mut(&uid).map(|entry| &mut entry.place) {
+                Some(Place::Waiting { held: Some(held), until, .. }) => {
+                    held.helped = true;
+                    *until = now + LONGEST_WAIT;
+                    self.deadlines.insert((*until, uid));
+                }
+                _ => {
+                    if let Some(queued) = self.remove(&uid) {
+                        self.activate(queued);
+                    }
                 }
             }
         }

@@ -3,9 +3,13 @@
 //! kube-scheduler copies its cache into a snapshot before each cycle because events arrive meanwhile. Here
 //! events and cycles take turns in one task, so the cache is the snapshot and nothing is copied.
 
-use super::{node::NodeInfo, pod::PodInfo, storage::Storage};
+use super::{budgets::Budget, node::NodeInfo, nominations::Nominations, pod::PodInfo, storage::Storage};
 use k8s_openapi::api::core::v1::Node;
-use std::{collections::HashMap, sync::Arc};
+use orch_api::Key;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// Where a node stands in the array. Valid until a node is removed.
 pub type NodeIndex = usize;
@@ -22,6 +26,8 @@ pub struct Cluster {
     /// On how many nodes each image is.
     image_nodes: HashMap<Arc<str>, usize>,
     storage: Storage,
+    nominations: Nominations,
+    budgets: BTreeMap<Key, Budget>,
 }
 
 impl Cluster {
@@ -48,6 +54,31 @@ impl Cluster {
     /// The claims, volumes and classes, for who keeps them.
     pub fn storage_mut(&mut self) -> &mut Storage {
         &mut self.storage
+    }
+
+    /// The pods that wait for a node that is kept for them.
+    pub fn nominations(&self) -> &Nominations {
+        &self.nominations
+    }
+
+    /// The pods that wait for a node that is kept for them, for who keeps it.
+    pub fn nominations_mut(&mut self) -> &mut Nominations {
+        &mut self.nominations
+    }
+
+    /// The disruption budgets, in the order of their keys.
+    pub fn budgets(&self) -> impl Iterator<Item = &Budget> {
+        self.budgets.values()
+    }
+
+    /// Takes over a budget.
+    pub fn set_budget(&mut self, budget: Budget) {
+        self.budgets.insert(budget.key.clone(), budget);
+    }
+
+    /// Forgets a budget.
+    pub fn remove_budget(&mut self, key: &Key) {
+        self.budgets.remove(key);
     }
 
     /// On how many nodes an image is.

@@ -38,6 +38,16 @@ pub struct PodInfo {
     pub deleting: bool,
     /// Whether it has ended: it takes no resources any more.
     pub ended: bool,
+    /// Whether it waits until there is room, and makes none: `spec.preemptionPolicy` is `Never`.
+    pub never_preempts: bool,
+    /// `status.nominatedNodeName`, mostly empty.
+    pub nominated: Arc<str>,
+    /// When its node accepted it: `status.startTime`.
+    pub started: Option<Timestamp>,
+    /// Whether a scheduler has said that it goes, to make room for another.
+    pub is_victim: bool,
+    /// What a condition says of the generation that it was decided for: 0 where the pod's status does not tell any.
+    pub generation: i64,
     /// What it requests, itself counted as one pod.
     pub requests: Resources,
     /// CPU and memory as the scores see them: containers without requests count with defaults.
@@ -108,6 +118,11 @@ impl PodInfo {
             node: spec.node_name,
             deleting: stored.meta.is_deleting(),
             ended: matches!(&*status.phase, "Succeeded" | "Failed"),
+            never_preempts: &*spec.preemption_policy == "Never",
+            is_victim: status.conditions.iter().any(Condition::is_of_preemption),
+            generation: if status.observed_generation == 0 { 0 } else { stored.meta.generation },
+            nominated: status.nominated_node_name,
+            started: status.start_time,
             requests: requests(&spec.containers, &spec.init_containers, &spec.overhead, false),
             scored: requests(&spec.containers, &spec.init_containers, &spec.overhead, true),
             host_ports: spec.containers.iter().flat_map(host_ports).collect(),
@@ -259,6 +274,7 @@ struct PodJson {
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
     priority: i32,
+    preemption_policy: Arc<str>,
     scheduler_name: Arc<str>,
     node_name: Arc<str>,
     containers: Vec<Container>,
@@ -329,9 +345,12 @@ struct Gate {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct Status {
     phase: Arc<str>,
+    nominated_node_name: Arc<str>,
+    start_time: Option<Timestamp>,
+    observed_generation: i64,
     conditions: Vec<Condition>,
 }
 
@@ -341,5 +360,12 @@ struct Condition {
     #[serde(rename = "type")]
     kind: Arc<str>,
     status: Arc<str>,
+    reason: Arc<str>,
     message: Arc<str>,
+}
+
+impl Condition {
+    fn is_of_preemption(&self) -> bool {
+        &*self.kind == "DisruptionTarget" && &*self.status == "True" && &*self.reason == "PreemptionByScheduler"
+    }
 }

@@ -4,7 +4,7 @@ use super::{
     desired,
     fault::{FaultPlan, USER},
     history::History,
-    host::{Host, MakeLoop, Start},
+    host::{Host, MakeLoop, MakeProfile, Start},
     injector::Injector,
     normal::Normal,
     observer::{Observer, Tally},
@@ -12,7 +12,7 @@ use super::{
     world::{Patience, World},
 };
 use orch_api::Key;
-use orch_controllers::Config;
+use orch_controllers::{Config, scheduler::Profile};
 use orch_node::{agent::Machine, simulated::Rules};
 use orch_runtime::Description;
 use orch_store::{Ambient, ClientExt};
@@ -29,6 +29,7 @@ pub struct Sim {
     loops: Vec<(String, Option<MakeLoop>)>,
     processes: Vec<(String, Start)>,
     oracles: Vec<Arc<dyn Fn() -> Box<dyn Oracle> + Send + Sync>>,
+    profile: MakeProfile,
     patience: Patience,
     expects_desired: bool,
     writes: u64,
@@ -95,6 +96,7 @@ impl Sim {
             loops: names.collect(),
             processes: Vec::new(),
             oracles: Vec::new(),
+            profile: Arc::new(orch_controllers::scheduler::default_profile),
             patience: Patience::default(),
             expects_desired: true,
             writes: 4_000,
@@ -168,6 +170,13 @@ impl Sim {
     #[must_use]
     pub fn process(mut self, name: &str, start: Start) -> Self {
         self.processes.push((name.to_owned(), start));
+        self
+    }
+
+    /// Another scheduler profile in place of the default one.
+    #[must_use]
+    pub fn scheduler(mut self, profile: impl Fn() -> Profile + Send + Sync + 'static) -> Self {
+        self.profile = Arc::new(profile);
         self
     }
 
@@ -266,7 +275,7 @@ impl Sim {
             let make = own.unwrap_or_else(|| built_in(name));
             host.run_loop(name, make);
         }
-        host.run_scheduler();
+        host.run_scheduler(self.profile.clone());
         for number in 0..self.nodes {
             host.run_node(number, &self.machine, &self.rules);
         }

@@ -3,6 +3,7 @@
 
 mod balanced_allocation;
 mod default_binder;
+mod default_preemption;
 mod image_locality;
 mod node_affinity;
 mod node_name;
@@ -19,6 +20,7 @@ mod volume_zone;
 
 pub use balanced_allocation::NodeResourcesBalancedAllocation;
 pub use default_binder::DefaultBinder;
+pub use default_preemption::DefaultPreemption;
 pub use image_locality::ImageLocality;
 pub use node_affinity::NodeAffinity;
 pub use node_name::NodeName;
@@ -50,6 +52,7 @@ pub fn default_profile() -> Profile {
         .with(NodeVolumeLimits)
         .with(VolumeBinding)
         .with(VolumeZone)
+        .with(DefaultPreemption::default())
         .with(NodeResourcesBalancedAllocation)
         .with(ImageLocality)
         .with(DefaultBinder)

@@ -7,4 +7,5 @@ mod glasses;
 mod mutants;
 mod ours;
 mod planted;
+mod room;
 mod volumes;
