@@ -1,4 +1,4 @@
-//! A planted bug of the scheduler: it lets Pods of the same priority make room for each other.
+//! Preemption: whom the scenarios have go when nothing goes wrong, and a planted bug.
 
 use super::{
     bugs::base,
@@ -7,7 +7,7 @@ use super::{
 use orch::{
     controllers::scheduler::default_profile,
     runtime::scheduler::{Misfit, Plugin, Points, PostFilter, PostFiltered, Profile, Room},
-    sim::scenarios,
+    sim::{Check, FaultPlan, scenarios},
 };
 use std::sync::Arc;
 
@@ -58,4 +58,35 @@ pub(super) fn all() -> Vec<Planted> {
         scenario,
     };
     scenario.map(planted).collect()
+}
+
+/// Whom the scheduler has go, by the first part of their names, in the order of time; at least these, and none if none.
+#[track_caller]
+fn check(scenario: &str, expected: &[&str]) {
+    let scenario = scenarios::all().into_iter().find(|known| known.name == scenario).unwrap();
+    for seed in 1..=4 {
+        let case = scenario.case(seed, Check::Alone, FaultPlan::none());
+        let (outcome, failures) = scenario.judge(&case);
+        assert!(failures.is_empty(), "{}", scenario.failed(&case, &outcome, failures));
+        let lines = outcome.history.lines().iter().filter(|line| line.contains("by kube-scheduler"));
+        let doomed = lines.filter(|line| line.contains("metadata.deletionTimestamp="));
+        let names: Vec<&str> =
+            doomed.filter_map(|line| line.split_once("Pod default/")?.1.split(['-', ' ']).next()).collect();
+        assert!(names.starts_with(expected) && names.is_empty() == expected.is_empty(), "seed {seed}: {names:?}");
+    }
+}
+
+#[test]
+fn a_pod_without_a_budget_goes() {
+    check("preemption", &["batch"]);
+}
+
+#[test]
+fn all_that_have_to_go_go_also_where_a_budget_would_have_one_stay() {
+    check("preemption-wide", &["web", "web"]);
+}
+
+#[test]
+fn nobody_goes_for_the_polite_and_for_equals() {
+    check("preemption-not", &[]);
 }
