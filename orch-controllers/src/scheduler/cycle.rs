@@ -103,7 +103,7 @@ impl<'a> Decider<'a> {
         let Self { profile, guard, pod, cluster, .. } = *self;
         let mut skipped = Vec::new();
         for plugin in &profile.points.pre_score {
-            if !guard.call(Point::PreScore, || plugin.name(), || plugin.pre_score(cycle, pod, cluster))? {
+            if !guard.call(Point::PreScore, || plugin.name(), || plugin.pre_score(cycle, pod, cluster, nodes))? {
                 skipped.push(plugin.name());
             }
         }

@@ -7,8 +7,9 @@ use super::{
 use orch_runtime::{
     metrics::Prometheus,
     scheduler::{
-        Cluster, ClusterEvent, Cycle, Filter, Hint, Misfit, NodeInfo, Nomination, Plugin, PodInfo, Points, PostFilter,
-        PostFiltered, PreEnqueue, PreFilter, PreFiltered, PreScore, QueueSort, Queued, Rejection, Reserve, Score,
+        Cluster, ClusterEvent, Cycle, Filter, Hint, Misfit, NodeIndex, NodeInfo, Nomination, Plugin, PodInfo, Points,
+        PostFilter, PostFiltered, PreEnqueue, PreFilter, PreFiltered, PreScore, QueueSort, Queued, Rejection, Reserve,
+        Score,
     },
 };
 use orch_store::Chance;
@@ -86,7 +87,7 @@ impl PostFilter for Broken {
 }
 
 impl PreScore for Broken {
-    fn pre_score(&self, _: &mut Cycle, pod: &PodInfo, _: &Cluster) -> bool {
+    fn pre_score(&self, _: &mut Cycle, pod: &PodInfo, _: &Cluster, _: &[NodeIndex]) -> bool {
         self.at(Point::PreScore, pod);
         true
     }

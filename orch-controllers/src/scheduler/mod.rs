@@ -32,7 +32,7 @@ pub use plugins::default_profile;
 
 use bind::Binder;
 use k8s_openapi::api::{
-    core::v1::{Node, Pod},
+    core::v1::{Namespace, Node, Pod},
     policy::v1::PodDisruptionBudget,
 };
 use orch_runtime::scheduler::{Budget, PodInfo};
@@ -53,12 +53,19 @@ pub async fn run(profiles: Vec<Profile>, informers: Informers, ambient: Ambient)
 /// As [`run`], and counts the panics of plugins.
 pub async fn run_guarded(profiles: Vec<Profile>, informers: Informers, ambient: Ambient, guard: Guard) {
     let (pods, nodes) = (informers.of::<Pod>(), informers.of::<Node>());
-    let budgets = informers.of::<PodDisruptionBudget>();
+    let (budgets, namespaces) = (informers.of::<PodDisruptionBudget>(), informers.of::<Namespace>());
     let storage = StorageFeed::start(&informers);
-    let mut feeds = Feeds { pods: pods.subscribe(), nodes: nodes.subscribe(), budgets: budgets.subscribe(), storage };
+    let mut feeds = Feeds {
+        pods: pods.subscribe(),
+        nodes: nodes.subscribe(),
+        budgets: budgets.subscribe(),
+        namespaces: namespaces.subscribe(),
+        storage,
+    };
     pods.synced().await;
     nodes.synced().await;
     budgets.synced().await;
+    namespaces.synced().await;
     feeds.storage.synced().await;
     let mut state = State::new(profiles, ambient.chance.child("scheduler"), guard.clone());
     let mut binder = Binder::new(informers, &ambient, guard);
@@ -111,6 +118,10 @@ async fn wait(feeds: &mut Feeds, binder: &mut Binder, state: &mut State, ambient
             Some(delta) => budget_changed(state, &delta),
             None => return false,
         },
+        delta = feeds.namespaces.recv() => match delta {
+            Some(delta) => namespace_changed(state, &delta),
+            None => return false,
+        },
         change = feeds.storage.recv() => match change {
             Some(change) => state.storage_set(&change, ambient.clock.now()),
             None => return false,
@@ -125,6 +136,7 @@ struct Feeds {
     pods: UnboundedReceiver<Delta>,
     nodes: UnboundedReceiver<Delta>,
     budgets: UnboundedReceiver<Delta>,
+    namespaces: UnboundedReceiver<Delta>,
     storage: StorageFeed,
 }
 
@@ -135,6 +147,9 @@ impl Feeds {
         }
         while let Ok(delta) = self.budgets.try_recv() {
             budget_changed(state, &delta);
+        }
+        while let Ok(delta) = self.namespaces.try_recv() {
+            namespace_changed(state, &delta);
         }
         // Before the pods, so that a new pod finds its claims.
         while let Some(change) = self.storage.try_recv() {
@@ -167,7 +182,7 @@ fn node_changed(state: &mut State, delta: &Delta, ambient: &Ambient) {
             Ok(node) => state.node_set(&node, ambient.clock.now()),
             Err(error) => tracing::error!(%error, "a node cannot be read"),
         },
-        (Some(old), None) => state.node_gone(&old.key.name),
+        (Some(old), None) => state.node_gone(&old.key.name, ambient.clock.now()),
         (None, None) => {}
     }
 }
@@ -178,5 +193,12 @@ fn budget_changed(state: &mut State, delta: &Delta) {
         (_, Some(Err(error))) => tracing::error!(%error, "a disruption budget cannot be read"),
         (Some(old), None) => state.budget_gone(&old.key),
         (None, None) => {}
+    }
+}
+
+fn namespace_changed(state: &mut State, delta: &Delta) {
+    let labels = delta.new.as_ref().map(|new| new.meta.labels.clone());
+    if let Some(known) = delta.new.as_ref().or(delta.old.as_ref()) {
+        state.namespace_set(known.key.name.clone(), labels);
     }
 }

@@ -32,6 +32,8 @@ pub struct Queue {
     /// By UID. The order reaches decisions, so it is one that repeats.
     pods: BTreeMap<Arc<str>, Entry>,
     active: BTreeMap<Rank, Arc<str>>,
+    /// Those that wait for an event: only they are looked at when there is one.
+    waiting: BTreeSet<Arc<str>>,
     /// Ends of back-offs and of long waits.
     deadlines: BTreeSet<(Timestamp, Arc<str>)>,
     arrivals: u64,
@@ -58,7 +60,8 @@ struct Held {
 impl Queue {
     /// An empty queue whose active pods are popped in the given order.
     pub fn new(order: Order) -> Self {
-        Self { order, pods: BTreeMap::new(), active: BTreeMap::new(), deadlines: BTreeSet::new(), arrivals: 0 }
+        let (pods, active) = (BTreeMap::new(), BTreeMap::new());
+        Self { order, pods, active, waiting: BTreeSet::new(), deadlines: BTreeSet::new(), arrivals: 0 }
     }
 
     /// Adds a new pod.
@@ -117,6 +120,7 @@ impl Queue {
     /// Removes a pod. Returns it if it was here.
     pub fn remove(&mut self, uid: &str) -> Option<Queued> {
         let Entry { queued, place } = self.pods.remove(uid)?;
+        self.waiting.remove(uid);
         match place {
             Place::Active(rank) => {
                 self.active.remove(&rank);
@@ -161,14 +165,11 @@ impl Queue {
     /// Moves the waiting pods that an event can help, as `helps` says for the pod and the plugins that
     /// rejected it.
     pub fn move_waiting(&mut self, now: Timestamp, helps: impl Fn(&PodInfo, &[&'static str]) -> bool) {
-        let helped: Vec<Arc<str>> = self
-            .pods
-            .iter()
-            .filter(
-                |(_, e)| matches!(&e.place, Place::Waiting { rejected_by, .. } if helps(&e.queued.pod, rejected_by)),
-            )
-            .map(|(uid, _)| uid.clone())
-            .collect();
+        let is_helped = |uid: &&Arc<str>| match self.pods.get(*uid) {
+            Some(Entry { queued, place: Place::Waiting { rejected_by, .. } }) => helps(&queued.pod, rejected_by),
+            _ => false,
+        };
+        let helped: Vec<Arc<str>> = self.waiting.iter().filter(is_helped).cloned().collect();
         for uid in helped {
             self.release(&uid, now);
         }
@@ -241,6 +242,9 @@ impl Queue {
         let uid = queued.pod.uid.clone();
         if let Place::Backoff { until } | Place::Waiting { until, .. } = place {
             self.deadlines.insert((until, uid.clone()));
+        }
+        if matches!(place, Place::Waiting { .. }) {
+            self.waiting.insert(uid.clone());
         }
         self.pods.insert(uid, Entry { queued, place });
     }

@@ -12,7 +12,7 @@ use orch_api::Key;
 use orch_runtime::scheduler::{
     Budget, Cluster, ClusterEvent, Cycle, Hint, NodeInfo, Nomination, PodInfo, Profile, Queued, Rejection, Room,
 };
-use orch_store::Chance;
+use orch_store::{Chance, stored::Labels};
 use std::sync::Arc;
 
 /// Everything the scheduler knows.
@@ -97,8 +97,15 @@ impl State {
     }
 
     /// A node is gone.
-    pub fn node_gone(&mut self, name: &str) {
-        self.cluster.remove_node(name);
+    pub fn node_gone(&mut self, name: &str, now: Timestamp) {
+        if let Some(node) = self.cluster.remove_node(name) {
+            wake(&self.profiles, &self.guard, &mut self.queue, now, &ClusterEvent::NodeRemoved(&node));
+        }
+    }
+
+    /// The labels of a namespace, or that it is gone.
+    pub fn namespace_set(&mut self, name: Arc<str>, labels: Option<Labels>) {
+        self.cluster.set_namespace(name, labels);
     }
 
     /// A pod appeared or changed.
@@ -109,8 +116,16 @@ impl State {
         } else if !pod.node.is_empty() {
             self.queue.remove(&pod.uid);
             self.cluster.nominations_mut().remove(&pod.uid);
-            let node = pod.node.clone();
-            self.cluster.set_pod(pod, &node);
+            let (node, old) = (pod.node.clone(), self.cluster.pod(&pod.uid).cloned());
+            self.cluster.set_pod(pod.clone(), &node);
+            let (profiles, guard, queue) = (&self.profiles, &self.guard, &mut self.queue);
+            match old {
+                None => wake(profiles, guard, queue, now, &ClusterEvent::PodPlaced(&pod)),
+                Some(old) if old.labels != pod.labels => {
+                    wake(profiles, guard, queue, now, &ClusterEvent::PodRelabelled(&old, &pod));
+                }
+                Some(_) => {}
+            }
         } else if !self.cluster.holds(&pod.uid) {
             self.pending_pod_set(pod, now);
         }
@@ -157,11 +172,15 @@ impl State {
         let decider = Decider { profile: &profile, guard, pod: &queued.pod, cluster, chance };
         match decider.decide(&mut cycle, &mut self.start) {
             Decision::Node(node) => {
-                let assumed = PodInfo { node: node.clone(), ..(*queued.pod).clone() };
+                let assumed = Arc::new(PodInfo { node: node.clone(), ..(*queued.pod).clone() });
                 self.cluster.nominations_mut().remove(&queued.pod.uid);
-                self.cluster.set_pod(Arc::new(assumed), &node);
+                self.cluster.set_pod(assumed.clone(), &node);
                 match reserve(&profile, &self.guard, &mut cycle, &queued.pod, &node, &mut self.cluster) {
-                    Ok(()) => Some(Work::Bind(Assumed { queued, node, profile, cycle })),
+                    Ok(()) => {
+                        let event = ClusterEvent::PodPlaced(&assumed);
+                        wake(&self.profiles, &self.guard, &mut self.queue, now, &event);
+                        Some(Work::Bind(Assumed { queued, node, profile, cycle }))
+                    }
                     Err(refusal) => {
                         self.cluster.remove_pod(&queued.pod.uid);
                         Some(self.refuse(queued, refusal, now))

@@ -6,8 +6,9 @@
 use super::{budgets::Budget, node::NodeInfo, nominations::Nominations, pod::PodInfo, storage::Storage};
 use k8s_openapi::api::core::v1::Node;
 use orch_api::Key;
+use orch_store::stored::Labels;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -28,6 +29,9 @@ pub struct Cluster {
     storage: Storage,
     nominations: Nominations,
     budgets: BTreeMap<Key, Budget>,
+    namespaces: HashMap<Arc<str>, Labels>,
+    /// Nodes with pods that ask for pods near or far: mostly none, and then nobody has to look.
+    with_neighbours: HashSet<Arc<str>>,
 }
 
 impl Cluster {
@@ -81,6 +85,29 @@ impl Cluster {
         self.budgets.remove(key);
     }
 
+    /// The labels of a namespace.
+    pub fn namespace_labels(&self, name: &str) -> Option<&Labels> {
+        self.namespaces.get(name)
+    }
+
+    /// Takes over the labels of a namespace; `None` forgets it.
+    pub fn set_namespace(&mut self, name: Arc<str>, labels: Option<Labels>) {
+        match labels {
+            Some(labels) => self.namespaces.insert(name, labels),
+            None => self.namespaces.remove(&name),
+        };
+    }
+
+    /// Whether any pod on a node asks for pods near or far.
+    pub fn has_neighbours(&self) -> bool {
+        !self.with_neighbours.is_empty()
+    }
+
+    /// The nodes of such pods, in no particular order.
+    pub fn nodes_with_neighbours(&self) -> impl Iterator<Item = &NodeInfo> {
+        self.with_neighbours.iter().filter_map(|name| self.node(name))
+    }
+
     /// On how many nodes an image is.
     pub fn nodes_with_image(&self, image: &str) -> usize {
         self.image_nodes.get(image).copied().unwrap_or(0)
@@ -112,6 +139,7 @@ impl Cluster {
                 }
                 self.index.insert(name.clone(), self.nodes.len());
                 self.nodes.push(info);
+                self.note_neighbours(&name);
                 None
             }
         };
@@ -131,6 +159,7 @@ impl Cluster {
         if let Some(moved) = self.nodes.get(i) {
             self.index.insert(moved.name.clone(), i);
         }
+        self.with_neighbours.remove(&node.name);
         if !node.pods.is_empty() {
             self.homeless.insert(node.name.clone(), node.pods.clone());
         }
@@ -147,11 +176,15 @@ impl Cluster {
             // The volumes of a pod never change: it is counted once.
             self.storage.add_user(&pod);
         }
+        let asks = pod.neighbours.is_some();
         match self.index.get(node) {
             Some(&i) => self.nodes[i].add(pod),
             None => {
                 self.homeless.entry(node.clone()).or_default().insert(pod.uid.clone(), pod);
             }
+        }
+        if asks {
+            self.note_neighbours(node);
         }
     }
 
@@ -170,12 +203,31 @@ impl Cluster {
             }
         };
         self.storage.remove_user(&pod);
+        if pod.neighbours.is_some() {
+            self.note_neighbours(&place);
+        }
         Some((pod, place))
+    }
+
+    /// A bound or assumed pod.
+    pub fn pod(&self, uid: &str) -> Option<&Arc<PodInfo>> {
+        let place = self.places.get(uid)?;
+        match self.node(place) {
+            Some(node) => node.pods.get(uid),
+            None => self.homeless.get(place)?.get(uid),
+        }
     }
 
     /// Whether a pod is bound or assumed.
     pub fn holds(&self, uid: &str) -> bool {
         self.places.contains_key(uid)
+    }
+
+    fn note_neighbours(&mut self, node: &Arc<str>) {
+        match self.node(node).is_some_and(|node| !node.neighbours.is_empty()) {
+            true => self.with_neighbours.insert(node.clone()),
+            false => self.with_neighbours.remove(node),
+        };
     }
 
     fn forget_images(&mut self, node: Option<&NodeInfo>) {

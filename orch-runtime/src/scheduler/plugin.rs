@@ -1,7 +1,7 @@
 //! The traits, one per extension point.
 
 use super::{
-    cluster::Cluster,
+    cluster::{Cluster, NodeIndex},
     cycle::Cycle,
     events::{ClusterEvent, Hint},
     filters::Filters,
@@ -168,8 +168,8 @@ pub trait PostFilter: Plugin {
 
 /// Looks at the nodes that fit before they are scored.
 pub trait PreScore: Plugin {
-    /// False skips the plugin's Score for this pod.
-    fn pre_score(&self, cycle: &mut Cycle, pod: &PodInfo, cluster: &Cluster) -> bool;
+    /// False skips the plugin's Score for this pod. `nodes` are those that will be scored.
+    fn pre_score(&self, cycle: &mut Cycle, pod: &PodInfo, cluster: &Cluster, nodes: &[NodeIndex]) -> bool;
 }
 
 /// Rates nodes.

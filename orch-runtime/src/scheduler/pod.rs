@@ -2,7 +2,9 @@
 
 use super::{
     affinity::{NodeAffinity, NodeTerm},
+    neighbours::{Neighbours, NeighboursJson},
     resources::Resources,
+    spread::{Spread, SpreadJson},
     taints::Toleration,
     volumes::{Disk, PodClaim, VolumeJson},
 };
@@ -56,6 +58,10 @@ pub struct PodInfo {
     pub host_ports: Vec<HostPort>,
     /// Nodes that it asks for.
     pub affinity: NodeAffinity,
+    /// Pods that it wants near, or not; mostly none.
+    pub neighbours: Option<Arc<Neighbours>>,
+    /// How evenly it and its like are to be spread.
+    pub spread: Vec<Spread>,
     /// Taints that it tolerates.
     pub tolerations: Vec<Toleration>,
     /// Images of all containers, with tag or digest.
@@ -105,7 +111,9 @@ pub struct Queued {
 impl PodInfo {
     /// Reads the stored JSON.
     pub fn read(stored: &Stored) -> Result<Self> {
-        let PodJson { spec, status } = stored.parse()?;
+        let PodJson { mut spec, status } = stored.parse()?;
+        let near = spec.affinity.as_mut().map(|a| (a.pod_affinity.take(), a.pod_anti_affinity.take()));
+        let (affinity, anti_affinity) = near.unwrap_or_default();
         let containers = || spec.containers.iter().chain(&spec.init_containers);
         let unscheduled = status.conditions.iter().find(|c| &*c.kind == "PodScheduled" && &*c.status == "False");
         Ok(Self {
@@ -128,6 +136,8 @@ impl PodInfo {
             host_ports: spec.containers.iter().flat_map(host_ports).collect(),
             images: containers().map(|c| image_name(&c.image)).collect(),
             affinity: node_affinity(spec.node_selector, spec.affinity),
+            neighbours: Neighbours::read(affinity, anti_affinity, &stored.key.namespace),
+            spread: spec.topology_spread_constraints.into_iter().map(|c| c.compiled(&stored.meta.labels)).collect(),
             tolerations: spec.tolerations,
             claims: spec.volumes.iter().filter_map(|v| v.claim(&stored.key.name)).collect(),
             disks: spec.volumes.iter().filter_map(VolumeJson::disk).collect(),
@@ -283,6 +293,7 @@ struct Spec {
     node_selector: BTreeMap<Arc<str>, Arc<str>>,
     affinity: Option<Affinity>,
     tolerations: Vec<Toleration>,
+    topology_spread_constraints: Vec<SpreadJson>,
     scheduling_gates: Vec<Gate>,
     volumes: Vec<VolumeJson>,
     host_network: bool,
@@ -316,6 +327,8 @@ struct Port {
 #[serde(rename_all = "camelCase", default)]
 struct Affinity {
     node_affinity: Option<NodeAffinityJson>,
+    pod_affinity: Option<NeighboursJson>,
+    pod_anti_affinity: Option<NeighboursJson>,
 }
 
 #[derive(Deserialize, Default)]
