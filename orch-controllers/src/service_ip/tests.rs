@@ -78,10 +78,14 @@ fn a_service_and_its_addresses_that_belong_together_are_left_alone() {
 #[test]
 fn an_address_that_is_missing_is_made_again() {
     let web = service("web", &["10.96.0.7", "fd00::7"]);
-    check(from_ref(&web), &[address("10.96.0.7", &web, 60)], expect![[r#"
+    check(
+        from_ref(&web),
+        &[address("10.96.0.7", &web, 60)],
+        expect![[r#"
         event Warning ClusterIPNotAllocated: Cluster IP [IPv6]: fd00::7 is not allocated; repairing
         create IPAddress fd00::7
-    "#]]);
+    "#]],
+    );
     let mut objects = objects(from_ref(&web), &[]);
     let world = ServiceIps.observe(&Key::new("default", "web"), &View::fixed(&objects)).unwrap();
     objects.apply(&ServiceIps.plan(&world, now()), now());
@@ -107,24 +111,36 @@ fn an_address_that_no_network_gives_is_told_of() {
 #[test]
 fn an_address_that_names_something_else_is_made_anew() {
     let (web, gone) = (service("web", &["10.96.0.7"]), service("gone", &[]));
-    check(from_ref(&web), &[of_gateway(address("10.96.0.7", &web, 60))], expect![[r#"
+    check(
+        from_ref(&web),
+        &[of_gateway(address("10.96.0.7", &web, 60))],
+        expect![[r#"
         event Warning ClusterIPNotAllocated: the ClusterIP [IPv4]: 10.96.0.7 for Service default/web has a wrong reference; repairing
         delete IPAddress 10.96.0.7
         create IPAddress 10.96.0.7
-    "#]]);
-    check(from_ref(&web), &[address("10.96.0.7", &gone, 60)], expect![[r#"
+    "#]],
+    );
+    check(
+        from_ref(&web),
+        &[address("10.96.0.7", &gone, 60)],
+        expect![[r#"
         event Warning ClusterIPNotAllocated: the ClusterIP [IPv4]: 10.96.0.7 for Service default/web has a wrong reference; repairing
         delete IPAddress 10.96.0.7
         create IPAddress 10.96.0.7
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn two_services_with_one_address_are_for_people_to_settle() {
     let (web, other) = (service("web", &["10.96.0.7"]), service("other", &["10.96.0.7"]));
-    check(&[web, other.clone()], &[address("10.96.0.7", &other, 60)], expect![[r#"
+    check(
+        &[web, other.clone()],
+        &[address("10.96.0.7", &other, 60)],
+        expect![[r#"
         event Warning ClusterIPAlreadyAllocated: Cluster IP [IPv4]:10.96.0.7 was assigned to multiple services; please recreate service
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -132,10 +148,14 @@ fn an_address_of_a_service_that_does_not_have_it_goes_first() {
     let (web, other) = (service("web", &["10.96.0.7"]), service("other", &["10.96.0.8"]));
     let misplaced = address("10.96.0.7", &other, 60);
     check(&[web.clone(), other.clone()], from_ref(&misplaced), expect![[""]]);
-    check_address(&[web, other], misplaced, expect![[r#"
+    check_address(
+        &[web, other],
+        misplaced,
+        expect![[r#"
         event Warning IPAddressWrongReference: IPAddress: 10.96.0.7 for Service default/other has a wrong reference; cleaning up
         delete IPAddress 10.96.0.7
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -143,47 +163,75 @@ fn an_address_without_its_labels_is_made_anew() {
     let web = service("web", &["10.96.0.7"]);
     let mut bare = address("10.96.0.7", &web, 60);
     bare.metadata.labels = None;
-    check(&[web], &[bare], expect![[r#"
+    check(
+        &[web],
+        &[bare],
+        expect![[r#"
         delete IPAddress 10.96.0.7
         create IPAddress 10.96.0.7
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_address_whose_service_is_gone_has_a_minute() {
     let gone = service("gone", &[]);
-    check_address(&[], address("10.96.0.7", &gone, 20), expect![[r#"
+    check_address(
+        &[],
+        address("10.96.0.7", &gone, 20),
+        expect![[r#"
         requeue after 41s
-    "#]]);
-    check_address(&[], address("10.96.0.7", &gone, 61), expect![[r#"
+    "#]],
+    );
+    check_address(
+        &[],
+        address("10.96.0.7", &gone, 61),
+        expect![[r#"
         event Warning IPAddressNotAllocated: IPAddress: 10.96.0.7 for Service default/gone appears to have leaked: cleaning up
         delete IPAddress 10.96.0.7
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_address_that_its_service_does_not_have_waits_for_a_write_that_may_be_under_way() {
     let web = service("web", &["10.96.0.8"]);
-    check_address(from_ref(&web), address("10.96.0.7", &web, 2), expect![[r#"
+    check_address(
+        from_ref(&web),
+        address("10.96.0.7", &web, 2),
+        expect![[r#"
         requeue after 3s
-    "#]]);
-    check_address(from_ref(&web), address("10.96.0.7", &web, 6), expect![[r#"
+    "#]],
+    );
+    check_address(
+        from_ref(&web),
+        address("10.96.0.7", &web, 6),
+        expect![[r#"
         event Warning IPAddressWrongReference: IPAddress: 10.96.0.7 for Service default/web has a wrong reference; cleaning up
         delete IPAddress 10.96.0.7
-    "#]]);
-    check_address(&[external(web.clone())], address("10.96.0.7", &web, 6), expect![[r#"
+    "#]],
+    );
+    check_address(
+        &[external(web.clone())],
+        address("10.96.0.7", &web, 6),
+        expect![[r#"
         requeue after 54s
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_address_of_the_allocator_must_name_a_service_and_others_are_let_be() {
     let web = service("web", &["10.96.0.8"]);
     let strange = of_gateway(address("10.96.0.7", &web, 600));
-    check_address(from_ref(&web), strange.clone(), expect![[r#"
+    check_address(
+        from_ref(&web),
+        strange.clone(),
+        expect![[r#"
         event Warning IPAddressNotAllocated: IPAddress 10.96.0.7 appears to have been modified, not referencing a Service &{gateway.networking.k8s.io gateways default web}: cleaning up
         delete IPAddress 10.96.0.7
-    "#]]);
+    "#]],
+    );
     let mut foreign = strange;
     foreign.metadata.labels = None;
     check_address(from_ref(&web), foreign, expect![[""]]);

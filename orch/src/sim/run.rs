@@ -90,7 +90,7 @@ impl Sim {
             let make = own.unwrap_or_else(|| built_in(name));
             host.run_loop(name, make);
         }
-        host.run_scheduler();
+        host.run_scheduler(self.profile.clone());
         for number in 0..self.nodes {
             host.run_node(number, &self.machine, &self.rules);
         }

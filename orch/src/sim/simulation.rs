@@ -2,12 +2,15 @@
 
 use super::{
     fault::FaultPlan,
-    host::{MakeLoop, Start},
+    host::{MakeLoop, MakeProfile, Start},
     loops::{descriptions, loops},
     oracle::Oracle,
     world::Patience,
 };
-use orch_controllers::Config;
+use orch_controllers::{
+    Config,
+    scheduler::{Profile, default_profile},
+};
 use orch_node::{agent::Machine, simulated::Rules};
 use std::sync::Arc;
 
@@ -22,6 +25,7 @@ pub struct Sim {
     pub(super) loops: Vec<(String, Option<MakeLoop>)>,
     pub(super) processes: Vec<(String, Start)>,
     pub(super) oracles: Vec<Arc<dyn Fn() -> Box<dyn Oracle> + Send + Sync>>,
+    pub(super) profile: MakeProfile,
     pub(super) patience: Patience,
     pub(super) expects_desired: bool,
     pub(super) writes: u64,
@@ -41,6 +45,7 @@ impl Sim {
             loops: names.collect(),
             processes: Vec::new(),
             oracles: Vec::new(),
+            profile: Arc::new(default_profile),
             patience: Patience::default(),
             expects_desired: true,
             writes: 4_000,
@@ -114,6 +119,13 @@ impl Sim {
     #[must_use]
     pub fn process(mut self, name: &str, start: Start) -> Self {
         self.processes.push((name.to_owned(), start));
+        self
+    }
+
+    /// Another scheduler profile in place of the default one.
+    #[must_use]
+    pub fn scheduler(mut self, profile: impl Fn() -> Profile + Send + Sync + 'static) -> Self {
+        self.profile = Arc::new(profile);
         self
     }
 

@@ -191,13 +191,15 @@ async fn a_pod_that_fits_nowhere_says_why() {
     check(
         "greedy",
         json!({"resources": {"requests": {"cpu": "100k"}}}),
-        "0/3 nodes are available: 3 Insufficient cpu.",
+        "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available: 3 Preemption is not helpful for \
+         scheduling.",
     )
     .await;
     check(
         "picky",
         json!({"nodeSelector": {"disk": "ssd"}}),
-        "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector.",
+        "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. preemption: 0/3 nodes are available: 3 \
+         Preemption is not helpful for scheduling.",
     )
     .await;
     tokio::time::sleep(Duration::from_secs(5)).await;

@@ -14,6 +14,7 @@ mod identity;
 mod jobs;
 mod ordered;
 mod owners;
+mod preemption;
 mod replicas;
 mod rollout;
 mod volumes;
@@ -29,6 +30,7 @@ pub use identity::OnePerIdentity;
 pub use jobs::CountedOnce;
 pub use ordered::Ordered;
 pub use owners::{NothingForTheDead, OnlyItsOwn};
+pub use preemption::Preemption;
 pub use replicas::NoExcess;
 pub use rollout::Rollout;
 pub use volumes::Volumes;
@@ -112,6 +114,7 @@ pub fn all(loops: &[orch_runtime::Description]) -> Vec<Box<dyn Oracle>> {
         Box::new(OneBinding),
         Box::new(Capacity),
         Box::new(OneHolder),
+        Box::new(Preemption),
         Box::new(OnePerIdentity),
         Box::new(NothingForTheDead),
         Box::new(OnlyItsOwn::new(loops)),

@@ -8,4 +8,5 @@ mod mutant;
 mod mutants;
 mod ours;
 mod planted;
+mod room;
 mod volumes;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods)] // The table tells how long it took in real time.
 
-use super::{bugs, mutants};
+use super::{bugs, mutants, room};
 use orch::{
     api::Key,
     sim::{Check, Failed, FaultPlan, Patience, Scenario, Sim, enumerate, explore},
@@ -103,7 +103,7 @@ const END: &str = "<!-- end -->";
 
 #[test]
 fn every_planted_bug_is_found() {
-    let all: Vec<Planted> = bugs::all().into_iter().chain(mutants::all()).collect();
+    let all: Vec<Planted> = [bugs::all(), mutants::all(), room::all()].into_iter().flatten().collect();
     let (mut rows, mut missed) = (String::new(), Vec::new());
     for planted in &all {
         match planted.row() {
