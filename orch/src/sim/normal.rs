@@ -82,6 +82,11 @@ impl Normal {
             }
             if let Some(status) = value.get_mut("status").and_then(Value::as_object_mut) {
                 status.remove("collisionCount");
+                if seen.kind == "Job" {
+                    // One that has ended stays as it is when its completions change; that it counts right is for the oracles.
+                    status.remove("succeeded");
+                    status.remove("completedIndexes");
+                }
                 // That a Job was suspended once is history.
                 let conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
                 if let Some(conditions) = conditions {

@@ -39,7 +39,11 @@ impl Oracle for CountedOnce {
                 let Some(job) = &write.new else { return Ok(()) };
                 self.jobs.entry(job.uid.clone()).or_default().check(job)?;
                 write.old.as_ref().map_or(Ok(()), |old| grows(old, job))?;
-                if job.has_condition("Complete") { complete(write, job, judge) } else { Ok(()) }
+                let completes = |job: &Seen| job.has_condition("Complete");
+                match completes(job) && !write.old.as_ref().is_some_and(|old| completes(old)) {
+                    true => complete(write, job, judge),
+                    false => Ok(()),
+                }
             }
             _ => Ok(()),
         }
@@ -105,6 +109,11 @@ fn complete(write: &Write, job: &Seen, judge: &Judge<'_>) -> Result<(), String> 
         }
         _ => done.map(|pod| pod.uid.to_string()).collect(),
     };
+    let all = job.at("/status/conditions").as_array().map_or(&[][..], Vec::as_slice);
+    let reached = all.iter().any(|c| c["type"] == "Complete" && c["reason"] == "CompletionsReached");
+    if reached && job.number("/status/succeeded") < job.number("/spec/completions") {
+        return Err(format!("{job} is complete with {} successes", job.number("/status/succeeded")));
+    }
     match counted(job, "succeeded") {
         counted if counted < done.len() => Err(format!("{job} has counted {counted} of {} successes", done.len())),
         _ => Ok(()),
