@@ -12,4 +12,5 @@ mod operator;
 mod panics;
 mod sim;
 mod volumes;
+mod waiting;
 mod webhook;
