@@ -73,6 +73,6 @@ async fn a_pod_that_still_waits_for_its_permission_makes_room_and_lives_on() {
     };
     let preempted = format!("Preempted by pod {uid} on node {node} (in kube-scheduler memory).");
     assert!(said("Preempted", &preempted), "{events:#?}");
-    assert!(said("FailedScheduling", "waiting on permit for pod: preempted"), "{events:#?}");
+    assert!(said("FailedScheduling", "Internal error occurred: waiting on permit for pod: preempted"), "{events:#?}");
     cluster.stop().await;
 }
