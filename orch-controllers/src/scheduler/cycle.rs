@@ -30,7 +30,7 @@ pub struct Refusal {
     /// What becomes of the node that is kept for it.
     pub nomination: Nomination,
     /// What is to be done so that it fits later.
-    pub room: Option<Room>,
+    pub room: Option<Box<Room>>,
     /// Whether not the cluster but a plugin is at fault: the pod is tried again after a back-off, whatever happens.
     pub failed: bool,
 }
@@ -171,7 +171,7 @@ impl<'a> Decider<'a> {
             match guard.call(Point::PostFilter, || plugin.name(), || plugin.post_filter(&misfit))? {
                 PostFiltered::MakeRoom(room) => {
                     refusal.nomination = Nomination::To(room.node.clone());
-                    refusal.room = Some(room);
+                    refusal.room = Some(Box::new(room));
                     return Ok(refusal);
                 }
                 PostFiltered::Unschedulable { message, nomination } => {

@@ -214,7 +214,7 @@ impl State {
             true => self.queue.add_backoff(queued, now),
             false => self.queue.add_waiting(queued, refusal.plugins.clone(), now),
         }
-        let eviction = refusal.room.take().map(|room| self.evict(&pod, room, now));
+        let eviction = refusal.room.take().map(|room| self.evict(&pod, *room, now));
         match &refusal.nomination {
             Nomination::Keep => {}
             Nomination::Drop if pod.nominated.is_empty() && !self.is_nominated(&pod.uid) => {

@@ -12,5 +12,6 @@ mod operator;
 mod panics;
 mod sim;
 mod volumes;
+mod waiting;
 mod webhook;
 mod world;
