@@ -2,12 +2,12 @@
 //! All that is missing is written in one transaction.
 
 use crate::{
-    alloc::networks,
+    alloc,
     authn::secret_token,
     authz::bootstrap_objects,
     core::{Core, encode, json as hands, meta, refusal, storage},
 };
-use orch_api::{Gvk, Gvr, Key, Kind, StatusError, defaults, strategy};
+use orch_api::{Gvk, Key, Kind, StatusError, defaults, strategy};
 use orch_store::backend::{BackendError, Condition, Durability, Txn, Write};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-no
 /// How often others may create the same objects at the same time.
 const ATTEMPTS: usize = 8;
 
-/// Restores the allocators and creates what is missing.
+/// Creates what is missing, and writes down what Services hold.
 pub(crate) async fn run(core: &Core, api_port: u16) -> Result<(), StatusError> {
     let objects = objects(core, api_port);
     for _ in 0..ATTEMPTS {
@@ -34,20 +34,15 @@ pub(crate) async fn run(core: &Core, api_port: u16) -> Result<(), StatusError> {
             Err(error) => return Err(refusal::refuse(&error)),
         }
     }
-    networks::start(&core.services, core).await?;
-    if let Some(services) = core.registry.find(&Gvr::of("", "v1", "services")) {
-        for service in core.storage.all(&services, "").await? {
-            core.services.restore(&service.parse()?);
-        }
-    }
-    Ok(())
+    alloc::keep_default_network(&core.services, core).await?;
+    alloc::restore(core).await
 }
 
 fn objects(core: &Core, api_port: u16) -> Vec<(Arc<Kind>, Key, Value)> {
     let namespaces = NAMESPACES.map(namespace);
     let classes = priority_classes().map(|(name, value, why)| priority_class(name, value, why));
     let all = namespaces.into_iter().chain(classes).chain(bootstrap_objects());
-    all.chain([kubernetes_service(core, api_port), token_tracking(core), service_network(core)])
+    all.chain([kubernetes_service(core, api_port), token_tracking(core), alloc::default_network(&core.services)])
         .filter_map(|object| {
             let gvk = Gvk::parse(hands::text(&object, &["apiVersion"]), hands::text(&object, &["kind"]));
             let kind = core.registry.by_kind(&gvk)?;
@@ -67,6 +62,7 @@ async fn missing(core: &Core, objects: &[(Arc<Kind>, Key, Value)]) -> Result<Vec
         meta::fill(&mut object, core.ambient.clock.now(), &core.ambient.chance);
         defaults::apply(kind, &mut object);
         strategy::prepare_create(kind, &mut object);
+        writes.extend(core.services.given(core, kind, key, &object).await?);
         writes.push(Write {
             key: storage::path(kind, key).into(),
             condition: Condition::Absent,
@@ -108,18 +104,13 @@ fn token_tracking(core: &Core) -> Value {
         "data": {"since": secret_token::day(core.ambient.clock.now())}})
 }
 
-/// The network of cluster IPs that this server was told of, as an object.
-fn service_network(core: &Core) -> Value {
-    json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
-        "spec": {"cidrs": [core.services.cidr().to_string()]}})
-}
-
 fn kubernetes_service(core: &Core, api_port: u16) -> Value {
-    let ip = core.services.cidr().first().to_string();
+    let cidr = core.services.cidr();
+    let ip = cidr.first().to_string();
     json!({"apiVersion": "v1", "kind": "Service",
         "metadata": {"name": "kubernetes", "namespace": "default",
             "labels": {"component": "apiserver", "provider": "kubernetes"}},
         "spec": {"type": "ClusterIP", "clusterIP": ip, "clusterIPs": [ip], "sessionAffinity": "None",
-            "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
+            "ipFamilies": [cidr.family().as_str()], "ipFamilyPolicy": "SingleStack",
             "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": api_port}]}})
 }

@@ -10,7 +10,7 @@ use crate::{
     authz::{AlwaysAllow, Authorizer},
     bootstrap,
     client::LocalClient,
-    core::{Core, Storage},
+    core::{Core, Notes, Storage},
     crd,
     discovery::Discovery,
     follow,
@@ -78,7 +78,7 @@ pub struct Builder {
     plugins: Vec<Arc<dyn Plugin>>,
     hooks: Vec<AdmissionHook>,
     services: Option<Arc<dyn ServiceDialer>>,
-    cidr: ServiceCidr,
+    cidrs: Vec<ServiceCidr>,
     nodes: Option<Arc<dyn NodeDialer>>,
     conversions: Vec<(String, Arc<dyn ConversionHandler>)>,
     api_port: u16,
@@ -97,7 +97,7 @@ impl ApiServer {
             plugins: Chain::default_plugins(),
             hooks: Vec::new(),
             services: None,
-            cidr: ServiceCidr::default(),
+            cidrs: vec![ServiceCidr::default()],
             nodes: None,
             conversions: Vec::new(),
             api_port: 6443,
@@ -147,7 +147,12 @@ impl ApiServer {
     }
 
     /// The user that a request acts as.
-    pub(crate) async fn identify(&self, identity: &Identity, parts: &Parts) -> Result<User, StatusError> {
+    pub(crate) async fn identify(
+        &self,
+        identity: &Identity,
+        parts: &Parts,
+        notes: &Notes,
+    ) -> Result<User, StatusError> {
         let real = match identity {
             Identity::Trusted(user) => user.clone(),
             Identity::Remote(certificate) => {
@@ -157,6 +162,7 @@ impl ApiServer {
                     token: bearer(&authorization),
                     path: parts.uri.path(),
                     now: self.core().ambient.clock.now(),
+                    notes,
                 };
                 self.0.authenticators.user(&credentials).await?
             }
@@ -205,8 +211,8 @@ impl LiveObjects for Live {
         Some(LiveObject { uid, deletion_timestamp })
     }
 
-    async fn used(&self, secret: &Key, token: &str, now: Timestamp) -> Result<(), String> {
-        secret_token::used(&self.registry, &self.storage, secret, token, now).await
+    async fn used(&self, secret: &Key, token: &str, now: Timestamp, notes: &Notes) -> Result<(), String> {
+        secret_token::used(&self.registry, &self.storage, secret, token, now, notes).await
     }
 }
 
@@ -263,7 +269,18 @@ impl Builder {
     /// The network that cluster IPs come from.
     #[must_use]
     pub fn service_cidr(mut self, cidr: ServiceCidr) -> Self {
-        self.cidr = cidr;
+        self.cidrs = vec![cidr];
+        self
+    }
+
+    /// A network of the other family, which makes this a cluster of two families (`--service-cluster-ip-range` with two
+    /// networks). The first one's family is the default.
+    #[must_use]
+    pub fn secondary_service_cidr(mut self, cidr: ServiceCidr) -> Self {
+        self.cidrs.truncate(1);
+        if self.cidrs.iter().all(|first| first.family() != cidr.family()) {
+            self.cidrs.push(cidr);
+        }
         self
     }
 
@@ -330,7 +347,7 @@ impl Builder {
             authorizer,
             signer: self.signer,
             accounts,
-            services: ServiceAllocators::new(self.cidr, ambient.chance.child("services")),
+            services: ServiceAllocators::new(self.cidrs, ambient.chance.child("services")),
             nodes: self.nodes,
             metrics: Metrics::default(),
             setting: self.setting,

@@ -108,7 +108,7 @@ fn is_in_use(cidr: &ServiceCIDR, view: &View<'_>) -> bool {
 
 /// Addresses with a common prefix.
 #[derive(Clone, Copy)]
-struct Network {
+pub(crate) struct Network {
     base: IpAddr,
     prefix: u32,
 }
@@ -131,12 +131,24 @@ impl Network {
         }
     }
 
+    /// Whether Services get this address from it: not the network's own, nor in IPv4 the one for broadcasts.
+    pub(crate) fn gives(&self, ip: IpAddr) -> bool {
+        let bits = if ip.is_ipv4() { 32 } else { 128 };
+        let number = match ip {
+            IpAddr::V4(ip) => u128::from(ip.to_bits()),
+            IpAddr::V6(ip) => ip.to_bits(),
+        };
+        let hosts = 1_u128.checked_shl(u32::saturating_sub(bits, self.prefix)).unwrap_or(0).wrapping_sub(1);
+        let host = number & hosts;
+        self.contains(ip) && host != 0 && (ip.is_ipv6() || host != hosts)
+    }
+
     fn has(&self, other: &Self) -> bool {
         self.prefix <= other.prefix && self.contains(other.base)
     }
 }
 
-fn networks(cidr: &ServiceCIDR) -> Vec<Network> {
+pub(crate) fn networks(cidr: &ServiceCIDR) -> Vec<Network> {
     let all = cidr.spec.as_ref().and_then(|s| s.cidrs.as_ref());
     all.into_iter().flatten().filter_map(|text| Network::parse(text)).collect()
 }

@@ -60,7 +60,7 @@ const NAMES: [&str; 52] = [
 ];
 
 /// Why loops are missing.
-const REASONS: [(&str, &str); 14] = [
+const REASONS: [(&str, &str); 13] = [
     ("device-taint-eviction", "needs devices (dynamic resource allocation), which nodes do not have yet"),
     ("resourceclaim", "needs devices (dynamic resource allocation), which nodes do not have yet"),
     ("resourcepoolstatusrequest", "needs devices; its API is alpha and not served"),
@@ -74,7 +74,6 @@ const REASONS: [(&str, &str); 14] = [
     ("service-lb", "needs a cloud"),
     ("node-route", "needs a cloud"),
     ("cloud-node-lifecycle", "needs a cloud"),
-    ("podcertificaterequest-cleaner", "nodes ask for no pod certificates yet"),
 ];
 
 /// The loops of upstream that are not in the list, as a section of the table.

@@ -18,7 +18,7 @@ use orch_api::{Gvr, Object};
 use orch_store::{
     Ambient, Client, ClientExt, Informers, Stored,
     backend::MemoryBackend,
-    client::{Around, Result, WatchEvent, WatchOptions, WatchStream},
+    client::{Around, Result, WatchOptions, WatchStream},
     testing::BareClient,
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -178,8 +178,8 @@ struct Apart(Arc<dyn Client>);
 
 #[async_trait]
 impl Around for Apart {
-    fn inner(&self) -> &dyn Client {
-        &*self.0
+    fn inner(&self) -> Result<Arc<dyn Client>> {
+        Ok(self.0.clone())
     }
 
     async fn begin_watch(&self, resource: &Gvr, options: &WatchOptions) -> Result<WatchStream> {
@@ -195,13 +195,7 @@ impl Around for Apart {
             Arc::new(Stored::from_json(json).unwrap())
         };
         let events = self.0.watch(resource, options).await?;
-        let copies = events.map(move |event| {
-            Ok(match event? {
-                WatchEvent::Added(stored) => WatchEvent::Added(copied(stored)),
-                other => other,
-            })
-        });
-        Ok(copies.boxed())
+        Ok(events.map(move |event| event.map(|event| event.map(copied))).boxed())
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`Controller`]: a control loop that observes caches and decides purely; and [`ControlLoop`], what the
 //! engine and the list of all loops know of it.
 
-use crate::{Error, Plan, View, Watches, engine, engine::Options, view::Caches};
+use crate::{Error, Plan, View, Watches, engine, engine::Options, queue::Backoff, view::Caches};
 use async_trait::async_trait;
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
@@ -30,6 +30,8 @@ pub trait Controller: Send + Sync + 'static {
     const DELETES: Deletes = Deletes::Owned;
     /// The name under which it records events.
     const COMPONENT: &'static str = Self::NAME;
+    /// How long a key waits that failed, where the loop has a rhythm of its own.
+    const BACKOFF: Option<Backoff> = None;
     /// What is observed about one key.
     type World: Send;
 
@@ -125,7 +127,8 @@ impl<C: Controller> ControlLoop for Of<C> {
         describe(C::NAME, C::ABOUT, C::DELETES, &self.0.watches())
     }
 
-    async fn run(self: Arc<Self>, caches: Caches, ambient: Ambient, options: Options) {
+    async fn run(self: Arc<Self>, caches: Caches, ambient: Ambient, mut options: Options) {
+        options.backoff = C::BACKOFF.unwrap_or(options.backoff);
         engine::run(self.0.clone(), caches, ambient, options).await;
     }
 

@@ -29,8 +29,8 @@ impl Recording {
 
 #[async_trait]
 impl Around for Recording {
-    fn inner(&self) -> &dyn Client {
-        &*self.inner
+    fn inner(&self) -> Result<Arc<dyn Client>> {
+        Ok(self.inner.clone())
     }
 
     async fn write(&self, write: Write<'_>) -> Result<Arc<Stored>> {

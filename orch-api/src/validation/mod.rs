@@ -92,6 +92,12 @@ pub fn status_update(kind: &Kind, new: &Value, old: &Value) -> (FieldErrors, Vec
     (faults, warnings)
 }
 
+/// Judges what a service says of its addresses and their families: what must hold before any is allocated
+/// (`ValidateServiceClusterIPsRelatedFields`).
+pub fn service_addresses(service: &Value) -> FieldErrors {
+    judge(service, |at| service::cluster_ips(at.at("spec")))
+}
+
 /// Judges the update of a pod's ephemeral containers.
 pub fn ephemeral_containers_update(new: &Value, old: &Value) -> FieldErrors {
     changed(new, old, Setting::default(), pod::ephemeral_containers_updated)

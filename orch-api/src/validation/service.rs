@@ -131,7 +131,8 @@ fn session_affinity(spec: At<'_>) {
     }
 }
 
-fn cluster_ips(spec: At<'_>) {
+/// Addresses and families, as far as they must agree with each other.
+pub(super) fn cluster_ips(spec: At<'_>) {
     let (one, all, families) = (spec.at("clusterIP"), spec.at("clusterIPs"), spec.at("ipFamilies"));
     match (one.is_empty(), all.list().first()) {
         (false, None) => all.required(""),

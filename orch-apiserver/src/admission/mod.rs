@@ -13,7 +13,7 @@ mod chain;
 mod claim_resize;
 mod default_class;
 mod default_toleration_seconds;
-mod derived;
+pub(crate) mod derived;
 mod expression;
 pub(crate) mod hooks;
 mod limit_ranger;

@@ -1,183 +1,163 @@
-//! Cluster IPs and node ports: what a Service gets when it is created or changes its type, and gives back
+//! Cluster IPs and node ports: what a Service gets when it is created or changes, and gives back
 //! (`pkg/registry/core/service/storage/alloc.go`).
+//!
+//! Nothing of this is in a server's memory. What is taken stands in the store, and is taken and let go of in the commit that
+//! writes the Service: on condition that nobody else has it. Two servers that draw the same address meet there; one of them
+//! draws again. Upstream writes the address first and the Service then, and has a loop for what is left between the two.
 
-pub(crate) mod networks;
-mod pool;
-mod service;
+mod addresses;
+mod claims;
+mod default_network;
+mod families;
+mod network;
+mod networks;
+mod ports;
+mod restore;
+mod spec;
 
-use crate::core::{Call, json};
-use orch_api::StatusError;
-use orch_store::Chance;
-use parking_lot::Mutex;
-use pool::Pool;
+pub use claims::NODE_PORTS;
+pub use network::{Family, ServiceCidr};
+
+pub(crate) use default_network::{default_network, keep_default_network};
+pub(crate) use restore::restore;
+
+use crate::{
+    admission::derived::Derived,
+    core::{Call, Core, json, refusal::refuse},
+};
+use claims::{Claims, View};
+use networks::Networks;
+use orch_api::{Gvr, Key, Kind, StatusError};
+use orch_store::{Chance, backend::Write, client::ReadAt};
 use serde_json::Value;
-use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
+use spec::Spec;
+use std::sync::Arc;
 
-/// The range of node ports.
-pub const NODE_PORTS: std::ops::RangeInclusive<u32> = 30000..=32767;
+const ADDRESSES: Gvr = Gvr::of("networking.k8s.io", "v1", "ipaddresses");
+const NETWORKS: Gvr = Gvr::of("networking.k8s.io", "v1", "servicecidrs");
 
-/// An IPv4 network that cluster IPs come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServiceCidr {
-    base: Ipv4Addr,
-    prefix: u8,
-}
-
-impl Default for ServiceCidr {
-    /// `10.96.0.0/16`
-    fn default() -> Self {
-        Self { base: Ipv4Addr::new(10, 96, 0, 0), prefix: 16 }
-    }
-}
-
-impl ServiceCidr {
-    /// Reads `10.96.0.0/16`; `None` unless it is an IPv4 network of /8 to /30.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (base, prefix) = text.split_once('/')?;
-        let (base, prefix) = (base.parse::<Ipv4Addr>().ok()?, prefix.parse::<u8>().ok()?);
-        (8..=30).contains(&prefix).then(|| {
-            let mask = u32::MAX << (32 - u32::from(prefix));
-            Self { base: Ipv4Addr::from(u32::from(base) & mask), prefix }
-        })
-    }
-
-    /// The first usable address: that of the `kubernetes` Service.
-    pub fn first(self) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.base) + 1)
-    }
-
-    fn usable(self) -> std::ops::RangeInclusive<u32> {
-        let base = u32::from(self.base);
-        let size = 1_u32 << (32 - u32::from(self.prefix));
-        base + 1..=base + size - 2
-    }
-}
-
-impl std::fmt::Display for ServiceCidr {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.base, self.prefix)
-    }
-}
-
-/// What Services hold. Cheap to clone: clones share.
+/// Gives Services their addresses and ports. Cheap to clone: clones share.
 #[derive(Clone)]
 pub struct ServiceAllocators(Arc<Shared>);
 
 struct Shared {
-    cidr: ServiceCidr,
+    /// The networks that this server was told of: at most one of each family, that of the default family first.
+    cidrs: Vec<ServiceCidr>,
     chance: Chance,
-    pools: Mutex<Pools>,
-}
-
-struct Pools {
-    /// Those of ServiceCIDRs that are ready, by name.
-    networks: BTreeMap<Arc<str>, Vec<ServiceCidr>>,
-    ips: Pool,
-    ports: Pool,
-}
-
-/// Something that a Service holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Claim {
-    Ip(Ipv4Addr),
-    Port(u32),
-}
-
-/// What a write took and will let go of. Unless it is kept, what was taken goes back.
-pub(crate) struct Held {
-    owner: ServiceAllocators,
-    taken: Vec<Claim>,
-    dropped: Vec<Claim>,
-}
-
-impl Held {
-    /// The write has happened: what it took stays taken, what it let go of is free.
-    pub(crate) fn keep(&mut self) {
-        self.taken.clear();
-        let dropped = std::mem::take(&mut self.dropped);
-        self.owner.give_back(&dropped);
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.owner.give_back(&self.taken);
-    }
+    networks: Derived<Networks>,
 }
 
 impl ServiceAllocators {
-    /// Nothing taken yet.
-    pub fn new(cidr: ServiceCidr, chance: Chance) -> Self {
-        let pools = Pools { networks: BTreeMap::new(), ips: Pool::new(cidr.usable()), ports: Pool::new(NODE_PORTS) };
-        Self(Arc::new(Shared { cidr, chance, pools: Mutex::new(pools) }))
+    /// Addresses of the families of these networks, of which the first one's is the default.
+    pub fn new(cidrs: Vec<ServiceCidr>, chance: Chance) -> Self {
+        Self(Arc::new(Shared { cidrs, chance, networks: Derived::new(NETWORKS) }))
     }
 
-    /// The network of the cluster IPs.
+    /// The network of the default family.
     pub fn cidr(&self) -> ServiceCidr {
-        self.0.cidr
+        self.0.cidrs.first().copied().unwrap_or_default()
     }
 
-    /// Takes what an existing Service holds: once for each at the start.
-    pub fn restore(&self, service: &Value) {
-        let mut pools = self.0.pools.lock();
-        for claim in service::claims(service) {
-            match claim {
-                Claim::Ip(ip) => pools.ips.restore(ip.into()),
-                Claim::Port(port) => pools.ports.restore(port),
-            };
+    /// All networks that the server was told of.
+    pub fn cidrs(&self) -> &[ServiceCidr] {
+        &self.0.cidrs
+    }
+
+    /// Whether objects of a kind hold addresses and ports.
+    pub(crate) fn concern(&self, kind: &Kind) -> bool {
+        kind.group.is_empty() && kind.plural == "services"
+    }
+
+    /// Completes a new Service, and says what else its commit must write. Anything but a Service is left alone.
+    pub(crate) async fn create(
+        &self,
+        core: &Core,
+        call: &Call,
+        service: &mut Value,
+    ) -> Result<Vec<Write>, StatusError> {
+        if !self.concern(&call.kind) {
+            return Ok(Vec::new());
         }
+        let key = Key::new(call.key.namespace.clone(), json::meta(service, "name"));
+        let mut spec = Spec::read(service);
+        spec.align();
+        self.complete_families(service, &mut spec, None)?;
+        let view = self.view(core).await?;
+        let mut claims = Claims::new(&view, &key, &self.0.chance, core.ambient.clock.now());
+        addresses::allocate(&mut claims, &key.name, &mut spec)?;
+        spec.write(service);
+        ports::allocate(&mut claims, service)?;
+        Ok(claims.into_writes())
     }
 
-    /// Completes a new Service; anything else is left alone.
-    pub(crate) fn begin_create(&self, call: &Call, object: &mut Value) -> Result<Held, StatusError> {
-        let mut held = self.hold();
-        if is_service(call) {
-            self.complete(&mut held, object, &[])?;
+    /// The same for a changed Service.
+    pub(crate) async fn update(
+        &self,
+        core: &Core,
+        call: &Call,
+        old: &Value,
+        service: &mut Value,
+    ) -> Result<Vec<Write>, StatusError> {
+        if !self.concern(&call.kind) || call.subresource.is_some() || old.get("spec") == service.get("spec") {
+            return Ok(Vec::new());
         }
-        Ok(held)
+        let before = Spec::read(old);
+        let mut spec = Spec::read(service);
+        spec.align_with(&before);
+        ports::align(service, old);
+        self.complete_families(service, &mut spec, Some(&before))?;
+        let view = self.view(core).await?;
+        let mut claims = Claims::new(&view, &call.key, &self.0.chance, core.ambient.clock.now());
+        addresses::update(&mut claims, &call.key.name, &mut spec, &before)?;
+        spec.write(service);
+        ports::update(&mut claims, service, old)?;
+        Ok(claims.into_writes())
     }
 
-    /// Completes a changed Service and notes what it no longer needs.
-    pub(crate) fn begin_update(&self, call: &Call, old: &Value, new: &mut Value) -> Result<Held, StatusError> {
-        let mut held = self.hold();
-        if is_service(call) && call.subresource.is_none() {
-            let before = service::claims(old);
-            self.complete(&mut held, new, &before)?;
-            let after = service::claims(new);
-            held.dropped = before.into_iter().filter(|claim| !after.contains(claim)).collect();
+    /// What the commit that deletes an object must write, so that what a Service held is free.
+    pub(crate) async fn delete(&self, core: &Core, call: &Call, old: &Value) -> Result<Vec<Write>, StatusError> {
+        if !self.concern(&call.kind) {
+            return Ok(Vec::new());
         }
-        Ok(held)
+        let view = self.view(core).await?;
+        let mut claims = Claims::new(&view, &call.key, &self.0.chance, core.ambient.clock.now());
+        addresses::release(&mut claims, &Spec::read(old))?;
+        ports::held(old).into_iter().for_each(|port| claims.drop_port(port));
+        Ok(claims.into_writes())
     }
 
-    /// A Service is gone: what it held is free.
-    pub(crate) fn released(&self, call: &Call, old: &Value) {
-        if is_service(call) {
-            self.give_back(&service::claims(old));
+    /// What must be written with a Service whose address is its by right.
+    pub(crate) async fn given(
+        &self,
+        core: &Core,
+        kind: &Kind,
+        key: &Key,
+        service: &Value,
+    ) -> Result<Vec<Write>, StatusError> {
+        if !self.concern(kind) {
+            return Ok(Vec::new());
         }
+        let view = self.view(core).await?;
+        let mut claims = Claims::new(&view, key, &self.0.chance, core.ambient.clock.now());
+        let spec = Spec::read(service);
+        spec.addresses().iter().filter_map(|ip| ip.parse().ok()).try_for_each(|ip| claims.keep_ip(ip))?;
+        Ok(claims.into_writes())
     }
 
-    fn hold(&self) -> Held {
-        Held { owner: self.clone(), taken: Vec::new(), dropped: Vec::new() }
+    fn complete_families(&self, service: &mut Value, spec: &mut Spec, old: Option<&Spec>) -> Result<(), StatusError> {
+        let cluster: Vec<Family> = self.0.cidrs.iter().map(|cidr| cidr.family()).collect();
+        families::complete(service, spec, old, &cluster)
+            .map_err(|errors| StatusError::invalid("", "Service", json::meta(service, "name"), &errors))
     }
 
-    fn give_back(&self, claims: &[Claim]) {
-        if claims.is_empty() {
-            return;
-        }
-        let mut pools = self.0.pools.lock();
-        for claim in claims {
-            match *claim {
-                Claim::Ip(ip) => pools.ips.give_back(ip.into()),
-                Claim::Port(port) => pools.ports.give_back(port),
-            }
-        }
+    /// What is taken, with everything that was committed before.
+    async fn view(&self, core: &Core) -> Result<View, StatusError> {
+        let kind = core.registry.find(&ADDRESSES).ok_or_else(|| StatusError::internal("IPAddresses are not served"))?;
+        let storage = &core.storage;
+        // The first waits for the newest state; the others, which the same feed fills, are as new.
+        let addresses = storage.resource(&kind).snapshot(ReadAt::Latest).await.map_err(|error| refuse(&error))?;
+        let ports = storage.cache().resource(claims::PORTS).snapshot(ReadAt::Any).await.map_err(|e| refuse(&e))?;
+        let networks = self.0.networks.get(core, |cidrs, _| Networks::of(cidrs.iter(None, None).map(|cidr| &**cidr)));
+        Ok(View { networks, kind, addresses, ports })
     }
-}
-
-fn is_service(call: &Call) -> bool {
-    call.kind.group.is_empty() && call.kind.plural == "services"
-}
-
-fn needs_ip(service: &Value) -> bool {
-    json::text(service, &["spec", "type"]) != "ExternalName" && json::text(service, &["spec", "clusterIP"]) != "None"
 }

@@ -25,6 +25,7 @@ pub use signer::{Bound, Reference, TokenRequest, TokenSigner};
 pub use static_tokens::StaticTokens;
 pub use user::User;
 
+use crate::core::Notes;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use orch_api::{Reason, StatusError};
@@ -41,6 +42,8 @@ pub struct Credentials<'a> {
     pub path: &'a str,
     /// The time of the request.
     pub now: Timestamp,
+    /// What an authenticator has to say beside the user.
+    pub notes: &'a Notes,
 }
 
 /// Finds the user of a request.

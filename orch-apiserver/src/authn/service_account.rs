@@ -5,6 +5,7 @@ use super::{
     signer::{Reference, TokenSigner},
     static_tokens::hash,
 };
+use crate::core::Notes;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use orch_api::Key;
@@ -35,8 +36,8 @@ pub trait LiveObjects: Send + Sync + 'static {
     async fn find(&self, resource: &str, namespace: &str, name: &str) -> Option<LiveObject>;
 
     /// A token that is bound to this secret is used. An error says why it is good no longer.
-    async fn used(&self, secret: &Key, token: &str, now: Timestamp) -> Result<(), String> {
-        let _ = (secret, token, now);
+    async fn used(&self, secret: &Key, token: &str, now: Timestamp, notes: &Notes) -> Result<(), String> {
+        let _ = (secret, token, now, notes);
         Ok(())
     }
 }
@@ -91,7 +92,7 @@ impl ServiceAccountTokens {
     }
 
     /// The user of a token that is meant for one of `audiences` (empty: for the API server), and those of
-    /// them that the token has. This is what TokenReview asks.
+    /// them that the token has. This is what TokenReview asks. Of a token that a secret keeps there may be something to note.
     ///
     /// # Errors
     ///
@@ -101,6 +102,7 @@ impl ServiceAccountTokens {
         token: &str,
         audiences: &[String],
         now: Timestamp,
+        notes: &Notes,
     ) -> Result<(User, Vec<String>), String> {
         let claims = self.claims(token)?;
         let wanted = if audiences.is_empty() { &self.signer.audiences } else { audiences };
@@ -122,7 +124,7 @@ impl ServiceAccountTokens {
         self.check_bound(&claims.kubernetes, now).await?;
         if let Some(secret) = &claims.kubernetes.secret {
             let key = Key::new(&*claims.kubernetes.namespace, &*secret.name);
-            self.live.used(&key, token, now).await?;
+            self.live.used(&key, token, now, notes).await?;
         }
         Ok((claims.user(), common))
     }
@@ -185,7 +187,7 @@ impl Authenticator for ServiceAccountTokens {
         if !ours {
             return Ok(None);
         }
-        self.review(token, &[], credentials.now).await.map(|(user, _)| Some(Arc::new(user)))
+        self.review(token, &[], credentials.now, credentials.notes).await.map(|(user, _)| Some(Arc::new(user)))
     }
 }
 

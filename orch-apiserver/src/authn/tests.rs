@@ -7,7 +7,7 @@ use http::HeaderMap;
 use jiff::SignedDuration;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::LazyLock};
 
 fn now() -> Timestamp {
     "2026-11-23T12:00:00Z".parse().unwrap()
@@ -59,8 +59,11 @@ fn request() -> TokenRequest {
     }
 }
 
+/// Nobody reads what these tests note.
+static NOTES: LazyLock<Notes> = LazyLock::new(Notes::default);
+
 fn shows<'a>(token: Option<&'a str>, path: &'static str) -> Credentials<'a> {
-    Credentials { certificate: None, token, path, now: now() }
+    Credentials { certificate: None, token, path, now: now(), notes: &NOTES }
 }
 
 #[tokio::test]
@@ -80,7 +83,7 @@ async fn a_token_names_its_service_account_pod_and_node() {
 async fn a_token_dies_with_its_time_its_pod_and_its_account() {
     let Setup { signer, tokens, world } = setup();
     let (token, _) = signer.sign(&request(), now()).unwrap();
-    let review = |at: Timestamp| tokens.review(token.reveal(), &[], at);
+    let review = |at: Timestamp| tokens.review(token.reveal(), &[], at, &NOTES);
     assert!(review(now()).await.is_ok());
     let late = review(now() + SignedDuration::from_hours(2)).await.unwrap_err();
     assert_eq!(late, "service account token has expired");
@@ -100,15 +103,15 @@ async fn a_token_for_another_audience_key_or_text_is_refused() {
     let Setup { signer, tokens, .. } = setup();
     let vault = TokenRequest { audiences: vec!["vault".into()], ..request() };
     let (token, _) = signer.sign(&vault, now()).unwrap();
-    assert!(tokens.review(token.reveal(), &[], now()).await.is_err());
-    let (_, common) = tokens.review(token.reveal(), &["vault".into(), "x".into()], now()).await.unwrap();
+    assert!(tokens.review(token.reveal(), &[], now(), &NOTES).await.is_err());
+    let (_, common) = tokens.review(token.reveal(), &["vault".into(), "x".into()], now(), &NOTES).await.unwrap();
     assert_eq!(common, ["vault"]);
     let (foreign, _) = setup().signer.sign(&request(), now()).unwrap();
-    assert_eq!(tokens.review(foreign.reveal(), &[], now()).await.unwrap_err(), "invalid signature");
+    assert_eq!(tokens.review(foreign.reveal(), &[], now(), &NOTES).await.unwrap_err(), "invalid signature");
     let mut forged = foreign.reveal().to_owned();
     forged.replace_range(..forged.find('.').unwrap(), "eyJhbGciOiJub25lIn0");
-    assert_eq!(tokens.review(&forged, &[], now()).await.unwrap_err(), "unexpected signature algorithm");
-    assert!(tokens.review("a.b", &[], now()).await.is_err());
+    assert_eq!(tokens.review(&forged, &[], now(), &NOTES).await.unwrap_err(), "unexpected signature algorithm");
+    assert!(tokens.review("a.b", &[], now(), &NOTES).await.is_err());
     assert_eq!(tokens.authenticate(&shows(Some("opaque"), "/")).await, Ok(None), "not one of ours");
 }
 

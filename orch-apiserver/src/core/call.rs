@@ -28,7 +28,21 @@ pub struct Call {
     pub annotations: Annotations,
 }
 
+/// What is said of a request beside its answer, from the moment on when its sender shows who he is. Clones share.
+#[derive(Clone, Debug, Default)]
+pub struct Notes {
+    /// What the client should be told.
+    pub warnings: Warnings,
+    /// What the audit log should say.
+    pub annotations: Annotations,
+}
+
 impl Call {
+    /// The same notes, for what is asked about another sender.
+    pub fn notes(&self) -> Notes {
+        Notes { warnings: self.warnings.clone(), annotations: self.annotations.clone() }
+    }
+
     /// The same caller and warnings on another kind and object.
     #[must_use]
     pub fn on(&self, kind: Arc<Kind>, key: Key) -> Self {
@@ -49,7 +63,7 @@ impl Call {
 }
 
 /// Warnings collected while a request is served; each becomes a `Warning: 299` header.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Warnings(Arc<Mutex<Vec<String>>>);
 
 impl Warnings {
@@ -68,7 +82,7 @@ impl Warnings {
 }
 
 /// Notes for the audit log, collected while a request is served.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Annotations(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl Annotations {

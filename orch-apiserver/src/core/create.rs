@@ -1,13 +1,13 @@
 //! Create: from a decoded body to a committed object
 //! (`endpoints/handlers/create.go`, `registry/generic/registry/store.go`, `registry/rest/create.go`).
 
-use super::{Answer, Call, Core, certificates, decode, json, managed, meta};
+use super::{Answer, Call, Core, certificates, decode, json, managed, meta, storage::Written};
 use crate::{
     admission::{Operation, Options, Review},
     sub,
 };
 use orch_api::{Key, Reason, Scope, StatusError, decode::Parsed, defaults, kind::Verbs, strategy, validation};
-use orch_store::{Stored, client::WriteOptions};
+use orch_store::{Stored, backend::Write, client::WriteOptions};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -84,7 +84,29 @@ impl Core {
         if certificates::is_request(&call.kind) {
             certificates::requested(&call.user, object);
         }
-        let mut held = self.services.begin_create(call, object)?;
+        if !self.services.concern(&call.kind) {
+            return match self.create_once(call, object, Vec::new(), options).await? {
+                Written::Done(stored) => Ok(stored),
+                Written::Stale => Err(StatusError::internal("a write alone has nothing to be late for")),
+            };
+        }
+        loop {
+            let mut attempt = object.clone();
+            let beside = self.services.create(self, call, &mut attempt).await?;
+            if let Written::Done(stored) = self.create_once(call, &mut attempt, beside, options).await? {
+                return Ok(stored);
+            }
+        }
+    }
+
+    /// One attempt, with other writes in its commit; stale if one of those came too late.
+    async fn create_once(
+        &self,
+        call: &Call,
+        object: &mut Value,
+        beside: Vec<Write>,
+        options: &WriteOptions,
+    ) -> Result<Written, StatusError> {
         let key = Key::new(call.key.namespace.clone(), json::meta(object, "name"));
         let errors = validation::create(&call.kind, object, self.setting);
         if !errors.is_empty() {
@@ -95,14 +117,8 @@ impl Core {
         }
         self.check_escalation(call, object, None).await?;
         self.admission.validate(self, &creation(call, &key, options), object).await?;
-        let stored = self
-            .storage
-            .insert(&call.kind, &key, self.storage.encode(&call.kind, object).await?, options.dry_run)
-            .await?;
-        if !options.dry_run {
-            held.keep();
-        }
-        Ok(stored)
+        let value = self.storage.encode(&call.kind, object).await?;
+        self.storage.insert_with(&call.kind, &key, value, beside, options.dry_run).await
     }
 
     /// Admits what is created and never stored: a review, a binding, an eviction, a token.

@@ -87,22 +87,15 @@ impl Core {
                     Written::Stale => None,
                 });
             }
-            Outcome::Now | Outcome::MarkedAndGone => self.storage.remove(&call.kind, stored, options.dry_run).await?,
+            Outcome::Now | Outcome::MarkedAndGone => {
+                let beside = self.services.delete(self, call, &old).await?;
+                self.storage.remove_with(&call.kind, stored, beside, options.dry_run).await?
+            }
         };
         Ok(match written {
-            Written::Done(object) => {
-                if !options.dry_run {
-                    self.after_delete(call, &old);
-                }
-                Some(Answer::Deleted { object, gone: true })
-            }
+            Written::Done(object) => Some(Answer::Deleted { object, gone: true }),
             Written::Stale => None,
         })
-    }
-
-    /// Gives back what an object held.
-    pub(crate) fn after_delete(&self, call: &Call, old: &Value) {
-        self.services.released(call, old);
     }
 }
 
@@ -225,7 +218,7 @@ fn set_propagation(call: &Call, object: &mut Value, options: &DeleteOptions) {
 }
 
 /// Marks an object that does not end gracefully and has finalizers to wait for.
-fn mark(object: &mut Value, now: Timestamp) {
+pub(crate) fn mark(object: &mut Value, now: Timestamp) {
     let deadline = json::meta(object, "deletionTimestamp").parse::<Timestamp>().ok();
     if deadline.is_none() {
         bump_generation(object);

@@ -28,7 +28,7 @@ pub mod token;
 pub mod update;
 mod watch;
 
-pub use call::{Annotations, Answer, Call, Request, Verb, Warnings};
+pub use call::{Annotations, Answer, Call, Notes, Request, Verb, Warnings};
 pub use storage::Storage;
 
 use crate::{

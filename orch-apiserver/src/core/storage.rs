@@ -32,7 +32,7 @@ pub struct Storage {
 pub enum Written {
     /// It happened: the object as it is now, or as it was last.
     Done(Arc<Stored>),
-    /// The object changed meanwhile. Read again and decide anew.
+    /// The object changed meanwhile, or what was to be written with it. Read again and decide anew.
     Stale,
 }
 
@@ -203,14 +203,30 @@ impl Storage {
         value: Value,
         dry_run: bool,
     ) -> Result<Arc<Stored>, StatusError> {
+        match self.insert_with(kind, key, value, Vec::new(), dry_run).await? {
+            Written::Done(stored) => Ok(stored),
+            Written::Stale => Err(taken(kind, key, None)),
+        }
+    }
+
+    /// The same with other writes in one commit; stale if a condition of theirs does not hold.
+    pub async fn insert_with(
+        &self,
+        kind: &Kind,
+        key: &Key,
+        value: Value,
+        beside: Vec<Write>,
+        dry_run: bool,
+    ) -> Result<Written, StatusError> {
         if dry_run {
             return match self.find(kind, key).await? {
                 Some(existing) => Err(taken(kind, key, Some(&existing))),
-                None => self.served(kind, stored(&value, Revision(0))?).await,
+                None => self.served(kind, stored(&value, Revision(0))?).await.map(Written::Done),
             };
         }
-        match self.commit(kind, key, Condition::Absent, Some(value.clone())).await {
-            Ok(revision) => self.written(kind, key, &value, revision).await,
+        match self.commit(kind, key, Condition::Absent, Some(value.clone()), beside).await {
+            Ok(revision) => self.written(kind, key, &value, revision).await.map(Written::Done),
+            Err(BackendError::Conflict { key: other, .. }) if *other != *path(kind, key) => Ok(Written::Stale),
             Err(BackendError::Conflict { .. }) => {
                 let existing = self.find(kind, key).await?;
                 Err(taken(kind, key, existing.as_deref()))
@@ -227,22 +243,41 @@ impl Storage {
         value: Value,
         dry_run: bool,
     ) -> Result<Written, StatusError> {
+        self.replace_with(kind, old, value, Vec::new(), dry_run).await
+    }
+
+    /// The same with other writes in one commit; stale if a condition of theirs does not hold.
+    pub async fn replace_with(
+        &self,
+        kind: &Kind,
+        old: &Stored,
+        value: Value,
+        beside: Vec<Write>,
+        dry_run: bool,
+    ) -> Result<Written, StatusError> {
         if dry_run {
             return self.served(kind, stored(&value, old.revision)?).await.map(Written::Done);
         }
-        match self.commit(kind, &old.key, Condition::At(old.revision), Some(value.clone())).await {
+        match self.commit(kind, &old.key, Condition::At(old.revision), Some(value.clone()), beside).await {
             Ok(revision) => self.written(kind, &old.key, &value, revision).await.map(Written::Done),
             Err(BackendError::Conflict { .. }) => Ok(Written::Stale),
             Err(error) => Err(refuse(&error)),
         }
     }
 
-    /// Removes an object, if it is still the one that was read.
-    pub async fn remove(&self, kind: &Kind, old: &Arc<Stored>, dry_run: bool) -> Result<Written, StatusError> {
+    /// Removes an object, if it is still the one that was read, with other writes in one commit; stale if a condition of
+    /// theirs does not hold.
+    pub async fn remove_with(
+        &self,
+        kind: &Kind,
+        old: &Arc<Stored>,
+        beside: Vec<Write>,
+        dry_run: bool,
+    ) -> Result<Written, StatusError> {
         if dry_run {
             return Ok(Written::Done(old.clone()));
         }
-        match self.commit(kind, &old.key, Condition::At(old.revision), None).await {
+        match self.commit(kind, &old.key, Condition::At(old.revision), None, beside).await {
             Ok(revision) => {
                 // What cannot be waited for is not lost: readers that must be fresh wait themselves.
                 let _seen = self.cache.caught_up(revision).await;
@@ -306,11 +341,14 @@ impl Storage {
         key: &Key,
         condition: Condition,
         value: Option<Value>,
+        beside: Vec<Write>,
     ) -> Result<Revision, BackendError> {
         let buffered = matches!(&*kind.kind, "Lease" | "Event");
         let durability = if buffered { Durability::Buffered } else { Durability::Synced };
         let write = Write { key: path(kind, key).into(), condition, value, durability };
-        self.cache.backend().commit(Txn { writes: vec![write] }).await
+        let mut writes = vec![write];
+        writes.extend(beside);
+        self.cache.backend().commit(Txn { writes }).await
     }
 }
 

@@ -72,7 +72,8 @@ impl Core {
             json::meta_mut(&mut object).remove("resourceVersion");
             return self.create_named(call, object, false, options).await.map(Answer::created);
         }
-        self.write(call, Mode::default(), options, &replacement(body)).await.map(Answer::object)
+        let change = replacement(body, self.services.concern(&call.kind));
+        self.write(call, Mode::default(), options, &change).await.map(Answer::object)
     }
 
     /// Replaces the status of an object.
@@ -84,7 +85,7 @@ impl Core {
     ) -> Result<Answer, StatusError> {
         let body = self.decode_update(call, body, options)?;
         let mode = Mode { part: Part::Status, ..Mode::default() };
-        self.write(call, mode, options, &replacement(body)).await.map(Answer::object)
+        self.write(call, mode, options, &replacement(body, false)).await.map(Answer::object)
     }
 
     pub(crate) fn decode_update(
@@ -153,6 +154,7 @@ impl Core {
         }
         self.mutate_update(call, mode.admits, options, &old, &mut new).await?;
         keep_system_fields(&old, &mut new);
+        let beside = self.services.update(self, call, &old, &mut new).await?;
         let (errors, ratcheted) = match mode.part {
             Part::Main => {
                 strategy::prepare_update(&call.kind, &mut new, &old);
@@ -168,7 +170,6 @@ impl Core {
             }
             Part::Checked => Default::default(),
         };
-        let mut held = self.services.begin_update(call, &old, &mut new)?;
         if !errors.is_empty() {
             return Err(invalid(call, &call.key, &errors));
         }
@@ -182,21 +183,16 @@ impl Core {
         self.check_escalation(call, &new, Some(&old)).await?;
         self.validate_update(call, mode.admits, options, &old, &new).await?;
         if deletes(&old, &new) {
-            let written = self.storage.remove(&call.kind, stored, options.dry_run).await?;
-            if let (Written::Done(_), false) = (&written, options.dry_run) {
-                self.after_delete(call, &old);
-            }
+            // What the update asked for is not had any more.
+            let beside = self.services.delete(self, call, &old).await?;
+            let written = self.storage.remove_with(&call.kind, stored, beside, options.dry_run).await?;
             return answer_with(written, &new, stored);
         }
         if new == old && !self.storage.is_outdated(&call.kind, &call.key)? {
             return Ok(Written::Done(stored.clone()));
         }
         let value = self.storage.encode(&call.kind, &new).await?;
-        let written = self.storage.replace(&call.kind, stored, value, options.dry_run).await?;
-        if matches!(written, Written::Done(_)) && !options.dry_run {
-            held.keep();
-        }
-        Ok(written)
+        self.storage.replace_with(&call.kind, stored, value, beside, options.dry_run).await
     }
 }
 
@@ -252,10 +248,12 @@ fn updating<'a>(call: &'a Call, options: &'a WriteOptions, old: &'a Value) -> Re
 }
 
 /// The change that replaces an object whatever it is. A body that names a revision is not copied: once it came too late it
-/// is refused for that, which takes no more of it than the revision and the UID.
-fn replacement(body: Value) -> impl Fn(&Value) -> Result<Value, StatusError> + Send + Sync {
+/// is refused for that, which takes no more of it than the revision and the UID. `again` says that it may come again although
+/// the object has not changed: what was to be written with it has.
+fn replacement(body: Value, again: bool) -> impl Fn(&Value) -> Result<Value, StatusError> + Send + Sync {
     let (uid, revision) = (json::meta(&body, "uid"), json::meta(&body, "resourceVersion"));
-    let late = (!matches!(revision, "" | "0")).then(|| json!({"metadata": {"uid": uid, "resourceVersion": revision}}));
+    let late = (!again && !matches!(revision, "" | "0"))
+        .then(|| json!({"metadata": {"uid": uid, "resourceVersion": revision}}));
     let body = Mutex::new(body);
     move |_| match &late {
         Some(late) => Ok(std::mem::replace(&mut body.lock(), late.clone())),

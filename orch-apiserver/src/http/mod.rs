@@ -19,7 +19,7 @@ mod yaml;
 use crate::{
     authn::User,
     authz::Attributes,
-    core::{Annotations, Answer, Call, Core, Request as Asked, Verb, Warnings, missing_resource},
+    core::{Answer, Call, Core, Notes, Request as Asked, Verb, missing_resource},
     proxy,
     server::{ApiServer, Identity},
 };
@@ -53,8 +53,9 @@ where
     let is_plain = kind.as_deref().is_some_and(|kind| kind.verbs == Verbs::CreateOnly);
     let media = Media::accepted(request.headers(), query.get("pretty"), in_protobuf, is_plain);
     let on_error = media.clone().unwrap_or_else(|_| Media::json());
-    let routed = caught_async(route(server, identity, request, &info, kind.clone(), &query, media)).await;
-    let response = match routed {
+    let notes = Notes::default();
+    let routed = caught_async(route(server, identity, request, &info, kind.clone(), &query, media, &notes)).await;
+    let mut response = match routed {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => respond::error(on_error, &error),
         Err(why) => {
@@ -62,6 +63,7 @@ where
             respond::plain(StatusCode::INTERNAL_SERVER_ERROR, PANICKED)
         }
     };
+    respond::warn(&mut response, &notes.warnings);
     let known = kind.is_some();
     let (group, version, resource) = if known { (&*info.group, &*info.version, &*info.resource) } else { ("", "", "") };
     let verb = if known { &*info.verb } else { "get" };
@@ -69,6 +71,7 @@ where
     response
 }
 
+#[allow(clippy::too_many_arguments)] // What is known of the request before it is routed.
 async fn route<B>(
     server: &ApiServer,
     identity: &Identity,
@@ -77,6 +80,7 @@ async fn route<B>(
     kind: Option<Arc<Kind>>,
     query: &Query,
     media: Result<Media, StatusError>,
+    notes: &Notes,
 ) -> Result<Response<Body>, StatusError>
 where
     B: http_body::Body + Send + 'static,
@@ -85,13 +89,13 @@ where
 {
     let core = server.core();
     let (parts, body) = request.into_parts();
-    let user = Arc::new(server.identify(identity, &parts).await?);
+    let user = Arc::new(server.identify(identity, &parts, notes).await?);
     core.allow(&attributes(&user, info, query))?;
     if !info.is_resource {
         return endpoints::answer(server, &parts, query).await;
     }
     let Some(kind) = kind else { return Ok(not_found()) };
-    let call = call(user, kind, info, &parts);
+    let call = call(user, kind, info, &parts, notes);
     if proxy::is_proxied(&call.kind, &info.subresource) {
         return proxy::answer(core, &call, info, query, parts, body).await;
     }
@@ -110,12 +114,10 @@ where
         verb => write(&call, verb, query, &parts, body::read(body).await?)?,
     };
     let answer = core.perform(&call, asked).await;
-    let mut response = match answer {
+    match answer {
         Ok(answer) => reply(core, &shape, &call, answer),
         Err(error) => Ok(respond::error(shape.media, &error)),
-    }?;
-    respond::warn(&mut response, &call.warnings);
-    Ok(response)
+    }
 }
 
 /// The kind as tables show it: a scale has columns of its own.
@@ -243,15 +245,15 @@ fn watch_options(info: &RequestInfo, query: &Query) -> Result<orch_store::client
     Ok(options)
 }
 
-fn call(user: Arc<User>, kind: Arc<Kind>, info: &RequestInfo, parts: &Parts) -> Call {
+fn call(user: Arc<User>, kind: Arc<Kind>, info: &RequestInfo, parts: &Parts, notes: &Notes) -> Call {
     Call {
         user,
         kind,
         key: Key::new(info.namespace_of_object(), info.name.as_str()),
         subresource: (!info.subresource.is_empty()).then(|| info.subresource.as_str().into()),
         user_agent: media::header_text(&parts.headers, header::USER_AGENT).into(),
-        warnings: Warnings::default(),
-        annotations: Annotations::default(),
+        warnings: notes.warnings.clone(),
+        annotations: notes.annotations.clone(),
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) async fn review(core: &Core, call: &Call, mut object: Value) -> Resul
             }
             rules_status(&core.authorizer.rules(&call.user, namespace))
         }
-        ("authentication.k8s.io", "TokenReview") => token::review(core, &object).await,
+        ("authentication.k8s.io", "TokenReview") => token::review(core, call, &object).await,
         ("authentication.k8s.io", "SelfSubjectReview") => json!({"userInfo": user_info(&call.user)}),
         _ => return Err(crate::core::not_supported(call, crate::core::Verb::Create)),
     };

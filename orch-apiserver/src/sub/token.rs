@@ -61,12 +61,12 @@ pub(crate) async fn issue(
 }
 
 /// The status of a TokenReview.
-pub(crate) async fn review(core: &Core, object: &Value) -> Value {
+pub(crate) async fn review(core: &Core, call: &Call, object: &Value) -> Value {
     let token = json::text(object, &["spec", "token"]);
     let audiences: Vec<String> =
         json::items(object, &["spec", "audiences"]).iter().filter_map(Value::as_str).map(str::to_owned).collect();
     let Some(tokens) = &core.accounts else { return json!({"authenticated": false}) };
-    match tokens.review(token, &audiences, core.ambient.clock.now()).await {
+    match tokens.review(token, &audiences, core.ambient.clock.now(), &call.notes()).await {
         Ok((user, audiences)) => json!({"authenticated": true, "user": user_info(&user), "audiences": audiences}),
         Err(why) => json!({"authenticated": false, "error": why}),
     }

@@ -72,26 +72,78 @@ async fn a_service_account_token_is_signed_and_known_again() {
     );
 }
 
+/// What clients are told of tokens that were made for accounts by themselves (`pkg/serviceaccount/legacy.go`).
+const LEGACY: &str = "299 - \"Use tokens from the TokenRequest API or manually created secret-based tokens instead of \
+                      auto-generated secret-based tokens.\"";
+
+#[tokio::test]
+async fn who_uses_a_token_that_was_made_for_an_account_by_itself_is_warned() {
+    const SECRETS: &str = "/api/v1/namespaces/default/secrets";
+    const ACCOUNT: &str = "/api/v1/namespaces/default/serviceaccounts/default";
+    let ambient = Ambient::system();
+    let pki = Pki::in_memory(ambient.clock.now()).unwrap();
+    let signer = TokenSigner::new(pki.service_account_key(), "https://kubernetes.default.svc", Vec::new()).unwrap();
+    let builder = ApiServer::builder(ambient.clone(), Arc::new(MemoryBackend::new()));
+    let builder = builder.allow_all().token_signer(Arc::new(signer));
+    let server = Server::of(builder).await.with_account().await;
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+        "metadata": {"name": "old", "annotations": {"kubernetes.io/service-account.name": "default"}}});
+    server.post(SECRETS, secret).await.ok();
+    let reference = json!({"apiVersion": "v1", "kind": "Secret", "name": "old"});
+    let request = json!({"spec": {"audiences": [], "boundObjectRef": reference}});
+    let issued = server.post(&format!("{ACCOUNT}/token"), request).await.ok();
+    let token = issued["status"]["token"].as_str().unwrap().to_owned();
+    let uri = format!("{SECRETS}/old");
+    let patch = async |uri: &str, patch| server.patch(uri, "merge-patch+json", patch).await.ok();
+    patch(&uri, json!({"data": {"token": base64(&token)}})).await;
+
+    let mut config = over_tls(&server.api, &pki, &ambient).await;
+    config.auth_info.token = Some(token.clone().into());
+    let client = kube::Client::try_from(config).unwrap();
+    let ask = async |path: &'static str| {
+        let response = client.send(Request::get(path).body(kube::client::Body::empty()).unwrap()).await.unwrap();
+        let warnings = response.headers().get_all("warning").iter().map(|value| value.to_str().unwrap().to_owned());
+        (response.status(), warnings.collect::<Vec<_>>())
+    };
+    assert_eq!(ask(MAPS).await, (StatusCode::OK, vec![]));
+    patch(ACCOUNT, json!({"secrets": [{"name": "old"}]})).await;
+    for path in [MAPS, "/version", "/api/v1/namespaces/default/configmaps/none"] {
+        assert_eq!(ask(path).await.1, [LEGACY], "{path}");
+    }
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}});
+    let review = server.post("/apis/authentication.k8s.io/v1/tokenreviews", review).await;
+    assert_eq!(review.warnings(), [LEGACY]);
+    patch(&uri, json!({"metadata": {"labels": {"kubernetes.io/legacy-token-invalid-since": "2026-01-01"}}})).await;
+    assert_eq!(ask(MAPS).await, (StatusCode::UNAUTHORIZED, vec![]));
+    ambient.tasks.stop().await;
+}
+
 #[tokio::test]
 async fn over_tls_a_client_certificate_names_the_user() {
     let ambient = Ambient::system();
     let now = ambient.clock.now();
     let pki = Pki::in_memory(now).unwrap();
-    let tls = server_config(&pki.serving(&[], now).unwrap(), Some(pki.ca_certificate())).unwrap();
     let api = ApiServer::builder(ambient.clone(), Arc::new(MemoryBackend::new())).build().await.unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let serving = api.clone();
-    ambient.tasks.spawn_graceful(async move { serving.serve(listener, tls).await.unwrap() });
+    let mut config = over_tls(&api, &pki, &ambient).await;
     let admin = pki.client("admin", "admin", "system:masters", now).unwrap();
-    let mut config = kube::Config::new(format!("https://127.0.0.1:{port}").parse().unwrap());
-    config.root_cert = Some(vec![pem(pki.ca_certificate())]);
     config.auth_info.client_certificate_data = Some(base64(&admin.certificate));
     config.auth_info.client_key_data = Some(base64(admin.key.reveal()).into());
     let client = kube::Client::try_from(config).unwrap();
     let namespaces: kube::Api<orch_api::k8s_openapi::api::core::v1::Namespace> = kube::Api::all(client);
     assert_eq!(namespaces.list(&Default::default()).await.unwrap().items.len(), 4);
     ambient.tasks.stop().await;
+}
+
+/// How to reach a server that serves over TLS until the tasks stop.
+async fn over_tls(api: &ApiServer, pki: &Pki, ambient: &Ambient) -> kube::Config {
+    let tls = server_config(&pki.serving(&[], ambient.clock.now()).unwrap(), Some(pki.ca_certificate())).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = api.clone();
+    ambient.tasks.spawn_graceful(async move { serving.serve(listener, tls).await.unwrap() });
+    let mut config = kube::Config::new(format!("https://127.0.0.1:{port}").parse().unwrap());
+    config.root_cert = Some(vec![pem(pki.ca_certificate())]);
+    config
 }
 
 #[tokio::test(start_paused = true)]

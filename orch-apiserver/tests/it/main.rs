@@ -13,6 +13,7 @@ mod policies;
 mod protobuf;
 mod proxied;
 mod rest;
+mod service_addresses;
 mod support;
 mod watch;
 mod webhooks;

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
-use orch_apiserver::{ApiServer, ApiService};
+use orch_apiserver::{ApiServer, ApiService, Builder};
 use orch_store::{Ambient, backend::memory::MemoryBackend};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -43,7 +43,11 @@ impl Answer {
 
 impl Server {
     pub async fn start() -> Self {
-        let api = ApiServer::builder(Ambient::seeded(1), Arc::new(MemoryBackend::new())).build().await.unwrap();
+        Self::of(ApiServer::builder(Ambient::seeded(1), Arc::new(MemoryBackend::new()))).await
+    }
+
+    pub async fn of(builder: Builder) -> Self {
+        let api = builder.build().await.unwrap();
         Self { service: api.service(), api }
     }
 

@@ -84,12 +84,20 @@ pub(super) fn decide(world: &World, observed: &Observed, now: Timestamp) -> Deci
     } else {
         (desired, reason) = (min, "Current number of replicas below Spec.MinReplicas".into());
     }
-    draft.tell_outcome(world.past.outcome.as_ref(), min, measures_others(&spec));
+    let outcome = world.past.outcome.as_ref();
+    draft.tell_outcome(outcome, min, measures_others(&spec));
+    // The metrics do not know yet what a rescale has brought: the next look decides, by those that do.
+    if let Some(Outcome::Done { to, .. }) = outcome {
+        draft.decision.recommendation = None;
+        desired = *to;
+    }
     let status = &mut draft.decision.status;
     status.current_replicas = Some(current);
     status.desired_replicas = desired;
     status.current_metrics = metrics;
-    draft.decision.rescale = (desired != current).then_some(Rescale { from: current, to: desired, reason });
+    let is_decided = matches!(outcome, Some(Outcome::Done { .. }));
+    draft.decision.rescale =
+        (desired != current && !is_decided).then_some(Rescale { from: current, to: desired, reason });
     draft.done()
 }
 
@@ -258,6 +266,10 @@ impl Draft {
         conditions::set(self.decision.status.conditions.get_or_insert_default(), condition, self.now);
     }
 
+    fn has(&self, kind: &str) -> bool {
+        self.decision.status.conditions.iter().flatten().any(|condition| condition.type_ == kind)
+    }
+
     fn warn(&mut self, reason: &'static str, message: String) {
         self.decision.warnings.push((reason, message));
     }
@@ -270,15 +282,12 @@ impl Draft {
                 let words = format!("the HPA controller was able to update the target scale to {to}");
                 self.set("AbleToScale", true, "SucceededRescale", words);
                 self.decision.status.last_scale_time = Some(Time(*at));
-                match *from > 0 && *to == 0 && min == 0 && measures_others {
-                    true => {
-                        let words = "the HPA controller scaled the workload to zero";
-                        self.set("ScaledToZero", true, "ScaledToZero", words);
-                    }
-                    false => {
-                        let words = "the HPA controller did not scale the workload to zero";
-                        self.set("ScaledToZero", false, "NotScaledToZero", words);
-                    }
+                if *from > 0 && *to == 0 && min == 0 && measures_others {
+                    let words = "the HPA controller scaled the workload to zero";
+                    self.set("ScaledToZero", true, "ScaledToZero", words);
+                } else if min == 0 || self.has("ScaledToZero") {
+                    let words = "the HPA controller did not scale the workload to zero";
+                    self.set("ScaledToZero", false, "NotScaledToZero", words);
                 }
             }
             Some(Outcome::Refused { to, reason, error }) => {

@@ -26,7 +26,7 @@ use memory::{Memory, Past};
 use orch_api::{Key, Object, label_selector::Selector};
 use orch_runtime::{
     Action, Controller, Discovery, Error, Plan, Target, View, Watches, autoscaling::MetricsProvider, plan::Notice,
-    watches::spec_changed,
+    queue::Backoff, watches::spec_changed,
 };
 use orch_store::Client;
 use serde_json::json;
@@ -63,6 +63,8 @@ impl Controller for Autoscaler {
     const NAME: &'static str = "horizontal-pod-autoscaler-controller";
     const ABOUT: &'static str = "Scales workloads by the metrics of their Pods and by those of others.";
     const COMPONENT: &'static str = "horizontal-pod-autoscaler";
+    // Metrics that are missing, and scales that are refused, are asked for again in the same rhythm.
+    const BACKOFF: Option<Backoff> = Some(Backoff { base: PERIOD, max: PERIOD, hold: Duration::from_secs(1) });
     type World = World;
 
     fn watches(&self) -> Watches {

@@ -153,7 +153,7 @@ fn usage_above_the_target_asks_for_more_replicas_and_the_status_tells_when_it_is
     "#]]);
     assert_eq!(case.step(), 5);
     case.check(expect![[r#"
-        status HorizontalPodAutoscaler default/web conditions[AbleToScale].message="the HPA controller was able to update the target scale to 5" conditions[AbleToScale].reason=SucceededRescale conditions[AbleToScale].status=True conditions[ScaledToZero].message="the HPA controller did not scale the workload to zero" conditions[ScaledToZero].reason=NotScaledToZero conditions[ScaledToZero].status=False conditions[ScalingActive].message="the HPA was able to successfully calculate a replica count from cpu resource utilization (percentage of request)" conditions[ScalingActive].reason=ValidMetricFound conditions[ScalingActive].status=True conditions[ScalingLimited].message="the desired count is within the acceptable range" conditions[ScalingLimited].reason=DesiredWithinRange conditions[ScalingLimited].status=False currentMetrics[Resource].resource.current.averageUtilization=50 currentMetrics[Resource].resource.current.averageValue=500m currentMetrics[Resource].resource.name=cpu currentReplicas=5 desiredReplicas=5 lastScaleTime=2025-12-18T00:00:00Z
+        status HorizontalPodAutoscaler default/web conditions[AbleToScale].message="the HPA controller was able to update the target scale to 5" conditions[AbleToScale].reason=SucceededRescale conditions[AbleToScale].status=True conditions[ScalingActive].message="the HPA was able to successfully calculate a replica count from cpu resource utilization (percentage of request)" conditions[ScalingActive].reason=ValidMetricFound conditions[ScalingActive].status=True conditions[ScalingLimited].message="the desired count is within the acceptable range" conditions[ScalingLimited].reason=DesiredWithinRange conditions[ScalingLimited].status=False currentMetrics[Resource].resource.current.averageUtilization=50 currentMetrics[Resource].resource.current.averageValue=500m currentMetrics[Resource].resource.name=cpu currentReplicas=5 desiredReplicas=5 lastScaleTime=2025-12-18T00:00:00Z
         requeue after 15s
     "#]]);
 }
@@ -179,6 +179,14 @@ fn nothing_leaves_the_range_and_nothing_more_than_doubles() {
     replicas(Case::cpu(3, 10, &[0, 0, 0]), 3);
     replicas(Case::cpu(12, 10, &[]), 10);
     replicas(Case::cpu(1, 10, &[]).spec("minReplicas", json!(2)), 2);
+}
+
+#[test]
+fn a_rescale_is_told_before_the_next_is_decided() {
+    let mut case = Case::cpu(4, 10, &[900; 4]).spec("maxReplicas", json!(100));
+    assert_eq!((case.step(), case.step()), (8, 8));
+    assert_eq!(case.status.as_ref().unwrap().desired_replicas, 8);
+    assert_eq!(case.later(15, 900), 16);
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! The three loops of `certificates.k8s.io`: approving what kubelets ask for, signing what is approved, and taking away
+//! The loops of `certificates.k8s.io`: approving what kubelets ask for, signing what is approved, and taking away
 //! what is old (`pkg/controller/certificates`).
 
 mod approver;
 mod cleaner;
+mod pod_cleaner;
 mod signer;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ mod verify;
 
 pub use approver::Approver;
 pub use cleaner::Cleaner;
+pub use pod_cleaner::PodCleaner;
 pub use signer::Signer;
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest as Request;

@@ -26,6 +26,8 @@ pub struct PodFacts {
     pub deletion_cost: i32,
     /// The most restarts of any of its containers.
     pub restarts: i32,
+    /// The same for containers that start before the others and run beside them.
+    pub sidecar_restarts: i32,
     /// Its addresses.
     pub ips: Box<[Box<str>]>,
     /// `spec.hostname`
@@ -133,6 +135,9 @@ impl From<Lite> for PodFacts {
         let bound = status.conditions.iter().find(|c| c.kind == "PodScheduled" && c.status == "True");
         let sidecars = spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
         let cost = metadata.annotations.get("controller.kubernetes.io/pod-deletion-cost");
+        let is_sidecar = |name: &str| sidecars.clone().any(|sidecar| sidecar.name == name);
+        let restarted = status.init_container_statuses.iter().filter(|c| is_sidecar(&c.name)).map(|c| c.restart_count);
+        let sidecar_restarts = restarted.max().unwrap_or(0);
         let mut ips: Vec<Box<str>> = status.pod_ips.iter().map(|ip| ip.ip.as_str().into()).collect();
         if ips.is_empty() && !status.pod_ip.is_empty() {
             ips.push(status.pod_ip.as_str().into());
@@ -151,6 +156,7 @@ impl From<Lite> for PodFacts {
             ready_changed: condition.and_then(|c| c.last_transition_time),
             deletion_cost: cost.and_then(|c| c.parse().ok()).unwrap_or(0),
             restarts: status.container_statuses.iter().map(|c| c.restart_count).max().unwrap_or(0),
+            sidecar_restarts,
             ips: ips.into(),
             hostname: spec.hostname.into(),
             subdomain: spec.subdomain.into(),
@@ -260,6 +266,7 @@ struct LiteField {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct LiteContainer {
+    name: String,
     ports: Vec<LitePort>,
     restart_policy: Option<String>,
 }
@@ -282,6 +289,7 @@ struct LiteStatus {
     #[serde(rename = "podIPs")]
     pod_ips: Vec<LiteIp>,
     container_statuses: Vec<LiteContainerStatus>,
+    init_container_statuses: Vec<LiteContainerStatus>,
 }
 
 #[derive(Deserialize, Default)]
@@ -302,5 +310,6 @@ struct LiteIp {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct LiteContainerStatus {
+    name: String,
     restart_count: i32,
 }

@@ -1,6 +1,7 @@
 //! `cronjob`: starts Jobs by a schedule (`pkg/controller/cronjob`).
 
 mod active;
+mod schedules;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -16,14 +17,20 @@ use orch_store::{
     Client,
     client::{DeleteOptions, Propagation},
 };
+use schedules::{Schedule, Schedules};
 use std::sync::Arc;
 
 /// Starts Jobs by a schedule.
-pub struct CronJobController;
+#[derive(Default)]
+pub struct CronJobController {
+    schedules: Schedules,
+}
 
 /// A CronJob and its Jobs.
 pub struct World {
     cron: Arc<CronJob>,
+    /// The schedule that it was last seen with.
+    seen: Option<Schedule>,
     jobs: Vec<Child>,
     /// Jobs of the status that the caches do not have.
     missing: Vec<(Key, String)>,
@@ -52,7 +59,11 @@ impl Controller for CronJobController {
     }
 
     fn observe(&self, key: &Key, view: &View<'_>) -> Option<World> {
-        let cron: Arc<CronJob> = view.get(key)?;
+        let found: Option<Arc<CronJob>> = view.get(key);
+        let Some(cron) = found else {
+            self.schedules.forget(key);
+            return None;
+        };
         let mut jobs = view.owned::<Job>(cron.uid());
         jobs.retain(|job| orch_api::owner::is_controlled_by(&job.metadata, cron.uid()));
         let active = cron.status.as_ref().and_then(|status| status.active.as_ref()).into_iter().flatten();
@@ -61,7 +72,7 @@ impl Controller for CronJobController {
             .filter_map(|active| Some((Key::new(key.namespace.clone(), active.name.clone()?), active.uid.clone()?)));
         let missing = missing.collect();
         let jobs = jobs.into_iter().map(|job| Child { scheduled: scheduled(&cron, &job), job }).collect();
-        Some(World { cron, jobs, missing, elsewhere: Vec::new() })
+        Some(World { seen: self.schedules.of(&cron), cron, jobs, missing, elsewhere: Vec::new() })
     }
 
     /// A Job that the caches miss may only be late: what is believed to have ended is followed by the next.
@@ -82,7 +93,6 @@ impl Controller for CronJobController {
 
     fn plan(&self, world: &World, now: Timestamp) -> Plan {
         let (mut plan, cron) = (Plan::default(), &*world.cron);
-        clean_up(world, &mut plan);
         let mut new = cron.clone();
         let status = new.status.get_or_insert_default();
         let mut events = active::update(world, status);
@@ -93,7 +103,14 @@ impl Controller for CronJobController {
         plan.update_status(cron, &new);
         events.into_iter().for_each(|event| plan.event(event));
         plan.actions.extend(create);
+        // What cannot be deleted keeps nothing from starting.
+        plan.branch();
+        clean_up(world, &mut plan);
         plan
+    }
+
+    fn remember(&self, world: &World, now: Timestamp, _: Option<&Error>) {
+        self.schedules.set(&world.cron, Schedule::after(world.seen.as_ref(), &world.cron, now));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     SCHEDULED, World, delete, job_name,
+    schedules::Schedule,
     times::{Missed, Times},
 };
 use crate::common::{
@@ -33,6 +34,8 @@ pub(super) fn start(
     let cron = &*world.cron;
     let times = times(cron, events)?;
     let since = status.last_schedule_time.as_ref().or(cron.metadata.creation_timestamp.as_ref()).map_or(now, |t| t.0);
+    let changed = Schedule::after(world.seen.as_ref(), cron, now).since();
+    let since = changed.map_or(since, |changed| since.max(changed));
     let due = match due(cron, &times, since, now, events) {
         Ok(due) => due,
         Err(why) => {

@@ -41,14 +41,14 @@ fn active(hours: i64) -> Value {
 }
 
 fn world(cron: &CronJob, jobs: &[Job]) -> Objects {
-    let mut objects = Objects::new(&CronJobController.watches()).with(cron);
+    let mut objects = Objects::new(&CronJobController::default().watches()).with(cron);
     jobs.iter().for_each(|job| objects.insert(job));
     objects
 }
 
 fn plan(objects: &Objects) -> Plan {
-    let world = CronJobController.observe(&Key::new("default", "clean"), &View::fixed(objects)).unwrap();
-    CronJobController.plan(&world, now())
+    let world = CronJobController::default().observe(&Key::new("default", "clean"), &View::fixed(objects)).unwrap();
+    CronJobController::default().plan(&world, now())
 }
 
 #[track_caller]
@@ -315,9 +315,24 @@ fn a_job_that_is_gone_leaves_the_list_unless_the_server_has_it() {
         event Normal MissingJob: Active job went missing: clean-29433540
     "#]],
     );
-    let mut late = CronJobController.observe(&cron.key(), &View::fixed(&world(&cron, &[]))).unwrap();
+    let mut late = CronJobController::default().observe(&cron.key(), &View::fixed(&world(&cron, &[]))).unwrap();
     late.elsewhere.push("job-1".into());
-    assert!(CronJobController.plan(&late, now()).is_empty());
+    assert!(CronJobController::default().plan(&late, now()).is_empty());
+}
+
+#[test]
+fn a_new_schedule_is_for_times_to_come() {
+    let ran = json!({"lastScheduleTime": now() - jiff::SignedDuration::from_mins(690)});
+    let [old, new] = ["30 12 * * *", "30 23 * * *"].map(|times| cron(json!({"schedule": times}), ran.clone()));
+    let controller = CronJobController::default();
+    let see = |cron: &CronJob| controller.observe(&cron.key(), &View::fixed(&world(cron, &[]))).unwrap();
+    let starts = |at: Timestamp| controller.plan(&see(&new), at).to_string().contains("create Job");
+    assert!(starts(now()), "nobody knows that it had another one");
+    controller.remember(&see(&old), minutes_ago(5), None);
+    assert!(!starts(now()));
+    controller.remember(&see(&new), now(), None);
+    assert!(!starts(now()));
+    assert!(starts(now() + jiff::SignedDuration::from_mins(23 * 60 + 31)));
 }
 
 #[test]

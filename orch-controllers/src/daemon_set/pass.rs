@@ -120,6 +120,7 @@ impl<'a> Pass<'a> {
     /// Turns what was decided into a plan.
     pub(super) fn finish(mut self) -> Plan {
         self.notices.drain(..).for_each(|notice| self.plan.event(notice));
+        self.plan.branch();
         if !self.create.is_empty() {
             let mut pod = pods::make(self.set, self.hash);
             let announce = Announce::created(self.set, "Created pod: {}");
@@ -128,6 +129,8 @@ impl<'a> Pass<'a> {
                 self.plan.create_announced(&pod, announce.clone());
             }
         }
+        // What is not to be there goes, and makes room, also when there is no room for what is missing.
+        self.plan.branch();
         for pod in self.delete.iter().take(BURST) {
             let (target, uid) = (Target::stored::<Pod>(&pod.stored), pod.stored.meta.uid.clone());
             self.plan.delete_announced(target, uid, Announce::deleted(self.set, "Deleted pod: {}"));

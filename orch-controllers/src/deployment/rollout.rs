@@ -25,8 +25,10 @@ pub(super) struct Rollout<'a> {
     pub(super) now: Timestamp,
     pub(super) plan: Plan,
     revision: Option<String>,
-    /// Told once the writes went well.
-    events: Vec<Notice>,
+    /// The new set is refused: until that ends nothing else is said of the rollout.
+    pub(super) is_refused: bool,
+    /// Told once the set of that number is written.
+    events: Vec<(usize, Notice)>,
 }
 
 /// A set as observed (`None` if the plan makes it) and as it shall be.
@@ -57,7 +59,7 @@ impl<'a> Rollout<'a> {
         sets.sort_by_key(|set| (set.copy.metadata.creation_timestamp.as_ref().map(|t| t.0), set.name().to_owned()));
         let new = sets.iter().position(|set| hash::is_of_template(&set.copy, &deployment.spec.template));
         let status = deployment.status.clone().unwrap_or_default();
-        Self { world, deployment, status, sets, new, now, plan, revision: None, events: Vec::new() }
+        Self { world, deployment, status, sets, new, now, plan, revision: None, is_refused: false, events: Vec::new() }
     }
 
     /// How many replicas the deployment asks for.
@@ -122,7 +124,7 @@ impl<'a> Rollout<'a> {
         }
         let direction = if old < size { "up" } else { "down" };
         let message = format!("Scaled {direction} replica set {} from {old} to {size}", set.name());
-        self.events.push(Notice::normal(self.deployment, "ScalingReplicaSet", message));
+        self.events.push((index, Notice::normal(self.deployment, "ScalingReplicaSet", message)));
         true
     }
 
@@ -143,13 +145,12 @@ impl<'a> Rollout<'a> {
 
     /// Turns the differences between the copies and what was observed into writes.
     pub(super) fn finish(mut self) -> Plan {
-        for set in &self.sets {
+        for (number, set) in self.sets.iter().enumerate() {
             if let Some(observed) = set.observed {
                 self.plan.update(observed, &set.copy);
             }
-        }
-        for event in self.events {
-            self.plan.event(event);
+            let told = self.events.iter().filter(|(index, _)| *index == number);
+            told.for_each(|(_, event)| self.plan.event(event.clone()));
         }
         let mut new = self.deployment.clone();
         if let Some(revision) = self.revision {
@@ -182,17 +183,17 @@ impl<'a> Rollout<'a> {
             failure: (conditions::SET_REFUSED, failed.clone()),
         };
         self.plan.create_announced(&copy, announce);
-        let refused = self.world.failure.as_ref().filter(|f| f.reason == conditions::SET_REFUSED);
-        match (self.has_deadline(), refused) {
-            (true, Some(failure)) => {
+        if let Some(failure) = self.world.failure.as_ref().filter(|f| f.reason == conditions::SET_REFUSED) {
+            self.is_refused = true;
+            if self.has_deadline() {
                 let message = failed.replace("{}", &failure.message);
                 self.condition(conditions::PROGRESSING, "False", conditions::SET_REFUSED, message);
             }
-            (true, None) => {
-                let message = format!("Created new replica set {name:?}");
-                self.condition(conditions::PROGRESSING, "True", conditions::SET_CREATED, message);
-            }
-            (false, _) => {}
+            return false;
+        }
+        if self.has_deadline() {
+            let message = format!("Created new replica set {name:?}");
+            self.condition(conditions::PROGRESSING, "True", conditions::SET_CREATED, message);
         }
         self.revision = Some(next.to_string());
         copy.metadata.creation_timestamp = Some(Time(self.now));

@@ -37,7 +37,7 @@ pub(super) fn proceed(rollout: &mut Rollout<'_>) {
     } else {
         roll(rollout);
     }
-    if rollout.status.collision_count == collisions {
+    if rollout.status.collision_count == collisions && !rollout.is_refused {
         status::progress(rollout);
     }
 }

@@ -47,7 +47,7 @@ impl Past {
     pub(super) fn with(mut self, job: &Job, pods: &[Claimed<'_>]) -> Self {
         let at = |pod: &Claimed<'_>| pod.known.facts.finished_at;
         self.success = self.success.into_iter().chain(pods.iter().filter(|pod| pod.has_succeeded()).map(at)).max();
-        let failed = pods.iter().filter(|pod| pod.has_failed(job));
+        let failed = pods.iter().filter(|pod| pod.has_failed(job) && !pod.was_discarded());
         self.failures.extend(failed.map(|pod| (pod.known.stored.meta.uid.clone(), at(pod))));
         self.failures.retain(|_, at| self.success.is_none_or(|success| *at > success));
         while self.failures.len() > ENOUGH

@@ -130,12 +130,15 @@ fn sync(job: &Job, world: &World, now: Timestamp, plan: &mut Plan) {
     new.status = Some(next.status);
     plan.update_status(job, &new);
     next.events.into_iter().for_each(|event| plan.event(event));
+    // A pod that cannot be let go keeps no other from being made or ended.
+    plan.branch();
     for pod in &next.release {
         untrack(&pod.known.stored, plan);
     }
     if !next.release.is_empty() {
         plan.requeue_within(Duration::ZERO); // To count them when the caches have seen it.
     }
+    plan.branch();
     if verdict.is_some() {
         manage::end(&tally, plan);
     } else if is_managed {

@@ -85,6 +85,11 @@ impl<'a> Claimed<'a> {
         self.known.facts.phase == Phase::Failed || (self.is_terminating() && !spec::waits_for_the_end(job))
     }
 
+    /// Whether it goes without being counted: the Job wanted it no more.
+    pub(super) fn was_discarded(&self) -> bool {
+        !self.is_tracked && self.known.stored.meta.is_deleting()
+    }
+
     /// Its completion index, if the Job has such a one.
     pub(super) fn valid_index(&self, job: &Job) -> Option<usize> {
         self.known.facts.index.filter(|index| *index < spec::completions(job))

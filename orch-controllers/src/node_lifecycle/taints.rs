@@ -51,7 +51,7 @@ pub(super) fn set(node: &mut Node, may_evict: bool, now: Timestamp) {
         taint.time_added = Some(Time(now));
     }
     if new != old {
-        spec.taints = Some(new);
+        spec.taints = (!new.is_empty()).then_some(new);
     }
 }
 

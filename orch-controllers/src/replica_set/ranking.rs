@@ -22,7 +22,7 @@ pub(super) fn victims<'a>(
     ranked
 }
 
-type Rank = (bool, Phase, bool, i32, std::cmp::Reverse<usize>, i32, std::cmp::Reverse<i32>, i32, String);
+type Rank = (bool, Phase, bool, i32, std::cmp::Reverse<usize>, i32, std::cmp::Reverse<(i32, i32)>, i32, String);
 
 fn rank(pod: &Known<PodFacts>, neighbours: &HashMap<Box<str>, usize>, now: Timestamp) -> Rank {
     let facts = &pod.facts;
@@ -34,7 +34,7 @@ fn rank(pod: &Known<PodFacts>, neighbours: &HashMap<Box<str>, usize>, now: Times
         facts.deletion_cost,
         std::cmp::Reverse(together),
         facts.ready_since.map_or(0, |since| magnitude(since, now)),
-        std::cmp::Reverse(facts.restarts),
+        std::cmp::Reverse((facts.restarts, facts.sidecar_restarts)),
         pod.stored.meta.creation_timestamp.map_or(-1, |created| magnitude(created, now)),
         pod.stored.meta.uid.to_string(),
     )

@@ -1,23 +1,23 @@
 //! [`Binder`]: the IO of the scheduler. Binds chosen pods and says why others wait.
 
 use super::{
+    condition,
     cycle::Refusal,
+    evict::{evict, patch},
     guard::{Guard, Point},
-    state::{Assumed, State},
+    recall::Recall,
+    state::{Assumed, Eviction, State},
+    words,
 };
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
-use orch_api::{Object, StatusError};
+use orch_api::StatusError;
 use orch_runtime::{
     executor::Recorder,
     plan::{EventKind, Notice},
     scheduler::{Binding, Cycle, Permitted, PodInfo, PreBind},
 };
-use orch_store::{
-    Ambient, Client, Informer, Informers, Tasks,
-    client::{Patch, WriteOptions},
-};
-use serde_json::json;
-use std::sync::Arc;
+use orch_store::{Ambient, Client, Informer, Informers, Tasks};
+use std::{collections::HashMap, sync::Arc};
 use tokio::sync::mpsc;
 
 /// Bindings under way at once, without those that wait for something else than a request.
@@ -35,13 +35,20 @@ pub(super) struct Binder {
     results: mpsc::UnboundedReceiver<Outcome>,
     report: mpsc::UnboundedSender<Outcome>,
     under_way: usize,
+    /// The bindings of pods that may wait before they are bound, by UID.
+    recalls: HashMap<Arc<str>, Arc<Recall>>,
 }
 
-struct Outcome {
-    assumed: Assumed,
-    result: Result<(), StatusError>,
-    /// Whether it is not counted among those under way.
-    waits: bool,
+/// What became of something that was done beside the loop.
+enum Outcome {
+    Bound {
+        assumed: Assumed,
+        result: Result<(), StatusError>,
+        /// Whether it is not counted among those under way.
+        waits: bool,
+    },
+    /// Victims were told to go: those of them that do, and whether all were told.
+    Evicted(Eviction, Vec<Arc<PodInfo>>, Result<(), StatusError>),
 }
 
 impl Binder {
@@ -59,6 +66,7 @@ impl Binder {
             results,
             report,
             under_way: 0,
+            recalls: HashMap::new(),
         }
     }
 
@@ -72,9 +80,23 @@ impl Binder {
         let waits = waits(&guard, &assumed);
         self.under_way += usize::from(!waits);
         let (client, informers, report) = (self.client.clone(), self.informers.clone(), self.report.clone());
+        let recall = (waits || !assumed.profile.points.permit.is_empty()).then(|| Arc::new(Recall::new()));
+        if let Some(recall) = &recall {
+            self.recalls.insert(assumed.queued.pod.uid.clone(), recall.clone());
+        }
         self.tasks.spawn(async move {
-            let result = bind(&guard, &*client, &informers, &assumed).await;
-            let _ = report.send(Outcome { assumed, result, waits });
+            let binding = Binding {
+                client: &*client,
+                informers: &informers,
+                cycle: &assumed.cycle,
+                pod: &assumed.queued.pod,
+                node: &assumed.node,
+            };
+            let result = match recall {
+                Some(recall) => bind_unless(&recall, &guard, &binding, &assumed, waits).await,
+                None => bind(&guard, &binding, &assumed).await,
+            };
+            let _ = report.send(Outcome::Bound { assumed, result, waits });
         });
     }
 
@@ -92,34 +114,58 @@ impl Binder {
         }
     }
 
-    /// Writes the pod's condition, if it says something new, and an event.
-    pub(super) fn refuse(&self, pod: &Arc<PodInfo>, refusal: Refusal) {
-        self.record(pod, EventKind::Warning, "FailedScheduling", &refusal.message);
-        if *pod.refusal == refusal.message && refusal.nominated.is_none() {
+    /// Writes the pod's condition, if it says something new, and an event; then makes room for it.
+    pub(super) fn refuse(&self, pod: &Arc<PodInfo>, refusal: &Refusal, eviction: Option<Eviction>) {
+        self.record(pod, EventKind::Warning, "FailedScheduling", &words::note(&refusal.message));
+        let now = self.ambient.clock.now();
+        let said = condition::of_refusal(pod, refusal, now);
+        let eviction = eviction.map(|eviction| self.recall(eviction));
+        if said.is_none() && eviction.is_none() {
             return;
         }
-        let (client, pod, now) = (self.client.clone(), pod.clone(), self.ambient.clock.now());
+        let (client, pod, report) = (self.client.clone(), pod.clone(), self.report.clone());
         self.tasks.spawn(async move {
-            let now = jiff::fmt::temporal::DateTimePrinter::new().precision(Some(0)).timestamp_to_string(&now);
-            let reason = if refusal.failed { "SchedulerError" } else { "Unschedulable" };
-            let mut status = json!({ "conditions": [{
-                "type": "PodScheduled", "status": "False", "reason": reason, "message": refusal.message,
-                "lastProbeTime": null, "lastTransitionTime": now,
-            }]});
-            if let Some(node) = &refusal.nominated {
-                status["nominatedNodeName"] = json!(node);
-            }
-            let patch = Patch::Strategic(json!({ "metadata": { "uid": &*pod.uid }, "status": status }));
-            let options = WriteOptions { field_manager: "kube-scheduler".into(), ..WriteOptions::default() };
-            if let Err(error) = client.patch(&Pod::gvr(), &pod.key, Some("status"), patch, &options).await {
+            if let Some(said) = said
+                && let Err(error) = patch(&*client, &pod, said).await
+            {
                 tracing::debug!(%error, pod = %pod.key, "the scheduling condition was not written");
+            }
+            if let Some(eviction) = eviction {
+                let (going, result) = evict(&*client, &eviction, now).await;
+                let _ = report.send(Outcome::Evicted(eviction, going, result));
             }
         });
     }
 
+    /// Calls off the bindings of victims that still wait; the others are left to be told.
+    fn recall(&self, mut eviction: Eviction) -> Eviction {
+        let plugin = eviction.room.plugin;
+        let is_recalled = |uid: &Arc<str>| self.recalls.get(uid).is_some_and(|recall| recall.call_off(plugin));
+        let victims = std::mem::take(&mut eviction.room.victims);
+        let (recalled, left): (Vec<_>, Vec<_>) = victims.into_iter().partition(|victim| is_recalled(&victim.uid));
+        eviction.room.victims = left;
+        recalled.iter().for_each(|victim| self.record_preempted(victim, &eviction, " (in kube-scheduler memory)."));
+        eviction
+    }
+
     fn settle(&mut self, outcome: Outcome, state: &mut State, ambient: &Ambient) {
-        let Outcome { assumed, result, waits } = outcome;
-        self.under_way -= usize::from(!waits);
+        match outcome {
+            Outcome::Bound { assumed, result, waits } => {
+                self.under_way -= usize::from(!waits);
+                self.recalls.remove(&assumed.queued.pod.uid);
+                self.settle_binding(assumed, result, state, ambient);
+            }
+            Outcome::Evicted(eviction, going, result) => {
+                if let Err(error) = &result {
+                    tracing::warn!(%error, pod = %eviction.preemptor.key, "not all victims could be told to go");
+                }
+                state.evicted(&eviction.preemptor.uid, result.is_ok(), ambient.clock.now());
+                going.iter().for_each(|victim| self.record_preempted(victim, &eviction, ""));
+            }
+        }
+    }
+
+    fn settle_binding(&self, assumed: Assumed, result: Result<(), StatusError>, state: &mut State, ambient: &Ambient) {
         let pod = assumed.queued.pod.clone();
         match result {
             Ok(()) => {
@@ -132,13 +178,24 @@ impl Binder {
                 }
             }
             Err(error) => {
-                self.record(&pod, EventKind::Warning, "FailedScheduling", error.message());
                 let live = self.pods.get(&pod.key).filter(|p| p.meta.uid == pod.uid);
-                let pending =
-                    live.and_then(|p| PodInfo::read(&p).ok()).is_some_and(|p| p.node.is_empty() && !p.deleting);
-                state.unbind(assumed, pending && !error.is_not_found(), ambient.clock.now());
+                let live = live.and_then(|p| PodInfo::read(&p).ok()).map(Arc::new);
+                let pending = live.filter(|p| p.node.is_empty() && !p.deleting && !error.is_not_found());
+                match &pending {
+                    Some(live) => {
+                        let refusal = Refusal::plain(error.message().to_owned(), Vec::new());
+                        self.refuse(live, &Refusal { failed: true, ..refusal }, None);
+                    }
+                    None => self.record(&pod, EventKind::Warning, "FailedScheduling", error.message()),
+                }
+                state.unbind(assumed, pending.is_some(), ambient.clock.now());
             }
         }
+    }
+
+    fn record_preempted(&self, victim: &PodInfo, eviction: &Eviction, how: &str) {
+        let message = format!("Preempted by pod {} on node {}{how}", eviction.preemptor.uid, eviction.room.node);
+        self.record(victim, EventKind::Normal, "Preempted", &message);
     }
 
     fn record(&self, pod: &PodInfo, kind: EventKind, reason: &str, message: &str) {
@@ -164,10 +221,43 @@ fn needs(guard: &Guard, plugin: &dyn PreBind, cycle: &Cycle) -> Result<bool, Sta
     guard.call(Point::PreBind, || plugin.name(), || plugin.is_needed(cycle)).map_err(StatusError::internal)
 }
 
-async fn bind(guard: &Guard, client: &dyn Client, informers: &Informers, assumed: &Assumed) -> Result<(), StatusError> {
-    let (pod, node, points) = (&assumed.queued.pod, &assumed.node, &assumed.profile.points);
-    let cycle = &assumed.cycle;
-    for plugin in &points.permit {
+/// Binds a pod that may wait before, unless it is called off. Its status names the node meanwhile (KEP-5278).
+async fn bind_unless(
+    recall: &Recall,
+    guard: &Guard,
+    binding: &Binding<'_>,
+    assumed: &Assumed,
+    waits: bool,
+) -> Result<(), StatusError> {
+    let prepared = async {
+        if waits
+            && let Err(error) =
+                patch(binding.client, binding.pod, condition::of_nomination(binding.pod, Some(binding.node))).await
+        {
+            tracing::debug!(%error, pod = %binding.pod.key, "the node that it waits for was not written");
+        }
+        permit(guard, binding, assumed).await?;
+        recall.permitted();
+        prepare(guard, binding, assumed).await
+    };
+    tokio::select! {
+        biased;
+        why = recall.called_off() => return Err(StatusError::internal(why)),
+        prepared = prepared => prepared?,
+    }
+    recall.prepared().map_err(StatusError::internal)?;
+    complete(guard, binding, assumed).await
+}
+
+async fn bind(guard: &Guard, binding: &Binding<'_>, assumed: &Assumed) -> Result<(), StatusError> {
+    permit(guard, binding, assumed).await?;
+    prepare(guard, binding, assumed).await?;
+    complete(guard, binding, assumed).await
+}
+
+async fn permit(guard: &Guard, binding: &Binding<'_>, assumed: &Assumed) -> Result<(), StatusError> {
+    let Binding { cycle, pod, node, .. } = *binding;
+    for plugin in &assumed.profile.points.permit {
         let refused = |r: orch_runtime::scheduler::Rejection| StatusError::internal(r.reasons.join(", "));
         let permitted = guard.call(Point::Permit, || plugin.name(), || plugin.permit(cycle, pod, node));
         match permitted.map_err(StatusError::internal)? {
@@ -182,14 +272,22 @@ async fn bind(guard: &Guard, client: &dyn Client, informers: &Informers, assumed
             }
         }
     }
-    let binding = Binding { client, informers, cycle, pod, node };
-    for plugin in &points.pre_bind {
-        if needs(guard, &**plugin, cycle)? {
-            let prepared = guard.wait(Point::PreBind, plugin.name(), async { plugin.pre_bind(&binding).await });
+    Ok(())
+}
+
+async fn prepare(guard: &Guard, binding: &Binding<'_>, assumed: &Assumed) -> Result<(), StatusError> {
+    for plugin in &assumed.profile.points.pre_bind {
+        if needs(guard, &**plugin, binding.cycle)? {
+            let prepared = guard.wait(Point::PreBind, plugin.name(), async { plugin.pre_bind(binding).await });
             prepared.await.map_err(StatusError::internal)??;
         }
     }
-    for plugin in &points.bind {
+    Ok(())
+}
+
+async fn complete(guard: &Guard, binding: &Binding<'_>, assumed: &Assumed) -> Result<(), StatusError> {
+    let Binding { client, pod, node, .. } = *binding;
+    for plugin in &assumed.profile.points.bind {
         let bound = guard.wait(Point::Bind, plugin.name(), async { plugin.bind(client, pod, node).await });
         if bound.await.map_err(StatusError::internal)?? {
             return Ok(());

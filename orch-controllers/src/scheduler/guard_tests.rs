@@ -7,8 +7,9 @@ use super::{
 use orch_runtime::{
     metrics::Prometheus,
     scheduler::{
-        Cluster, ClusterEvent, Cycle, Filter, Hint, NodeInfo, Plugin, PodInfo, Points, PostFilter, PostFiltered,
-        PreEnqueue, PreFilter, PreFiltered, PreScore, QueueSort, Queued, Rejection, Reserve, Score,
+        Cluster, ClusterEvent, Cycle, Filter, Hint, Misfit, NodeIndex, NodeInfo, Nomination, Plugin, PodInfo, Points,
+        PostFilter, PostFiltered, PreEnqueue, PreFilter, PreFiltered, PreScore, QueueSort, Queued, Rejection, Reserve,
+        Score,
     },
 };
 use orch_store::Chance;
@@ -79,14 +80,14 @@ impl Filter for Broken {
 }
 
 impl PostFilter for Broken {
-    fn post_filter(&self, _: &Cycle, pod: &PodInfo, _: &Cluster, _: &[(Arc<str>, Rejection)]) -> PostFiltered {
-        self.at(Point::PostFilter, pod);
-        PostFiltered::Unschedulable(String::new())
+    fn post_filter(&self, misfit: &Misfit<'_>) -> PostFiltered {
+        self.at(Point::PostFilter, misfit.pod);
+        PostFiltered::Unschedulable { message: String::new(), nomination: Nomination::Keep }
     }
 }
 
 impl PreScore for Broken {
-    fn pre_score(&self, _: &mut Cycle, pod: &PodInfo, _: &Cluster) -> bool {
+    fn pre_score(&self, _: &mut Cycle, pod: &PodInfo, _: &Cluster, _: &[NodeIndex]) -> bool {
         self.at(Point::PreScore, pod);
         true
     }
@@ -122,7 +123,7 @@ fn run(state: &mut State, at: i64) -> Vec<String> {
     while let Some(work) = state.step(later(at)) {
         out.push(match work {
             Work::Bind(assumed) => format!("{} is bound", assumed.queued.pod.key.name),
-            Work::Refuse(pod, refusal) => format!("{}: {} ({})", pod.key.name, refusal.message, refusal.failed),
+            Work::Refuse(pod, refusal, _) => format!("{}: {} ({})", pod.key.name, refusal.message, refusal.failed),
         });
     }
     out
@@ -187,7 +188,12 @@ fn a_plugin_that_panics_while_it_gives_back_stops_nobody() {
 fn a_hint_that_panics_may_have_meant_that_it_helps() {
     let (mut state, is_broken, _) = broken(Point::QueueingHint);
     state.pod_set(pod("bad", json!({})), now());
-    assert_eq!(run(&mut state, 0), ["bad: 0/2 nodes are available: 2 is broken. (false)"]);
+    assert_eq!(
+        run(&mut state, 0),
+        [
+            "bad: 0/2 nodes are available: 2 is broken. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod. (false)"
+        ]
+    );
     state.node_set(&node("c", json!({})), later(2));
     is_broken.store(false, Relaxed);
     assert_eq!(run(&mut state, 2), ["bad is bound"]);

@@ -1,7 +1,7 @@
 //! The scheduler: gives every pod a node.
 //!
 //! ```text
-//! informers ─► State (cluster array, queue) ─► decide: pure ─► Work ─► bind | status and event
+//! informers ─► State (cluster array, queue) ─► decide: pure ─► Work ─► bind | status and event, victims told to go
 //! ```
 //!
 //! One task owns the state. Events and decisions take turns in it, so a decision sees every event that came
@@ -9,16 +9,21 @@
 //! moment it is chosen.
 
 mod bind;
+mod condition;
 pub mod cycle;
+mod evict;
 mod guard;
 #[cfg(test)]
 mod guard_tests;
 pub mod plugins;
 pub mod queue;
+mod recall;
+mod search;
 pub mod state;
 pub mod storage;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use cycle::{Decision, Refusal};
 pub use guard::{Guard, Panicked, Point};
@@ -26,8 +31,11 @@ pub use orch_runtime::scheduler::Profile;
 pub use plugins::default_profile;
 
 use bind::Binder;
-use k8s_openapi::api::core::v1::{Node, Pod};
-use orch_runtime::scheduler::PodInfo;
+use k8s_openapi::api::{
+    core::v1::{Namespace, Node, Pod},
+    policy::v1::PodDisruptionBudget,
+};
+use orch_runtime::scheduler::{Budget, PodInfo};
 use orch_store::{Ambient, Informers, informer::Delta};
 use state::{State, Work};
 use std::time::Duration;
@@ -45,10 +53,19 @@ pub async fn run(profiles: Vec<Profile>, informers: Informers, ambient: Ambient)
 /// As [`run`], and counts the panics of plugins.
 pub async fn run_guarded(profiles: Vec<Profile>, informers: Informers, ambient: Ambient, guard: Guard) {
     let (pods, nodes) = (informers.of::<Pod>(), informers.of::<Node>());
+    let (budgets, namespaces) = (informers.of::<PodDisruptionBudget>(), informers.of::<Namespace>());
     let storage = StorageFeed::start(&informers);
-    let mut feeds = Feeds { pods: pods.subscribe(), nodes: nodes.subscribe(), storage };
+    let mut feeds = Feeds {
+        pods: pods.subscribe(),
+        nodes: nodes.subscribe(),
+        budgets: budgets.subscribe(),
+        namespaces: namespaces.subscribe(),
+        storage,
+    };
     pods.synced().await;
     nodes.synced().await;
+    budgets.synced().await;
+    namespaces.synced().await;
     feeds.storage.synced().await;
     let mut state = State::new(profiles, ambient.chance.child("scheduler"), guard.clone());
     let mut binder = Binder::new(informers, &ambient, guard);
@@ -61,7 +78,7 @@ pub async fn run_guarded(profiles: Vec<Profile>, informers: Informers, ambient: 
             }
             match state.step(ambient.clock.now()) {
                 Some(Work::Bind(assumed)) => binder.bind(assumed),
-                Some(Work::Refuse(pod, refusal)) => binder.refuse(&pod, refusal),
+                Some(Work::Refuse(pod, refusal, eviction)) => binder.refuse(&pod, &refusal, eviction),
                 None => {
                     if !wait(&mut feeds, &mut binder, &mut state, &ambient).await {
                         return;
@@ -97,6 +114,14 @@ async fn wait(feeds: &mut Feeds, binder: &mut Binder, state: &mut State, ambient
             Some(delta) => node_changed(state, &delta, ambient),
             None => return false,
         },
+        delta = feeds.budgets.recv() => match delta {
+            Some(delta) => budget_changed(state, &delta),
+            None => return false,
+        },
+        delta = feeds.namespaces.recv() => match delta {
+            Some(delta) => namespace_changed(state, &delta),
+            None => return false,
+        },
         change = feeds.storage.recv() => match change {
             Some(change) => state.storage_set(&change, ambient.clock.now()),
             None => return false,
@@ -110,6 +135,8 @@ async fn wait(feeds: &mut Feeds, binder: &mut Binder, state: &mut State, ambient
 struct Feeds {
     pods: UnboundedReceiver<Delta>,
     nodes: UnboundedReceiver<Delta>,
+    budgets: UnboundedReceiver<Delta>,
+    namespaces: UnboundedReceiver<Delta>,
     storage: StorageFeed,
 }
 
@@ -117,6 +144,12 @@ impl Feeds {
     fn drain(&mut self, state: &mut State, ambient: &Ambient) {
         while let Ok(delta) = self.nodes.try_recv() {
             node_changed(state, &delta, ambient);
+        }
+        while let Ok(delta) = self.budgets.try_recv() {
+            budget_changed(state, &delta);
+        }
+        while let Ok(delta) = self.namespaces.try_recv() {
+            namespace_changed(state, &delta);
         }
         // Before the pods, so that a new pod finds its claims.
         while let Some(change) = self.storage.try_recv() {
@@ -149,7 +182,23 @@ fn node_changed(state: &mut State, delta: &Delta, ambient: &Ambient) {
             Ok(node) => state.node_set(&node, ambient.clock.now()),
             Err(error) => tracing::error!(%error, "a node cannot be read"),
         },
-        (Some(old), None) => state.node_gone(&old.key.name),
+        (Some(old), None) => state.node_gone(&old.key.name, ambient.clock.now()),
         (None, None) => {}
+    }
+}
+
+fn budget_changed(state: &mut State, delta: &Delta) {
+    match (&delta.old, delta.new.as_ref().map(|new| Budget::read(new))) {
+        (_, Some(Ok(budget))) => state.budget_set(budget),
+        (_, Some(Err(error))) => tracing::error!(%error, "a disruption budget cannot be read"),
+        (Some(old), None) => state.budget_gone(&old.key),
+        (None, None) => {}
+    }
+}
+
+fn namespace_changed(state: &mut State, delta: &Delta) {
+    let labels = delta.new.as_ref().map(|new| new.meta.labels.clone());
+    if let Some(known) = delta.new.as_ref().or(delta.old.as_ref()) {
+        state.namespace_set(known.key.name.clone(), labels);
     }
 }

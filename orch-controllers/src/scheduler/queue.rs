@@ -6,6 +6,9 @@
 //! waiting ─ fit nowhere: until an event helps (hints), or five minutes have passed
 //! gated ─── not allowed in yet: until the pod itself changes
 //! ```
+//!
+//! A waiting pod for which room is being made is held: what may help it is remembered until that is done, so that it is not
+//! tried while only some of its victims are gone.
 
 use jiff::{SignedDuration, Timestamp};
 use orch_runtime::scheduler::{PodInfo, Queued};
@@ -29,6 +32,8 @@ pub struct Queue {
     /// By UID. The order reaches decisions, so it is one that repeats.
     pods: BTreeMap<Arc<str>, Entry>,
     active: BTreeMap<Rank, Arc<str>>,
+    /// Those that wait for an event: only they are looked at when there is one.
+    waiting: BTreeSet<Arc<str>>,
     /// Ends of back-offs and of long waits.
     deadlines: BTreeSet<(Timestamp, Arc<str>)>,
     arrivals: u64,
@@ -42,14 +47,21 @@ struct Entry {
 enum Place {
     Active(Rank),
     Backoff { until: Timestamp },
-    Waiting { until: Timestamp, rejected_by: Vec<&'static str>, failed_at: Timestamp },
+    Waiting { until: Timestamp, rejected_by: Vec<&'static str>, failed_at: Timestamp, held: Option<Held> },
     Gated,
+}
+
+/// Whether something happened that may help a pod while it was held.
+#[derive(Clone, Copy, Default)]
+struct Held {
+    helped: bool,
 }
 
 impl Queue {
     /// An empty queue whose active pods are popped in the given order.
     pub fn new(order: Order) -> Self {
-        Self { order, pods: BTreeMap::new(), active: BTreeMap::new(), deadlines: BTreeSet::new(), arrivals: 0 }
+        let (pods, active) = (BTreeMap::new(), BTreeMap::new());
+        Self { order, pods, active, waiting: BTreeSet::new(), deadlines: BTreeSet::new(), arrivals: 0 }
     }
 
     /// Adds a new pod.
@@ -64,7 +76,23 @@ impl Queue {
 
     /// Puts back a pod that was popped and fit nowhere.
     pub fn add_waiting(&mut self, queued: Queued, rejected_by: Vec<&'static str>, now: Timestamp) {
-        self.put(queued, Place::Waiting { until: now + LONGEST_WAIT, rejected_by, failed_at: now });
+        self.put(queued, Place::Waiting { until: now + LONGEST_WAIT, rejected_by, failed_at: now, held: None });
+    }
+
+    /// Holds a waiting pod back, whatever happens, until [`Queue::let_go`].
+    pub fn hold(&mut self, uid: &str) {
+        if let Some(Place::Waiting { held, .. }) = self.pods.get_mut(uid).map(|entry| &mut entry.place) {
+            *held = Some(Held::default());
+        }
+    }
+
+    /// Holds a pod back no longer. It is released if something has happened meanwhile that may help it, or at any rate if
+    /// the caller knows of a reason to try again.
+    pub fn let_go(&mut self, uid: &str, try_again: bool, now: Timestamp) {
+        let Some(Place::Waiting { held, .. }) = self.pods.get_mut(uid).map(|entry| &mut entry.place) else { return };
+        if held.take().is_some_and(|held| held.helped || try_again) {
+            self.release(uid, now);
+        }
     }
 
     /// Puts back a pod that was popped and could not be bound.
@@ -92,6 +120,7 @@ impl Queue {
     /// Removes a pod. Returns it if it was here.
     pub fn remove(&mut self, uid: &str) -> Option<Queued> {
         let Entry { queued, place } = self.pods.remove(uid)?;
+        self.waiting.remove(uid);
         match place {
             Place::Active(rank) => {
                 self.active.remove(&rank);
@@ -136,14 +165,11 @@ impl Queue {
     /// Moves the waiting pods that an event can help, as `helps` says for the pod and the plugins that
     /// rejected it.
     pub fn move_waiting(&mut self, now: Timestamp, helps: impl Fn(&PodInfo, &[&'static str]) -> bool) {
-        let helped: Vec<Arc<str>> = self
-            .pods
-            .iter()
-            .filter(
-                |(_, e)| matches!(&e.place, Place::Waiting { rejected_by, .. } if helps(&e.queued.pod, rejected_by)),
-            )
-            .map(|(uid, _)| uid.clone())
-            .collect();
+        let is_helped = |uid: &&Arc<str>| match self.pods.get(*uid) {
+            Some(Entry { queued, place: Place::Waiting { rejected_by, .. } }) => helps(&queued.pod, rejected_by),
+            _ => false,
+        };
+        let helped: Vec<Arc<str>> = self.waiting.iter().filter(is_helped).cloned().collect();
         for uid in helped {
             self.release(&uid, now);
         }
@@ -151,7 +177,11 @@ impl Queue {
 
     /// Moves one waiting pod towards the active ones: at once if its back-off is over.
     pub fn release(&mut self, uid: &str, now: Timestamp) {
-        let failed_at = match self.pods.get(uid).map(|e| &e.place) {
+        let failed_at = match self.pods.get_mut(uid).map(|e| &mut e.place) {
+            Some(Place::Waiting { held: Some(held), .. }) => {
+                held.helped = true;
+                return;
+            }
             Some(Place::Waiting { failed_at, .. }) => *failed_at,
             Some(Place::Gated) => now - LAST_BACKOFF,
             _ => return,
@@ -185,10 +215,17 @@ impl Queue {
         while let Some((at, uid)) = self.deadlines.first().cloned()
             && at <= now
         {
-            match self.remove(&uid) {
-                Some(queued) => self.activate(queued),
-                None => {
-                    self.deadlines.remove(&(at, uid));
+            self.deadlines.remove(&(at, uid.clone()));
+            match self.pods.get_mut(&uid).map(|entry| &mut entry.place) {
+                Some(Place::Waiting { held: Some(held), until, .. }) => {
+                    held.helped = true;
+                    *until = now + LONGEST_WAIT;
+                    self.deadlines.insert((*until, uid));
+                }
+                _ => {
+                    if let Some(queued) = self.remove(&uid) {
+                        self.activate(queued);
+                    }
                 }
             }
         }
@@ -205,6 +242,9 @@ impl Queue {
         let uid = queued.pod.uid.clone();
         if let Place::Backoff { until } | Place::Waiting { until, .. } = place {
             self.deadlines.insert((until, uid.clone()));
+        }
+        if matches!(place, Place::Waiting { .. }) {
+            self.waiting.insert(uid.clone());
         }
         self.pods.insert(uid, Entry { queued, place });
     }

@@ -25,7 +25,7 @@ pub(super) fn pod(name: &str, spec: Value) -> PodInfo {
     PodInfo::read(&Stored::from_json(object.to_string().into()).unwrap()).unwrap()
 }
 
-fn wants(cpu: &str) -> Value {
+pub(super) fn wants(cpu: &str) -> Value {
     json!({ "containers": [{ "image": "a", "resources": { "requests": { "cpu": cpu } } }] })
 }
 
@@ -44,7 +44,7 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
-fn state(nodes: &[(&str, Value)]) -> State {
+pub(super) fn state(nodes: &[(&str, Value)]) -> State {
     let mut state = State::new(vec![default_profile()], Chance::from_seed(1), Guard::default());
     for (name, spec) in nodes {
         state.node_set(&node(name, spec.clone()), now());
@@ -52,12 +52,12 @@ fn state(nodes: &[(&str, Value)]) -> State {
     state
 }
 
-fn run(state: &mut State, at: Timestamp) -> String {
+pub(super) fn run(state: &mut State, at: Timestamp) -> String {
     let mut out = String::new();
     while let Some(work) = state.step(at) {
         out += &match work {
             Work::Bind(a) => format!("{} -> {}\n", a.queued.pod.key.name, a.node),
-            Work::Refuse(pod, refusal) => format!("{}: {}\n", pod.key.name, refusal.message),
+            Work::Refuse(pod, refusal, _) => format!("{}: {}\n", pod.key.name, refusal.message),
         };
     }
     out
@@ -91,7 +91,8 @@ fn higher_priority_goes_first() {
         &[("a", json!({}))],
         &[("low", wants("600m")), ("high", json!({ "priority": 5, "containers": wants("600m")["containers"] }))],
         "high -> a
-         low: 0/1 nodes are available: 1 Insufficient cpu.",
+         low: 0/1 nodes are available: 1 Insufficient cpu. \
+         preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.",
     );
 }
 
@@ -101,7 +102,8 @@ fn every_reason_is_counted_over_the_nodes() {
     check(
         &[("a", json!({})), ("b", taint), ("c", json!({ "unschedulable": true })), ("d", json!({}))],
         &[("big", wants("2"))],
-        "big: 0/4 nodes are available: 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable, 2 Insufficient cpu.",
+        "big: 0/4 nodes are available: 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable, 2 Insufficient cpu. \
+         preemption: 0/4 nodes are available: 4 Preemption is not helpful for scheduling.",
     );
 }
 
@@ -119,7 +121,8 @@ fn a_node_selector_is_obeyed() {
             ("q", json!({ "nodeSelector": { "disk": "ssd" } })),
         ],
         "p -> b
-         q: 0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.",
+         q: 0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector. \
+         preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.",
     );
 }
 
@@ -130,7 +133,8 @@ fn a_host_port_is_given_once_per_node() {
         &[("a", json!({}))],
         &[("p", port.clone()), ("q", port)],
         "p -> a
-         q: 0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.",
+         q: 0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. \
+         preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.",
     );
 }
 
@@ -141,7 +145,7 @@ fn the_number_of_pods_is_limited() {
     for (name, spec) in &pods {
         state.pod_set(pod(name, spec.clone()), now());
     }
-    assert!(run(&mut state, now()).ends_with("3: 0/1 nodes are available: 1 Too many pods.\n"));
+    assert!(run(&mut state, now()).contains("\n3: 0/1 nodes are available: 1 Too many pods. preemption: "));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::common::{
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{ControllerRevision, StatefulSet},
-    core::v1::{PersistentVolumeClaim, Pod, PodTemplateSpec},
+    core::v1::{Pod, PodTemplateSpec},
 };
 use orch_api::Object;
 use orch_runtime::{
@@ -37,9 +37,10 @@ pub(super) struct Pass<'a> {
     pub(super) replicas: Vec<Option<&'a Known<PodFacts>>>,
     /// The pods that it wants no more, highest ordinal first.
     condemned: Vec<&'a Known<PodFacts>>,
-    /// Made together, the claims before the pods.
-    pub(super) new_claims: Vec<(PersistentVolumeClaim, Announce)>,
-    new_pods: Vec<(Pod, Announce)>,
+    /// What is made, by ordinal: the claims of a pod and then the pod.
+    pub(super) creates: Plan,
+    /// How many pods are made.
+    new_pods: usize,
     /// How many pods of the current revision are deleted for the update.
     outdated: usize,
     /// Told if the status changes too, so that waiting is not told again and again.
@@ -73,8 +74,8 @@ impl<'a> Pass<'a> {
             current: known.map_or(&world.update.revision, |revision| revision),
             replicas,
             condemned,
-            new_claims: Vec::new(),
-            new_pods: Vec::new(),
+            creates: Plan::default(),
+            new_pods: 0,
             outdated: 0,
             notices: Vec::new(),
         }
@@ -95,8 +96,7 @@ impl<'a> Pass<'a> {
 
     /// Turns what was decided into a plan.
     pub(super) fn finish(mut self) -> Plan {
-        self.new_claims.into_iter().for_each(|(claim, announce)| self.plan.create_announced(&claim, announce));
-        self.new_pods.into_iter().for_each(|(pod, announce)| self.plan.create_announced(&pod, announce));
+        self.plan.append(self.creates);
         let update = self.world.update.name();
         let names = Names { current: name_of(self.current), update };
         let pods: Vec<_> = self.replicas.iter().flatten().chain(&self.condemned).copied().collect();
@@ -190,7 +190,7 @@ impl<'a> Pass<'a> {
         let name = identity::pod_name(self.set, ordinal);
         let set = self.name();
         let tenancies = self.claims_of(&name, None, ordinal, true);
-        if tenancies.iter().any(Tenancy::is_stale) || self.new_pods.len() >= BURST {
+        if tenancies.iter().any(Tenancy::is_stale) || self.new_pods >= BURST {
             return Next::Wait;
         }
         let contested: Vec<Notice> = tenancies.iter().filter(|c| c.is_contested()).map(|c| self.conflict(c)).collect();
@@ -207,7 +207,8 @@ impl<'a> Pass<'a> {
             success: Some(("SuccessfulCreate", format!("Create Pod {name} in StatefulSet {set} successful"))),
             failure: ("FailedCreate", format!("Create Pod {name} in StatefulSet {set} failed error: {{}}")),
         };
-        self.new_pods.push((pod, announce));
+        self.creates.create_announced(&pod, announce);
+        self.new_pods += 1;
         Next::Wait
     }
 

@@ -380,6 +380,14 @@ fn orphans_are_adopted_by_name_and_strangers_released() {
 }
 
 #[test]
+fn a_claim_that_is_refused_keeps_no_pod_before_it_from_being_made() {
+    let plan = Case::new(2).with(parallel).with(with_claims).claim(0, |_| {}).plan().to_string();
+    let creates: Vec<&str> = plan.lines().filter(|line| line.starts_with("create")).collect();
+    assert!(creates[0].starts_with("create Pod default/web-0"), "{plan}");
+    assert!(creates[1].starts_with("create PersistentVolumeClaim default/data-web-1"), "{plan}");
+}
+
+#[test]
 fn claims_are_made_before_the_pod_and_mounted_by_it() {
     Case::new(1).with(with_claims).check(expect![[r#"
         create PersistentVolumeClaim default/data-web-0

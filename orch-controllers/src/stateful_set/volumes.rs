@@ -29,7 +29,7 @@ impl<'a> Pass<'a> {
                         success: Some(("SuccessfulCreate", success)),
                         failure: ("FailedCreate", failure),
                     };
-                    self.new_claims.push((claims::make(self.set, template, name), announce));
+                    self.creates.create_announced(&claims::make(self.set, template, name), announce);
                 }
                 Some(claim) if claim.meta.is_deleting() => going = Some(name),
                 Some(_) => {}

@@ -39,7 +39,8 @@ pub(super) fn registration(config: &AgentConfig) -> Value {
     })
 }
 
-/// The status of the node. Heartbeat times are `now`; transition times move when a condition changes.
+/// The status of the node. Heartbeat times are `now`; transition times move when a condition changes. Resources that others
+/// advertise there stay (`pkg/kubelet/nodestatus/setters.go`, `MachineInfo`).
 pub(super) fn status(
     config: &AgentConfig,
     info: &RuntimeInfo,
@@ -56,8 +57,14 @@ pub(super) fn status(
         .take(50)
         .map(|i| json!({"names": i.digests.iter().chain(&i.tags).collect::<Vec<_>>(), "sizeBytes": i.size_bytes}))
         .collect();
+    let (mut capacity, mut allocatable) = (config.machine.capacity(), config.machine.allocatable());
+    let advertised = old.status.iter().flat_map(|status| status.capacity.iter().flatten());
+    for (name, amount) in advertised.filter(|(name, _)| name.contains('/')) {
+        capacity.insert(name.clone(), amount.0.clone());
+        allocatable.insert(name.clone(), amount.0.clone());
+    }
     let mut status = json!({
-        "capacity": config.machine.capacity(), "allocatable": config.machine.allocatable(),
+        "capacity": capacity, "allocatable": allocatable,
         "addresses": addresses, "images": images,
         "daemonEndpoints": {"kubeletEndpoint": {"Port": config.port.unwrap_or(0)}},
         "nodeInfo": {

@@ -86,11 +86,7 @@ impl Client for MapClient {
         let (gvr, options, receiver) = (gvr.clone(), options.clone(), self.changes.subscribe());
         let stream = futures::stream::unfold(receiver, |mut r| async move { Some((r.recv().await.ok()?, r)) });
         Ok(Box::pin(stream.filter_map(move |(of, event)| {
-            let object = match &event {
-                WatchEvent::Added(o) | WatchEvent::Modified(o) | WatchEvent::Deleted(o) => o.clone(),
-                WatchEvent::Bookmark { .. } => unreachable!(),
-            };
-            let wanted = of == gvr && matches(&object, &options.namespace, &options.fields);
+            let wanted = of == gvr && event.object().is_some_and(|o| matches(o, &options.namespace, &options.fields));
             std::future::ready(wanted.then_some(Ok(event)))
         })))
     }
@@ -485,6 +481,20 @@ async fn the_node_registers_and_renews_its_lease() {
     let first = lease().await;
     tokio::time::sleep(Duration::from_secs(11)).await;
     assert_ne!(lease().await, first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn resources_that_others_advertise_on_a_node_stay() {
+    let world = World::new(Rules::default()).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (nodes, key) = (Gvr::of("", "v1", "nodes"), Key::cluster("n1"));
+    let patch = Patch::Merge(json!({"status": {"capacity": {"example.com/foo": "5", "cpu": "1"}}}));
+    world.client.patch(&nodes, &key, Some("status"), patch, &WriteOptions::default()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let status = world.client.get(&nodes, &key, None).await.unwrap().parse::<Value>().unwrap()["status"].take();
+    let of = |list: &str, name: &str| status[list][name].clone();
+    assert_eq!((of("capacity", "example.com/foo"), of("allocatable", "example.com/foo")), (json!("5"), json!("5")));
+    assert_eq!(of("capacity", "cpu"), json!("32"), "its own it knows better");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,9 @@
 //!                                    └──────────── what came of it ─────────┘
 //! ```
 
+pub mod action;
 pub mod backoff;
+mod handle;
 pub mod observed;
 pub mod plan;
 mod probing;
@@ -18,8 +20,9 @@ pub mod worker;
 #[cfg(test)]
 mod plan_tests;
 
+pub use action::{Action, KillReason, Outcome, PodActions};
 pub use backoff::Backoff;
+pub use handle::{PodHandle, View};
 pub use observed::{Health, Observed, StartFailure};
-pub use plan::{Action, KillReason, Outcome, PodActions, plan};
+pub use plan::plan;
 pub(crate) use start::Start;
-pub use worker::{PodHandle, View};

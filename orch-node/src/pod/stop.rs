@@ -1,7 +1,7 @@
 //! Stopping one container: the preStop hook, then the stop signal, then the kill
 //! (`kuberuntime_container.go`, killContainer).
 
-use super::{plan::KillReason, spec};
+use super::{action::KillReason, spec};
 use crate::{agent::context::Node, event::Severity, probe::resolve_lifecycle};
 use k8s_openapi::api::core::v1::Pod;
 use std::{net::IpAddr, sync::Arc, time::Duration};

@@ -343,8 +343,8 @@ struct Counted {
 
 #[async_trait]
 impl orch_store::client::Around for Counted {
-    fn inner(&self) -> &dyn Client {
-        &*self.inner
+    fn inner(&self) -> orch_store::client::Result<Arc<dyn Client>> {
+        Ok(self.inner.clone())
     }
 
     async fn begin_watch(
@@ -362,8 +362,8 @@ struct Late(Arc<dyn Client>);
 
 #[async_trait]
 impl orch_store::client::Around for Late {
-    fn inner(&self) -> &dyn Client {
-        &*self.0
+    fn inner(&self) -> orch_store::client::Result<Arc<dyn Client>> {
+        Ok(self.0.clone())
     }
 
     async fn begin_watch(
@@ -454,8 +454,8 @@ struct Mixed {
 
 #[async_trait]
 impl orch_store::client::Around for Mixed {
-    fn inner(&self) -> &dyn Client {
-        &*self.inner
+    fn inner(&self) -> orch_store::client::Result<Arc<dyn Client>> {
+        Ok(self.inner.clone())
     }
 
     async fn begin_watch(

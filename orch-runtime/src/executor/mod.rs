@@ -3,6 +3,8 @@
 mod correlate;
 mod recorder;
 mod slow_start;
+#[cfg(test)]
+mod tests;
 
 pub use correlate::{Correlator, Record};
 pub use recorder::{Recorder, Reporter, Style};
@@ -53,12 +55,23 @@ impl Executor {
     }
 
     /// Performs the actions in order: neighbouring creates of one resource in slow-start batches, neighbouring deletes
-    /// together, and so neighbouring patches of different objects. After a refusal only reports of status go on. What is
-    /// written is noted for the consistency gate as soon as it is answered.
+    /// together, and so neighbouring patches of different objects. After a refusal only reports of status go on, and other
+    /// branches. What is written is noted for the consistency gate as soon as it is answered.
     pub async fn perform(&self, plan: &Plan, journal: &Journal) -> Performed {
         let mut performed = Performed::default();
-        for group in plan.actions.chunk_by(|a, b| class(a).is_some() && class(a) == class(b)) {
-            if performed.error.is_some() && !group.iter().all(Action::reports) {
+        let mut parts = plan.parts();
+        let trunk = parts.next().unwrap_or_default();
+        let refused = self.part(trunk, false, journal, &mut performed).await;
+        for branch in parts {
+            self.part(branch, refused, journal, &mut performed).await;
+        }
+        performed
+    }
+
+    /// Performs what depends on each other; returns whether anything was refused.
+    async fn part(&self, part: &[Action], mut refused: bool, journal: &Journal, performed: &mut Performed) -> bool {
+        for group in part.chunk_by(|a, b| class(a).is_some() && class(a) == class(b)) {
+            if refused && !group.iter().all(Action::reports) {
                 continue;
             }
             let outcomes = match group.first().and_then(class) {
@@ -68,10 +81,11 @@ impl Executor {
                 Some(Class::Patch) | None => self.in_turn(group, journal).await,
             };
             for (action, outcome) in outcomes {
+                refused |= outcome.is_err();
                 performed.note(action, outcome);
             }
         }
-        performed
+        refused
     }
 
     async fn together<'a>(&'a self, group: &'a [Action], journal: &'a Journal) -> Vec<(&'a Action, Outcome)> {

@@ -41,8 +41,8 @@ impl Fenced {
 
 #[async_trait]
 impl Around for Fenced {
-    fn inner(&self) -> &dyn Client {
-        &*self.inner
+    fn inner(&self) -> Result<Arc<dyn Client>> {
+        Ok(self.inner.clone())
     }
 
     async fn write(&self, write: Write<'_>) -> Result<Arc<Stored>> {

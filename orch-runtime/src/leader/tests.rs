@@ -66,8 +66,8 @@ struct Link {
 
 #[async_trait::async_trait]
 impl Around for Link {
-    fn inner(&self) -> &dyn Client {
-        &*self.inner
+    fn inner(&self) -> orch_store::client::Result<Arc<dyn Client>> {
+        Ok(self.inner.clone())
     }
 
     async fn write(&self, write: orch_store::client::Write<'_>) -> orch_store::client::Result<Arc<orch_store::Stored>> {

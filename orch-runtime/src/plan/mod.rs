@@ -17,13 +17,16 @@ use std::{fmt, sync::Arc, time::Duration};
 /// Actions in order, and when to look again although nothing changes. An empty plan writes nothing.
 ///
 /// The executor performs neighbouring creates of one resource in slow-start batches, and neighbouring deletes, or
-/// patches of different objects, together; after a refusal it skips the rest, except writes to a status.
+/// patches of different objects, together; after a refusal it skips the rest, except writes to a status and
+/// other branches (see [`Plan::branch`]).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// What to do.
     pub actions: Vec<Action>,
     /// When to look again.
     pub requeue_after: Option<Duration>,
+    /// Where branches begin (see [`Plan::branch`]): how many actions stand before each.
+    pub branches: Vec<usize>,
 }
 
 impl Plan {
@@ -95,6 +98,28 @@ impl Plan {
     /// Deletes all objects of a resource in a namespace.
     pub fn delete_all(&mut self, gvr: Gvr, namespace: Arc<str>) {
         self.actions.push(Action::DeleteAll { gvr, namespace });
+    }
+
+    /// Begins a branch: what follows, up to the next branch, depends on what stands before the first one, and is done
+    /// whatever becomes of other branches.
+    pub fn branch(&mut self) {
+        self.branches.push(self.actions.len());
+    }
+
+    /// What all depends on, and then the branches.
+    pub fn parts(&self) -> impl Iterator<Item = &[Action]> {
+        let len = self.actions.len();
+        let breaks = || self.branches.iter().map(move |at| (*at).min(len));
+        let (begins, ends) = (std::iter::once(0).chain(breaks()), breaks().chain([len]));
+        begins.zip(ends).map(|(begin, end)| self.actions.get(begin..end).unwrap_or_default())
+    }
+
+    /// Goes on with another plan.
+    pub fn append(&mut self, other: Self) {
+        let begin = self.actions.len();
+        self.branches.extend(other.branches.iter().map(|at| begin + at));
+        self.actions.extend(other.actions);
+        other.requeue_after.into_iter().for_each(|delay| self.requeue_within(delay));
     }
 
     /// Records an event.

@@ -9,11 +9,14 @@ pub struct Backoff {
     pub base: Duration,
     /// The longest wait.
     pub max: Duration,
+    /// For how long at most events are held back as well. They may be what the key waits for, so they do not wait for
+    /// `max`; and they may be spurious, so a key that fails is never worked on more often than this.
+    pub hold: Duration,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { base: Duration::from_millis(5), max: Duration::from_secs(1000) }
+        Self { base: Duration::from_millis(5), max: Duration::from_secs(1000), hold: Duration::from_secs(1) }
     }
 }
 

@@ -24,11 +24,20 @@ pub struct Core<K> {
     processing: HashSet<K>,
     /// Keys that workers hold and that were added again.
     again: HashMap<K, Again>,
-    /// Failures in a row, and before when the key must not be handed out.
-    failures: HashMap<K, (u32, Instant)>,
+    failures: HashMap<K, Failures>,
     backoff: Backoff,
     bucket: Option<Bucket>,
     closed: bool,
+}
+
+/// What failing in a row has brought a key.
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    count: u32,
+    /// Before that it is not handed out, whatever happens.
+    held: Instant,
+    /// Then it comes back by itself.
+    retry: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +78,7 @@ impl<K: Clone + Eq + Hash + Ord> Core<K> {
         self
     }
 
-    /// Makes the key ready, or delayed while it backs off.
+    /// Makes the key ready, or delayed while events are held back.
     pub fn add(&mut self, key: K, priority: Priority, now: Instant) {
         if let Some(at) = self.held_until(&key, now) {
             return self.add_at(key, at, now);
@@ -92,7 +101,7 @@ impl<K: Clone + Eq + Hash + Ord> Core<K> {
         }
     }
 
-    /// Makes the key ready at an instant, or when its backoff ends, unless it is due earlier already.
+    /// Makes the key ready at an instant, or when events are let through again, unless it is due earlier already.
     pub fn add_at(&mut self, key: K, at: Instant, now: Instant) {
         let at = self.held_until(&key, now).map_or(at, |held| held.max(at));
         if at <= now {
@@ -116,25 +125,28 @@ impl<K: Clone + Eq + Hash + Ord> Core<K> {
         }
     }
 
-    /// Counts a failure; the key comes back after its backoff and not before.
+    /// Counts a failure; the key comes back after its backoff. Events, also those that came during the attempt, bring it
+    /// back earlier, but not before [`Backoff::hold`] is over.
     pub fn fail(&mut self, key: K, now: Instant) -> Duration {
-        let count = self.failures.get(&key).map_or(0, |(count, _)| *count).saturating_add(1);
+        let count = self.failures.get(&key).map_or(0, |known| known.count).saturating_add(1);
         let delay = self.backoff.after(count);
-        self.failures.insert(key.clone(), (count, now + delay));
-        if matches!(self.again.get(&key), Some(Again::Now(_))) {
+        let (held, retry) = (now + delay.min(self.backoff.hold), now + delay);
+        self.failures.insert(key.clone(), Failures { count, held, retry });
+        let is_wanted = matches!(self.again.get(&key), Some(Again::Now(_)));
+        if is_wanted {
             self.again.remove(&key);
         }
         if matches!(self.waiting.get(&key), Some(Place::Ready(_))) {
             self.remove(&key);
         }
-        self.add_at(key, now + delay, now);
+        self.add_at(key, if is_wanted { held } else { retry }, now);
         delay
     }
 
     /// Ends the key's backoff. A key that waits only because of it becomes ready.
     pub fn forget(&mut self, key: &K, now: Instant) {
-        let Some((_, held)) = self.failures.remove(key) else { return };
-        if matches!(self.waiting.get(key), Some(Place::Delayed(at)) if *at == held) {
+        let Some(Failures { held, retry, .. }) = self.failures.remove(key) else { return };
+        if matches!(self.waiting.get(key), Some(Place::Delayed(at)) if [held, retry].contains(at)) {
             self.add(key.clone(), Priority::Normal, now);
         }
     }
@@ -201,7 +213,7 @@ impl<K: Clone + Eq + Hash + Ord> Core<K> {
     }
 
     fn held_until(&self, key: &K, now: Instant) -> Option<Instant> {
-        self.failures.get(key).map(|(_, held)| *held).filter(|held| *held > now)
+        self.failures.get(key).map(|known| known.held).filter(|held| *held > now)
     }
 
     fn ripen(&mut self, now: Instant) {

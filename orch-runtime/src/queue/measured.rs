@@ -155,7 +155,8 @@ mod tests {
 
     fn measured() -> (Arc<Measured<&'static str>>, Prometheus) {
         let prometheus = Prometheus::new();
-        let backoff = Backoff { base: Duration::from_secs(60), max: Duration::from_secs(60) };
+        let backoff =
+            Backoff { base: Duration::from_secs(60), max: Duration::from_secs(60), hold: Duration::from_secs(60) };
         (Measured::new("q", Arc::new(Queue::new(backoff)), &prometheus), prometheus)
     }
 

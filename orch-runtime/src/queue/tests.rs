@@ -40,6 +40,34 @@ fn spurious_events_cannot_bypass_the_backoff() {
     assert_eq!(q.pop(failed + 40 * MS), Some("a"));
 }
 
+/// A key that has failed twelve times in a row, and when it did last.
+fn often_failed() -> (Core<&'static str>, Instant) {
+    let (mut q, mut now) = queue();
+    q.add("a", Priority::Normal, now);
+    let mut failed = now;
+    for _ in 0..12 {
+        q.pop(now);
+        failed = now;
+        now += q.fail("a", now);
+        q.done(&"a", failed);
+    }
+    (q, failed)
+}
+
+#[test]
+fn an_event_brings_back_a_key_that_waits_long() {
+    let (mut q, failed) = often_failed();
+    q.add("a", Priority::Normal, failed + 100 * MS);
+    assert_eq!(q.pop(failed + 999 * MS), None);
+    assert_eq!(q.pop(failed + 1000 * MS), Some("a"));
+}
+
+#[test]
+fn a_key_that_waits_long_and_hears_of_nothing_comes_back_by_itself() {
+    let (mut q, failed) = often_failed();
+    assert_eq!((q.pop(failed + 5000 * MS), q.next_deadline()), (None, Some(failed + 5 * 2048 * MS)));
+}
+
 #[test]
 fn an_event_that_came_during_the_failed_attempt_waits_too() {
     let (mut q, now) = queue();

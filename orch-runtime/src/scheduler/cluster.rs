@@ -3,9 +3,14 @@
 //! kube-scheduler copies its cache into a snapshot before each cycle because events arrive meanwhile. Here
 //! events and cycles take turns in one task, so the cache is the snapshot and nothing is copied.
 
-use super::{node::NodeInfo, pod::PodInfo, storage::Storage};
+use super::{budgets::Budget, node::NodeInfo, nominations::Nominations, pod::PodInfo, storage::Storage};
 use k8s_openapi::api::core::v1::Node;
-use std::{collections::HashMap, sync::Arc};
+use orch_api::Key;
+use orch_store::stored::Labels;
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 /// Where a node stands in the array. Valid until a node is removed.
 pub type NodeIndex = usize;
@@ -22,6 +27,11 @@ pub struct Cluster {
     /// On how many nodes each image is.
     image_nodes: HashMap<Arc<str>, usize>,
     storage: Storage,
+    nominations: Nominations,
+    budgets: BTreeMap<Key, Budget>,
+    namespaces: HashMap<Arc<str>, Labels>,
+    /// Nodes with pods that ask for pods near or far: mostly none, and then nobody has to look.
+    with_neighbours: HashSet<Arc<str>>,
 }
 
 impl Cluster {
@@ -48,6 +58,54 @@ impl Cluster {
     /// The claims, volumes and classes, for who keeps them.
     pub fn storage_mut(&mut self) -> &mut Storage {
         &mut self.storage
+    }
+
+    /// The pods that wait for a node that is kept for them.
+    pub fn nominations(&self) -> &Nominations {
+        &self.nominations
+    }
+
+    /// The pods that wait for a node that is kept for them, for who keeps it.
+    pub fn nominations_mut(&mut self) -> &mut Nominations {
+        &mut self.nominations
+    }
+
+    /// The disruption budgets, in the order of their keys.
+    pub fn budgets(&self) -> impl Iterator<Item = &Budget> {
+        self.budgets.values()
+    }
+
+    /// Takes over a budget.
+    pub fn set_budget(&mut self, budget: Budget) {
+        self.budgets.insert(budget.key.clone(), budget);
+    }
+
+    /// Forgets a budget.
+    pub fn remove_budget(&mut self, key: &Key) {
+        self.budgets.remove(key);
+    }
+
+    /// The labels of a namespace.
+    pub fn namespace_labels(&self, name: &str) -> Option<&Labels> {
+        self.namespaces.get(name)
+    }
+
+    /// Takes over the labels of a namespace; `None` forgets it.
+    pub fn set_namespace(&mut self, name: Arc<str>, labels: Option<Labels>) {
+        match labels {
+            Some(labels) => self.namespaces.insert(name, labels),
+            None => self.namespaces.remove(&name),
+        };
+    }
+
+    /// Whether any pod on a node asks for pods near or far.
+    pub fn has_neighbours(&self) -> bool {
+        !self.with_neighbours.is_empty()
+    }
+
+    /// The nodes of such pods, in no particular order.
+    pub fn nodes_with_neighbours(&self) -> impl Iterator<Item = &NodeInfo> {
+        self.with_neighbours.iter().filter_map(|name| self.node(name))
     }
 
     /// On how many nodes an image is.
@@ -81,6 +139,7 @@ impl Cluster {
                 }
                 self.index.insert(name.clone(), self.nodes.len());
                 self.nodes.push(info);
+                self.note_neighbours(&name);
                 None
             }
         };
@@ -100,6 +159,7 @@ impl Cluster {
         if let Some(moved) = self.nodes.get(i) {
             self.index.insert(moved.name.clone(), i);
         }
+        self.with_neighbours.remove(&node.name);
         if !node.pods.is_empty() {
             self.homeless.insert(node.name.clone(), node.pods.clone());
         }
@@ -116,11 +176,15 @@ impl Cluster {
             // The volumes of a pod never change: it is counted once.
             self.storage.add_user(&pod);
         }
+        let asks = pod.neighbours.is_some();
         match self.index.get(node) {
             Some(&i) => self.nodes[i].add(pod),
             None => {
                 self.homeless.entry(node.clone()).or_default().insert(pod.uid.clone(), pod);
             }
+        }
+        if asks {
+            self.note_neighbours(node);
         }
     }
 
@@ -139,12 +203,31 @@ impl Cluster {
             }
         };
         self.storage.remove_user(&pod);
+        if pod.neighbours.is_some() {
+            self.note_neighbours(&place);
+        }
         Some((pod, place))
+    }
+
+    /// A bound or assumed pod.
+    pub fn pod(&self, uid: &str) -> Option<&Arc<PodInfo>> {
+        let place = self.places.get(uid)?;
+        match self.node(place) {
+            Some(node) => node.pods.get(uid),
+            None => self.homeless.get(place)?.get(uid),
+        }
     }
 
     /// Whether a pod is bound or assumed.
     pub fn holds(&self, uid: &str) -> bool {
         self.places.contains_key(uid)
+    }
+
+    fn note_neighbours(&mut self, node: &Arc<str>) {
+        match self.node(node).is_some_and(|node| !node.neighbours.is_empty()) {
+            true => self.with_neighbours.insert(node.clone()),
+            false => self.with_neighbours.remove(node),
+        };
     }
 
     fn forget_images(&mut self, node: Option<&NodeInfo>) {

@@ -15,6 +15,12 @@ pub enum ClusterEvent<'a> {
     NodeAdded(&'a NodeInfo),
     /// A node's own fields changed. The old form carries no pods.
     NodeUpdated(&'a NodeInfo, &'a NodeInfo),
+    /// A node is gone.
+    NodeRemoved(&'a NodeInfo),
+    /// A pod is on a node now, bound or about to be.
+    PodPlaced(&'a Arc<PodInfo>),
+    /// The labels of a bound pod changed.
+    PodRelabelled(&'a Arc<PodInfo>, &'a Arc<PodInfo>),
     /// A bound pod is gone or has ended.
     PodFreed(&'a Arc<PodInfo>),
     /// The unscheduled pod itself changed.

@@ -32,6 +32,8 @@ pub struct NodeInfo {
     pub ports: Vec<HostPort>,
     /// Pods by UID, assumed ones among them.
     pub pods: HashMap<Arc<str>, Arc<PodInfo>>,
+    /// Those of them that ask for pods near or far, in no particular order.
+    pub neighbours: Vec<Arc<PodInfo>>,
     /// Images that the node has, with their sizes in bytes.
     pub images: HashMap<Arc<str>, i64>,
 }
@@ -69,6 +71,9 @@ impl NodeInfo {
         self.requested.add(&pod.requests);
         self.scored.add(&pod.scored);
         self.ports.extend(pod.host_ports.iter().cloned());
+        if pod.neighbours.is_some() {
+            self.neighbours.push(pod.clone());
+        }
         self.pods.insert(pod.uid.clone(), pod);
     }
 
@@ -77,6 +82,9 @@ impl NodeInfo {
         let pod = self.pods.remove(uid)?;
         self.requested.subtract(&pod.requests);
         self.scored.subtract(&pod.scored);
+        if pod.neighbours.is_some() {
+            self.neighbours.retain(|other| other.uid != pod.uid);
+        }
         for port in &pod.host_ports {
             if let Some(i) = self.ports.iter().position(|p| p == port) {
                 self.ports.swap_remove(i);

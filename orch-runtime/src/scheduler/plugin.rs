@@ -1,23 +1,18 @@
 //! The traits, one per extension point.
 
 use super::{
-    cluster::Cluster,
+    cluster::{Cluster, NodeIndex},
+    cycle::Cycle,
     events::{ClusterEvent, Hint},
+    filters::Filters,
     node::NodeInfo,
     pod::{PodInfo, Queued},
     profile::Points,
 };
 use async_trait::async_trait;
 use orch_api::StatusError;
-use orch_store::{Client, Informers};
-use std::{
-    any::{Any, TypeId},
-    borrow::Cow,
-    cmp::Ordering,
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use orch_store::{Chance, Client, Informers};
+use std::{borrow::Cow, cmp::Ordering, sync::Arc, time::Duration};
 
 /// The highest score of a node after normalization.
 pub const MAX_SCORE: i64 = 100;
@@ -63,24 +58,6 @@ impl Rejection {
     }
 }
 
-/// What plugins keep for the time in which one pod is scheduled, one value per type.
-#[derive(Default)]
-pub struct Cycle {
-    values: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
-}
-
-impl Cycle {
-    /// Keeps a value.
-    pub fn put<T: Send + Sync + 'static>(&mut self, value: T) {
-        self.values.insert(TypeId::of::<T>(), Box::new(value));
-    }
-
-    /// The value of that type.
-    pub fn get<T: 'static>(&self) -> Option<&T> {
-        self.values.get(&TypeId::of::<T>())?.downcast_ref()
-    }
-}
-
 /// Decides whether a pod may enter the queue at all.
 pub trait PreEnqueue: Plugin {
     /// A rejected pod waits until it changes itself.
@@ -110,6 +87,18 @@ pub enum PreFiltered {
 pub trait PreFilter: Plugin {
     /// Computes what Filter needs and may narrow the nodes.
     fn pre_filter(&self, cycle: &mut Cycle, pod: &PodInfo, cluster: &Cluster) -> PreFiltered;
+
+    /// Brings what it computed up to date with another pod that is imagined on a node, which counts it already. A plugin
+    /// whose Filter looks at nothing but the node and the pod needs neither this nor [`PreFilter::remove_pod`]
+    /// (PreFilterExtensions).
+    fn add_pod(&self, cycle: &mut Cycle, pod: &PodInfo, added: &PodInfo, node: &NodeInfo, cluster: &Cluster) {
+        let _ = (cycle, pod, added, node, cluster);
+    }
+
+    /// The same for one that is imagined away, and that the node does not count any more.
+    fn remove_pod(&self, cycle: &mut Cycle, pod: &PodInfo, removed: &PodInfo, node: &NodeInfo, cluster: &Cluster) {
+        let _ = (cycle, pod, removed, node, cluster);
+    }
 }
 
 /// Decides whether a pod fits on a node.
@@ -118,31 +107,69 @@ pub trait Filter: Plugin {
     fn filter(&self, cycle: &Cycle, pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection>;
 }
 
-/// What PostFilter did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A pod that fits nowhere, and what PostFilter may know and ask about it.
+pub struct Misfit<'a> {
+    /// What the plugins kept.
+    pub cycle: &'a Cycle,
+    /// The pod.
+    pub pod: &'a PodInfo,
+    /// The nodes.
+    pub cluster: &'a Cluster,
+    /// Each node's no. For nodes that are not in it nothing can be done.
+    pub rejections: &'a [(Arc<str>, Rejection)],
+    /// Says whether it would fit on a node that is like this.
+    pub filters: &'a Filters<'a>,
+    /// Where to begin is left to it.
+    pub chance: &'a Chance,
+}
+
+/// What PostFilter decided. Nothing of it is done yet.
+#[derive(Clone, Debug)]
 pub enum PostFiltered {
-    /// Nothing; the message is added to the pod's condition.
-    Unschedulable(String),
-    /// Room will be made on this node.
-    Nominated(Arc<str>),
+    /// There is nothing to be done.
+    Unschedulable {
+        /// Added to the pod's condition.
+        message: String,
+        /// What becomes of the node that is kept for the pod.
+        nomination: Nomination,
+    },
+    /// Room is to be made.
+    MakeRoom(Room),
+}
+
+/// What becomes of the node that is kept for a pod: its `status.nominatedNodeName`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Nomination {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// None is kept any more.
+    Drop,
+    /// This one is.
+    To(Arc<str>),
+}
+
+/// A node, and the pods that are to make room there.
+#[derive(Clone, Debug)]
+pub struct Room {
+    /// The plugin that wants it.
+    pub plugin: &'static str,
+    /// The node.
+    pub node: Arc<str>,
+    /// Those that are to go, the most important first.
+    pub victims: Vec<Arc<PodInfo>>,
 }
 
 /// Tries to make room when no node fits.
 pub trait PostFilter: Plugin {
-    /// Gets each node's rejection.
-    fn post_filter(
-        &self,
-        cycle: &Cycle,
-        pod: &PodInfo,
-        cluster: &Cluster,
-        rejections: &[(Arc<str>, Rejection)],
-    ) -> PostFiltered;
+    /// Decides what is to be done about it.
+    fn post_filter(&self, misfit: &Misfit<'_>) -> PostFiltered;
 }
 
 /// Looks at the nodes that fit before they are scored.
 pub trait PreScore: Plugin {
-    /// False skips the plugin's Score for this pod.
-    fn pre_score(&self, cycle: &mut Cycle, pod: &PodInfo, cluster: &Cluster) -> bool;
+    /// False skips the plugin's Score for this pod. `nodes` are those that will be scored.
+    fn pre_score(&self, cycle: &mut Cycle, pod: &PodInfo, cluster: &Cluster, nodes: &[NodeIndex]) -> bool;
 }
 
 /// Rates nodes.

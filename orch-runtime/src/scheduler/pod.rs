@@ -2,7 +2,9 @@
 
 use super::{
     affinity::{NodeAffinity, NodeTerm},
+    neighbours::{Neighbours, NeighboursJson},
     resources::Resources,
+    spread::{Spread, SpreadJson},
     taints::Toleration,
     volumes::{Disk, PodClaim, VolumeJson},
 };
@@ -38,6 +40,16 @@ pub struct PodInfo {
     pub deleting: bool,
     /// Whether it has ended: it takes no resources any more.
     pub ended: bool,
+    /// Whether it waits until there is room, and makes none: `spec.preemptionPolicy` is `Never`.
+    pub never_preempts: bool,
+    /// `status.nominatedNodeName`, mostly empty.
+    pub nominated: Arc<str>,
+    /// When its node accepted it: `status.startTime`.
+    pub started: Option<Timestamp>,
+    /// Whether a scheduler has said that it goes, to make room for another.
+    pub is_victim: bool,
+    /// What a condition says of the generation that it was decided for: 0 where the pod's status does not tell any.
+    pub generation: i64,
     /// What it requests, itself counted as one pod.
     pub requests: Resources,
     /// CPU and memory as the scores see them: containers without requests count with defaults.
@@ -46,6 +58,10 @@ pub struct PodInfo {
     pub host_ports: Vec<HostPort>,
     /// Nodes that it asks for.
     pub affinity: NodeAffinity,
+    /// Pods that it wants near, or not; mostly none.
+    pub neighbours: Option<Arc<Neighbours>>,
+    /// How evenly it and its like are to be spread.
+    pub spread: Vec<Spread>,
     /// Taints that it tolerates.
     pub tolerations: Vec<Toleration>,
     /// Images of all containers, with tag or digest.
@@ -95,7 +111,9 @@ pub struct Queued {
 impl PodInfo {
     /// Reads the stored JSON.
     pub fn read(stored: &Stored) -> Result<Self> {
-        let PodJson { spec, status } = stored.parse()?;
+        let PodJson { mut spec, status } = stored.parse()?;
+        let near = spec.affinity.as_mut().map(|a| (a.pod_affinity.take(), a.pod_anti_affinity.take()));
+        let (affinity, anti_affinity) = near.unwrap_or_default();
         let containers = || spec.containers.iter().chain(&spec.init_containers);
         let unscheduled = status.conditions.iter().find(|c| &*c.kind == "PodScheduled" && &*c.status == "False");
         Ok(Self {
@@ -108,11 +126,18 @@ impl PodInfo {
             node: spec.node_name,
             deleting: stored.meta.is_deleting(),
             ended: matches!(&*status.phase, "Succeeded" | "Failed"),
+            never_preempts: &*spec.preemption_policy == "Never",
+            is_victim: status.conditions.iter().any(Condition::is_of_preemption),
+            generation: if status.observed_generation == 0 { 0 } else { stored.meta.generation },
+            nominated: status.nominated_node_name,
+            started: status.start_time,
             requests: requests(&spec.containers, &spec.init_containers, &spec.overhead, false),
             scored: requests(&spec.containers, &spec.init_containers, &spec.overhead, true),
             host_ports: spec.containers.iter().flat_map(host_ports).collect(),
             images: containers().map(|c| image_name(&c.image)).collect(),
             affinity: node_affinity(spec.node_selector, spec.affinity),
+            neighbours: Neighbours::read(affinity, anti_affinity, &stored.key.namespace),
+            spread: spec.topology_spread_constraints.into_iter().map(|c| c.compiled(&stored.meta.labels)).collect(),
             tolerations: spec.tolerations,
             claims: spec.volumes.iter().filter_map(|v| v.claim(&stored.key.name)).collect(),
             disks: spec.volumes.iter().filter_map(VolumeJson::disk).collect(),
@@ -259,6 +284,7 @@ struct PodJson {
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
     priority: i32,
+    preemption_policy: Arc<str>,
     scheduler_name: Arc<str>,
     node_name: Arc<str>,
     containers: Vec<Container>,
@@ -267,6 +293,7 @@ struct Spec {
     node_selector: BTreeMap<Arc<str>, Arc<str>>,
     affinity: Option<Affinity>,
     tolerations: Vec<Toleration>,
+    topology_spread_constraints: Vec<SpreadJson>,
     scheduling_gates: Vec<Gate>,
     volumes: Vec<VolumeJson>,
     host_network: bool,
@@ -300,6 +327,8 @@ struct Port {
 #[serde(rename_all = "camelCase", default)]
 struct Affinity {
     node_affinity: Option<NodeAffinityJson>,
+    pod_affinity: Option<NeighboursJson>,
+    pod_anti_affinity: Option<NeighboursJson>,
 }
 
 #[derive(Deserialize, Default)]
@@ -329,9 +358,12 @@ struct Gate {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct Status {
     phase: Arc<str>,
+    nominated_node_name: Arc<str>,
+    start_time: Option<Timestamp>,
+    observed_generation: i64,
     conditions: Vec<Condition>,
 }
 
@@ -341,5 +373,12 @@ struct Condition {
     #[serde(rename = "type")]
     kind: Arc<str>,
     status: Arc<str>,
+    reason: Arc<str>,
     message: Arc<str>,
+}
+
+impl Condition {
+    fn is_of_preemption(&self) -> bool {
+        &*self.kind == "DisruptionTarget" && &*self.status == "True" && &*self.reason == "PreemptionByScheduler"
+    }
 }

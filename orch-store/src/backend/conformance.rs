@@ -8,8 +8,8 @@
 //! ```
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
-use super::{Backend, BackendError, Batch, Condition, Durability, Range, Revision, Txn, Value, Write};
-use futures::{StreamExt, stream::BoxStream};
+use super::{Backend, BackendError, Batch, Batches, Condition, Durability, Range, Revision, Txn, Value, Write};
+use futures::StreamExt;
 use std::{future::Future, time::Duration};
 
 /// Runs every law against a fresh backend.
@@ -184,7 +184,7 @@ async fn concurrent_writers_lose_nothing(b: &dyn Backend) {
     assert_eq!(b.revision().await.unwrap().0 - start.0, 160);
 }
 
-async fn take(watch: &mut BoxStream<'static, Result<Batch, BackendError>>, n: usize) -> Vec<Batch> {
+async fn take(watch: &mut Batches, n: usize) -> Vec<Batch> {
     let mut batches = Vec::new();
     while batches.len() < n {
         batches.push(next(watch).await.expect("the watch ended").expect("the watch failed"));
@@ -192,6 +192,6 @@ async fn take(watch: &mut BoxStream<'static, Result<Batch, BackendError>>, n: us
     batches
 }
 
-async fn next(watch: &mut BoxStream<'static, Result<Batch, BackendError>>) -> Option<Result<Batch, BackendError>> {
+async fn next(watch: &mut Batches) -> Option<Result<Batch, BackendError>> {
     tokio::time::timeout(Duration::from_secs(20), watch.next()).await.expect("the watch is silent")
 }

@@ -1,9 +1,9 @@
 //! [`Keyspace`]: the current entries, the recent history and the watchers of a local backend. Synchronous;
 //! the engines around it decide when a transaction may be applied.
 
-use super::{BackendError, Batch, Change, Condition, Entry, Range, RangeReply, Revision, Txn};
+use super::{BackendError, Batch, Batches, Change, Condition, Entry, Range, RangeReply, Revision, Txn};
 use bytes::Bytes;
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::{self, StreamExt};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     ops::Bound,
@@ -141,11 +141,7 @@ impl Keyspace {
     }
 
     /// Every batch after a revision that touches the prefix; what is remembered comes first.
-    pub(crate) fn watch(
-        &mut self,
-        prefix: &str,
-        after: Revision,
-    ) -> Result<BoxStream<'static, Result<Batch, BackendError>>, BackendError> {
+    pub(crate) fn watch(&mut self, prefix: &str, after: Revision) -> Result<Batches, BackendError> {
         if after < self.compacted {
             return Err(BackendError::Compacted { requested: after, oldest: self.compacted });
         }
@@ -219,7 +215,7 @@ fn touching(batch: &Batch, prefix: &str) -> Option<Batch> {
     (!changes.is_empty()).then_some(Batch { revision: batch.revision, changes })
 }
 
-fn follow(past: Vec<Batch>, receiver: Receiver) -> BoxStream<'static, Result<Batch, BackendError>> {
+fn follow(past: Vec<Batch>, receiver: Receiver) -> Batches {
     let live = stream::unfold(Some(receiver), |receiver| async move {
         let mut receiver = receiver?;
         match receiver.recv().await {

@@ -1,11 +1,10 @@
 //! [`MemoryBackend`]: a key space in memory, for tests and for clusters that need not outlive their process.
 
 use super::{
-    Backend, BackendError, Batch, Range, RangeReply, Revision, Txn,
+    Backend, BackendError, Batches, Range, RangeReply, Revision, Txn,
     keyspace::{self, Keyspace},
 };
 use async_trait::async_trait;
-use futures::stream::BoxStream;
 use parking_lot::RwLock;
 
 /// How many transactions the history holds by default.
@@ -51,11 +50,7 @@ impl Backend for MemoryBackend {
         self.keyspace.read().as_ref().ok_or(BackendError::Closed)?.range(&range)
     }
 
-    async fn watch(
-        &self,
-        prefix: &str,
-        after: Revision,
-    ) -> Result<BoxStream<'static, Result<Batch, BackendError>>, BackendError> {
+    async fn watch(&self, prefix: &str, after: Revision) -> Result<Batches, BackendError> {
         self.keyspace.write().as_mut().ok_or(BackendError::Closed)?.watch(prefix, after)
     }
 

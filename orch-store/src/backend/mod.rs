@@ -1,11 +1,13 @@
 //! [`Backend`]: a revisioned key space, the plug point under the watch cache.
 
+mod around;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod embedded;
 mod keyspace;
 pub mod memory;
 
+pub use around::Around;
 pub use embedded::EmbeddedBackend;
 pub use memory::MemoryBackend;
 
@@ -32,7 +34,10 @@ impl fmt::Display for Revision {
     }
 }
 
-/// A revisioned key space, such as etcd's.
+/// What a watch delivers.
+pub type Batches = BoxStream<'static, Result<Batch, BackendError>>;
+
+/// A revisioned key space, such as etcd's. [`Around`] makes one around another.
 ///
 /// # Laws
 ///
@@ -54,11 +59,7 @@ pub trait Backend: Send + Sync + 'static {
     async fn range(&self, range: Range) -> Result<RangeReply, BackendError>;
 
     /// Every transaction after `after` that touches a key with the prefix.
-    async fn watch(
-        &self,
-        prefix: &str,
-        after: Revision,
-    ) -> Result<BoxStream<'static, Result<Batch, BackendError>>, BackendError>;
+    async fn watch(&self, prefix: &str, after: Revision) -> Result<Batches, BackendError>;
 
     /// The newest committed revision.
     async fn revision(&self) -> Result<Revision, BackendError>;

@@ -97,7 +97,7 @@ impl Cursor {
     pub(super) async fn next(&mut self) -> Result<Option<WatchEvent>, BackendError> {
         loop {
             if let Some(event) = self.queue.pop_front() {
-                self.sent = self.sent.max(revision(&event));
+                self.sent = self.sent.max(event.revision());
                 return Ok(Some(event));
             }
             match &mut self.phase {
@@ -242,12 +242,5 @@ async fn sleep_until(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
-    }
-}
-
-fn revision(event: &WatchEvent) -> Revision {
-    match event {
-        WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => object.revision,
-        WatchEvent::Bookmark { revision, .. } => *revision,
     }
 }

@@ -7,31 +7,44 @@ use orch_api::{Gvr, Key};
 use serde_json::Value;
 use std::sync::Arc;
 
-/// A client that looks at the writes and watches on their way to another client, and passes reads on as they are.
+/// A client that looks at requests on their way to another client. What it does not override it passes on as it is.
 /// Whatever implements it is a [`Client`].
 #[async_trait]
 pub trait Around: Send + Sync + 'static {
     /// The client behind.
-    fn inner(&self) -> &dyn Client;
+    ///
+    /// # Errors
+    /// What every request meets while there is none.
+    fn inner(&self) -> Result<Arc<dyn Client>>;
 
-    /// A write to one object. [`Write::send`] passes it on, as this does unless it is overridden.
-    async fn write(&self, write: Write<'_>) -> Result<Arc<Stored>> {
-        write.send(self.inner()).await
+    /// A read of one object, or of a subresource.
+    async fn read(&self, resource: &Gvr, key: &Key, subresource: Option<&str>) -> Result<Arc<Stored>> {
+        self.inner()?.get(resource, key, subresource).await
     }
 
-    /// A watch, passed on unless it is overridden.
+    /// A read of a collection.
+    async fn read_page(&self, resource: &Gvr, options: &ListOptions) -> Result<Page> {
+        self.inner()?.list(resource, options).await
+    }
+
+    /// A watch.
     async fn begin_watch(&self, resource: &Gvr, options: &WatchOptions) -> Result<WatchStream> {
-        self.inner().watch(resource, options).await
+        self.inner()?.watch(resource, options).await
+    }
+
+    /// A write to one object, which [`Write::send`] passes on.
+    async fn write(&self, write: Write<'_>) -> Result<Arc<Stored>> {
+        write.send(&*self.inner()?).await
     }
 
     /// The deletion of a collection.
     async fn sweep(&self, resource: &Gvr, select: &ListOptions, options: &DeleteOptions) -> Result<()> {
-        self.inner().delete_collection(resource, select, options).await
+        self.inner()?.delete_collection(resource, select, options).await
     }
 }
 
 /// A write to one object, as a value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Write<'a> {
     /// Of which resource.
     pub resource: &'a Gvr,
@@ -44,7 +57,7 @@ pub struct Write<'a> {
 }
 
 /// What a write does.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Change<'a> {
     /// As [`Client::create`].
     Create(Value, &'a WriteOptions),
@@ -68,6 +81,16 @@ impl Write<'_> {
         }
     }
 
+    /// Its verb, as RBAC names it.
+    pub fn verb(&self) -> &'static str {
+        match &self.change {
+            Change::Create(..) => "create",
+            Change::Update(..) => "update",
+            Change::Patch(..) => "patch",
+            Change::Delete(_) => "delete",
+        }
+    }
+
     /// Whether nothing is stored.
     pub fn is_dry(&self) -> bool {
         match &self.change {
@@ -80,11 +103,11 @@ impl Write<'_> {
 #[async_trait]
 impl<A: Around> Client for A {
     async fn get(&self, resource: &Gvr, key: &Key, subresource: Option<&str>) -> Result<Arc<Stored>> {
-        self.inner().get(resource, key, subresource).await
+        self.read(resource, key, subresource).await
     }
 
     async fn list(&self, resource: &Gvr, options: &ListOptions) -> Result<Page> {
-        self.inner().list(resource, options).await
+        self.read_page(resource, options).await
     }
 
     async fn watch(&self, resource: &Gvr, options: &WatchOptions) -> Result<WatchStream> {

@@ -92,6 +92,35 @@ pub enum WatchEvent {
     },
 }
 
+impl WatchEvent {
+    /// The object that it is about; `None` for a bookmark.
+    pub fn object(&self) -> Option<&Arc<Stored>> {
+        match self {
+            Self::Added(object) | Self::Modified(object) | Self::Deleted(object) => Some(object),
+            Self::Bookmark { .. } => None,
+        }
+    }
+
+    /// The same event about another form of its object.
+    #[must_use]
+    pub fn map(self, form: impl FnOnce(Arc<Stored>) -> Arc<Stored>) -> Self {
+        match self {
+            Self::Added(object) => Self::Added(form(object)),
+            Self::Modified(object) => Self::Modified(form(object)),
+            Self::Deleted(object) => Self::Deleted(form(object)),
+            bookmark @ Self::Bookmark { .. } => bookmark,
+        }
+    }
+
+    /// The revision that it tells of.
+    pub fn revision(&self) -> Revision {
+        match self {
+            Self::Added(object) | Self::Modified(object) | Self::Deleted(object) => object.revision,
+            Self::Bookmark { revision, .. } => *revision,
+        }
+    }
+}
+
 /// Options of create, update and patch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WriteOptions {

@@ -2,11 +2,11 @@
 //! for etcd's watch bugs of that number.
 
 use async_trait::async_trait;
-use futures::{FutureExt, StreamExt, stream::BoxStream};
+use futures::{FutureExt, StreamExt};
 use orch_api::Key;
 use orch_store::{
     Ambient, Backend, Revision, WatchCache,
-    backend::{BackendError, Batch, Condition, Durability, MemoryBackend, Range, RangeReply, Txn, Write},
+    backend::{Around, BackendError, Batches, Condition, Durability, MemoryBackend, Txn, Write},
     cache::{Filter, Limits, Options, ResourceCache, WatchStart, Watcher},
     client::{ReadAt, WatchEvent},
     testing::encode,
@@ -164,38 +164,18 @@ async fn a_revision_that_never_comes_is_refused_after_a_while() {
 struct Late(MemoryBackend);
 
 #[async_trait]
-impl Backend for Late {
-    async fn commit(&self, txn: Txn) -> Result<Revision, BackendError> {
-        self.0.commit(txn).await
+impl Around for Late {
+    fn inner(&self) -> &dyn Backend {
+        &self.0
     }
 
-    async fn range(&self, range: Range) -> Result<RangeReply, BackendError> {
-        self.0.range(range).await
-    }
-
-    async fn watch(
-        &self,
-        prefix: &str,
-        after: Revision,
-    ) -> Result<BoxStream<'static, Result<Batch, BackendError>>, BackendError> {
+    async fn begin_watch(&self, prefix: &str, after: Revision) -> Result<Batches, BackendError> {
         let batches = self.0.watch(prefix, after).await?;
         let late = batches.then(|batch| async {
             tokio::time::sleep(Duration::from_secs(5)).await;
             batch
         });
         Ok(late.boxed())
-    }
-
-    async fn revision(&self) -> Result<Revision, BackendError> {
-        self.0.revision().await
-    }
-
-    async fn compact(&self, revision: Revision) -> Result<(), BackendError> {
-        self.0.compact(revision).await
-    }
-
-    async fn close(&self) -> Result<(), BackendError> {
-        self.0.close().await
     }
 }
 
@@ -336,9 +316,9 @@ async fn etcd_15220_a_bookmark_is_never_ahead_of_an_undelivered_event() {
                     assert!(revision.0 >= delivered);
                     assert!(revision.0 < newest || delivered == newest, "bookmark {revision} before event {newest}");
                 }
-                WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => {
-                    assert!(object.revision.0 > delivered);
-                    delivered = object.revision.0;
+                event => {
+                    assert!(event.revision().0 > delivered);
+                    delivered = event.revision().0;
                 }
             }
         }

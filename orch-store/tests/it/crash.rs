@@ -1,6 +1,8 @@
 //! Linearizability under `kill -9`: a child process serves the store to concurrent clients, is killed again
 //! and again, and the whole history of operations is checked.
 //!
+//! Each transaction writes two keys, and neither is ever there without the other.
+//!
 //! Revisions give the total order, so the check is linear: the log of a watcher says what happened, every
 //! answer must agree with it, and real time must agree with the order.
 
@@ -8,8 +10,8 @@ use futures::StreamExt;
 use orch_store::{
     Chance,
     backend::{
-        Backend, BackendError, Batch, Condition, EmbeddedBackend, Range, Revision,
-        conformance::{commit, delete, put},
+        Backend, BackendError, Batch, Condition, EmbeddedBackend, Range, Revision, Txn,
+        conformance::{delete, put},
         embedded::Options,
     },
 };
@@ -28,6 +30,8 @@ use std::{
 
 const CHILD: &str = "ORCH_STORE_CRASH_CHILD";
 const KEYS: u64 = 8;
+/// What stands before a key for the one that is written with it.
+const TWIN: &str = "/twin";
 const CLIENTS: u64 = 8;
 
 /// One operation as a client saw it. Times are ticks of a counter that all clients share.
@@ -227,19 +231,20 @@ async fn serve(backend: &dyn Backend, request: &str) -> String {
         "absent" => Condition::Absent,
         revision => Condition::At(Revision(revision.parse().unwrap())),
     };
-    let text = |r: Option<Revision>| r.map_or("none".into(), |r| r.to_string());
-    let write = match words[0] {
-        "put" => put(words[1], words[3], condition),
-        "delete" => delete(words[1], condition),
+    let number = |r: Option<Revision>| r.map_or("none".into(), |r| r.to_string());
+    let twin = format!("{TWIN}{}", words[1]);
+    let writes = match words[0] {
+        "put" => vec![put(words[1], words[3], condition), put(&twin, words[3], Condition::Any)],
+        "delete" => vec![delete(words[1], condition), delete(&twin, Condition::Any)],
         _ => {
             let range = Range { prefix: words[1].into(), ..Range::default() };
             let entry = backend.range(range).await.unwrap().entries.pop();
-            return format!("read {}", text(entry.map(|e| e.revision)));
+            return format!("read {}", number(entry.map(|e| e.revision)));
         }
     };
-    match commit(backend, write).await {
+    match backend.commit(Txn { writes }).await {
         Ok(revision) => format!("committed {revision}"),
-        Err(BackendError::Conflict { actual, .. }) => format!("refused {}", text(actual)),
+        Err(BackendError::Conflict { actual, .. }) => format!("refused {}", number(actual)),
         Err(error) => panic!("{error}"),
     }
 }
@@ -251,6 +256,7 @@ fn history(directory: &Path) -> Vec<Batch> {
         // A snapshot takes the history before it away; keep what is left of it.
         let backend = EmbeddedBackend::open(directory, Options::default()).unwrap();
         let revision = backend.revision().await.unwrap();
+        twins_agree(&backend).await;
         let oldest = match backend.watch("/", Revision(0)).await.map(drop) {
             Err(BackendError::Compacted { oldest, .. }) => oldest,
             _ => Revision(0),
@@ -264,10 +270,25 @@ fn history(directory: &Path) -> Vec<Batch> {
     })
 }
 
+/// Of the two keys of a transaction, what one says the other does.
+async fn twins_agree(backend: &EmbeddedBackend) {
+    let all = async |prefix: &str| {
+        let range = Range { prefix: prefix.into(), ..Range::default() };
+        let entries = backend.range(range).await.unwrap().entries.into_iter();
+        entries.map(|entry| (entry.revision, text(&entry.value))).collect::<Vec<_>>()
+    };
+    assert_eq!(all("/k/").await, all(&format!("{TWIN}/k/")).await, "half of a transaction is there");
+}
+
 fn check(ops: &[Op], history: &[Batch]) {
     let oldest = history.first().map_or(Revision(0), |b| b.revision);
     let facts: BTreeMap<Revision, (&str, Option<&[u8]>)> =
         history.iter().map(|b| (b.revision, (&*b.changes[0].key, b.changes[0].value.as_deref()))).collect();
+    for batch in history {
+        let [one, two] = &batch.changes[..] else { panic!("{} has not both changes", batch.revision) };
+        assert_eq!(format!("{TWIN}{}", one.key), *two.key);
+        assert_eq!(one.value.as_deref().map(text), two.value.as_deref().map(text), "{}", batch.revision);
+    }
     for pair in history.windows(2) {
         assert_eq!(pair[1].revision, pair[0].revision.next(), "the history has a gap");
     }
@@ -297,11 +318,14 @@ fn no_value_was_written_twice(history: &[Batch]) {
     let mut seen = HashMap::new();
     for batch in history {
         if let Some(value) = &batch.changes[0].value {
-            let text = String::from_utf8_lossy(value);
-            let text = text.split_once(r#""text":"#).unwrap().1.to_owned();
-            assert!(seen.insert(text, batch.revision).is_none(), "written twice at {}", batch.revision);
+            assert!(seen.insert(text(value), batch.revision).is_none(), "written twice at {}", batch.revision);
         }
     }
+}
+
+/// The unique part of a value, and what comes after it.
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).split_once(r#""text":"#).unwrap().1.to_owned()
 }
 
 /// If one write was acknowledged before another was asked for, it has the smaller revision.

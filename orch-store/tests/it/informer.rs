@@ -6,7 +6,7 @@ use orch_api::{Gvr, Key, Reason, StatusError};
 use orch_store::{
     Ambient, Client, Informer, Informers, Revision, Stored,
     backend::MemoryBackend,
-    client::{DeleteOptions, ListOptions, Page, Patch, Result, WatchOptions, WatchStream, WriteOptions},
+    client::{Around, DeleteOptions, ListOptions, Page, Patch, Result, WatchOptions, WatchStream, WriteOptions},
     informer::Delta,
     testing::BareClient,
 };
@@ -116,15 +116,17 @@ impl Faulty {
 }
 
 #[async_trait]
-impl Client for Faulty {
-    async fn get(&self, resource: &Gvr, key: &Key, subresource: Option<&str>) -> Result<Arc<Stored>> {
-        self.inner.get(resource, key, subresource).await
+impl Around for Faulty {
+    fn inner(&self) -> Result<Arc<dyn Client>> {
+        Ok(Arc::new(self.inner.clone()))
     }
-    async fn list(&self, resource: &Gvr, options: &ListOptions) -> Result<Page> {
+
+    async fn read_page(&self, resource: &Gvr, options: &ListOptions) -> Result<Page> {
         self.lists.fetch_add(1, Ordering::Relaxed);
         self.inner.list(resource, options).await
     }
-    async fn watch(&self, resource: &Gvr, options: &WatchOptions) -> Result<WatchStream> {
+
+    async fn begin_watch(&self, resource: &Gvr, options: &WatchOptions) -> Result<WatchStream> {
         self.watches.fetch_add(1, Ordering::Relaxed);
         let (breaker, cut_after) = {
             let mut faults = self.faults.lock();
@@ -145,21 +147,6 @@ impl Client for Faulty {
             }
             None => events.boxed(),
         })
-    }
-    async fn create(&self, r: &Gvr, k: &Key, s: Option<&str>, b: Value, o: &WriteOptions) -> Result<Arc<Stored>> {
-        self.inner.create(r, k, s, b, o).await
-    }
-    async fn update(&self, r: &Gvr, k: &Key, s: Option<&str>, b: Value, o: &WriteOptions) -> Result<Arc<Stored>> {
-        self.inner.update(r, k, s, b, o).await
-    }
-    async fn patch(&self, r: &Gvr, k: &Key, s: Option<&str>, p: Patch, o: &WriteOptions) -> Result<Arc<Stored>> {
-        self.inner.patch(r, k, s, p, o).await
-    }
-    async fn delete(&self, resource: &Gvr, key: &Key, options: &DeleteOptions) -> Result<Arc<Stored>> {
-        self.inner.delete(resource, key, options).await
-    }
-    async fn delete_collection(&self, resource: &Gvr, select: &ListOptions, options: &DeleteOptions) -> Result<()> {
-        self.inner.delete_collection(resource, select, options).await
     }
 }
 

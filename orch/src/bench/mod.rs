@@ -34,7 +34,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// The groups of figures, in the order in which they are taken; `--only` names them.
-pub const GROUPS: [&str; 16] = [
+pub const GROUPS: [&str; 17] = [
     "start",
     "many",
     "create-local",
@@ -44,6 +44,7 @@ pub const GROUPS: [&str; 16] = [
     "deploy",
     "roll",
     "job",
+    "daemons",
     "garbage",
     "simulator",
     "binary",
@@ -104,6 +105,9 @@ async fn in_process(wanted: &dyn Fn(&str) -> bool, show: &mut dyn FnMut(Row)) ->
     }
     if wanted("job") {
         workloads::job(show).await?;
+    }
+    if wanted("daemons") {
+        workloads::daemon_set(show).await?;
     }
     if wanted("garbage") {
         workloads::namespace(show).await?;

@@ -61,6 +61,12 @@ pub(super) fn deployment(name: &str, replicas: u32, scheduler: &str) -> Value {
             "template": {"metadata": {"labels": {"app": name}}, "spec": spec(scheduler)}}})
 }
 
+pub(super) fn daemon_set(name: &str) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name},
+        "spec": {"selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": spec("default-scheduler")}}})
+}
+
 /// A Job whose pods end as soon as they run, where nodes are simulated.
 pub(super) fn job(name: &str, completions: usize, parallelism: usize) -> Value {
     let mut spec = spec("default-scheduler");

@@ -24,16 +24,22 @@ const ROLLED: (usize, usize) = (1_000, 10);
 const IN_NAMESPACE: usize = 50_000;
 /// Dependents of the owner that is deleted.
 const DEPENDENTS: usize = 100_000;
+/// Nodes of the large DaemonSet.
+const DAEMON_NODES: u32 = 5_000;
 const NODES: u32 = 150;
+/// How often each node renews its lease.
+const LEASE_INTERVAL: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Writes under way at once while something is prepared.
 const AT_ONCE: usize = 32;
 
 const CONFIG_MAPS: Gvr = Gvr::of("", "v1", "configmaps");
+const DAEMON_SETS: Gvr = Gvr::of("apps", "v1", "daemonsets");
 const DEPLOYMENTS: Gvr = Gvr::of("apps", "v1", "deployments");
 const EVENTS: Gvr = Gvr::of("", "v1", "events");
 const JOBS: Gvr = Gvr::of("batch", "v1", "jobs");
 const NAMESPACES: Gvr = Gvr::of("", "v1", "namespaces");
+const NODE_OBJECTS: Gvr = Gvr::of("", "v1", "nodes");
 const PODS: Gvr = Gvr::of("", "v1", "pods");
 
 /// What a stretch of work costs.
@@ -43,13 +49,15 @@ struct Meter {
     cpu: Duration,
     writes: u64,
     events: usize,
+    /// Writes per second of a cluster that does nothing: the heartbeats of its nodes.
+    idle: f64,
 }
 
 impl Meter {
     async fn start(client: &Arc<dyn Client>) -> Result<Self> {
         let (writes, events) = written(&**client).await?;
         let cpu = Process::this().cpu()?;
-        Ok(Self { client: client.clone(), began: Instant::now(), cpu, writes, events })
+        Ok(Self { client: client.clone(), began: Instant::now(), cpu, writes, events, idle: 0.0 })
     }
 
     /// The figure for so many objects; `least` says how many writes for each nobody could do without.
@@ -59,7 +67,8 @@ impl Meter {
         let (writes, events) = written(&*self.client).await?;
         let each = |n: u64| n as f64 / count as f64;
         let events = each(events.saturating_sub(self.events) as u64);
-        let writes = each(writes.saturating_sub(self.writes)) - events;
+        let beats = (self.idle * took.as_secs_f64()) as u64;
+        let writes = each(writes.saturating_sub(self.writes + beats)) - events;
         let detail = format!(
             "in {:.2} s; each: {cpu:.0} us of processor time, {writes:.2} writes ({least}) and {events:.2} Events",
             took.as_secs_f64()
@@ -202,6 +211,55 @@ pub(super) async fn job(show: &mut dyn FnMut(Row)) -> Result<()> {
     cluster.stop().await;
     show(row);
     Ok(())
+}
+
+/// A DaemonSet whose pods are all ready.
+pub(super) async fn daemon_set(show: &mut dyn FnMut(Row)) -> Result<()> {
+    let count = DAEMON_NODES as usize;
+    let cluster = cluster(DAEMON_NODES).await?;
+    let client = cluster.client();
+    let idle = settled(&*client, count).await?;
+    let (mut pods, mut sets) = (follow(&*client, &PODS).await?, follow(&*client, &DAEMON_SETS).await?);
+    let meter = Meter { idle, ..Meter::start(&client).await? };
+    create(&*client, &DAEMON_SETS, Key::new("default", "everywhere"), objects::daemon_set("everywhere")).await?;
+    seen(&mut pods, count, added).await?;
+    let created = count as f64 / meter.began.elapsed().as_secs_f64();
+    let is_ready = |event: &WatchEvent| {
+        let (WatchEvent::Added(object) | WatchEvent::Modified(object)) = event else { return None };
+        let tree: Value = object.parse().ok()?;
+        let ready = tree.pointer("/status/numberReady").and_then(Value::as_u64);
+        (ready == Some(DAEMON_NODES.into())).then(|| object.clone())
+    };
+    seen(&mut sets, 1, is_ready).await?;
+    let least = "least 3 beside heartbeats: made, bound, running";
+    let row = meter.row(format!("DaemonSet on {count} nodes: ready"), count, least).await?;
+    cluster.stop().await;
+    show(Row::new(format!("DaemonSet on {count} nodes: pods created"), created, Unit::PerSecond));
+    show(row);
+    Ok(())
+}
+
+/// Waits until all nodes are ready and nobody keeps pods away from them; then how many writes a second there are.
+async fn settled(client: &dyn Client, nodes: usize) -> Result<f64> {
+    let is_open = |node: &Arc<Stored>| {
+        let tree: Value = node.parse().unwrap_or_default();
+        let conditions = tree.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+        let is_ready = conditions.into_iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
+        is_ready && tree.pointer("/spec/taints").is_none()
+    };
+    let began = Instant::now();
+    while client.list(&NODE_OBJECTS, &ListOptions::default()).await?.items.iter().filter(|n| is_open(n)).count() < nodes
+    {
+        if began.elapsed() > PATIENCE {
+            return Err("the nodes are not ready".into());
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    tokio::time::sleep(LEASE_INTERVAL).await;
+    let (before, _) = written(client).await?;
+    tokio::time::sleep(LEASE_INTERVAL).await;
+    let (after, _) = written(client).await?;
+    Ok(after.saturating_sub(before) as f64 / LEASE_INTERVAL.as_secs_f64())
 }
 
 /// A Namespace that goes with everything in it.

@@ -34,6 +34,7 @@ pub struct Builder {
     backend: Option<Arc<dyn Backend>>,
     pki: Option<Arc<Pki>>,
     service_cidr: Option<ServiceCidr>,
+    secondary_service_cidr: Option<ServiceCidr>,
     api_port: Option<u16>,
     pods_on_loopback: bool,
     rbac: bool,
@@ -90,6 +91,13 @@ impl Builder {
     #[must_use]
     pub fn service_cidr(mut self, cidr: ServiceCidr) -> Self {
         self.service_cidr = Some(cidr);
+        self
+    }
+
+    /// A network of the other family, such as `fd00:96::/112`: Services may have addresses of both then.
+    #[must_use]
+    pub fn secondary_service_cidr(mut self, cidr: ServiceCidr) -> Self {
+        self.secondary_service_cidr = Some(cidr);
         self
     }
 
@@ -218,6 +226,9 @@ impl Builder {
             ApiServer::builder(ambient.clone(), backend).token_signer(Arc::new(signer)).nodes(Arc::new(dialer));
         if let Some(cidr) = self.service_cidr {
             server = server.service_cidr(cidr);
+        }
+        if let Some(cidr) = self.secondary_service_cidr {
+            server = server.secondary_service_cidr(cidr);
         }
         if let Some(port) = self.api_port {
             server = server.api_port(port);

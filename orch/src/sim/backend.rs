@@ -2,10 +2,9 @@
 
 use super::{injector::Injector, observer::Observer};
 use async_trait::async_trait;
-use futures::stream::BoxStream;
 use orch_store::{
     Backend, Revision,
-    backend::{BackendError, Batch, Range, RangeReply, Txn},
+    backend::{Around, BackendError, Txn},
 };
 use std::sync::Arc;
 
@@ -29,8 +28,12 @@ impl FaultyBackend {
 }
 
 #[async_trait]
-impl Backend for FaultyBackend {
-    async fn commit(&self, txn: Txn) -> Result<Revision, BackendError> {
+impl Around for FaultyBackend {
+    fn inner(&self) -> &dyn Backend {
+        &*self.inner
+    }
+
+    async fn write(&self, txn: Txn) -> Result<Revision, BackendError> {
         if self.injector.disk_fails() {
             return Err(BackendError::Unavailable("injected: the disk fails".into()));
         }
@@ -38,29 +41,5 @@ impl Backend for FaultyBackend {
         let revision = self.inner.commit(txn.clone()).await?;
         observer.committed(revision, &txn);
         Ok(revision)
-    }
-
-    async fn range(&self, range: Range) -> Result<RangeReply, BackendError> {
-        self.inner.range(range).await
-    }
-
-    async fn watch(
-        &self,
-        prefix: &str,
-        after: Revision,
-    ) -> Result<BoxStream<'static, Result<Batch, BackendError>>, BackendError> {
-        self.inner.watch(prefix, after).await
-    }
-
-    async fn revision(&self) -> Result<Revision, BackendError> {
-        self.inner.revision().await
-    }
-
-    async fn compact(&self, revision: Revision) -> Result<(), BackendError> {
-        self.inner.compact(revision).await
-    }
-
-    async fn close(&self) -> Result<(), BackendError> {
-        self.inner.close().await
     }
 }

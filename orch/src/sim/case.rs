@@ -1,7 +1,7 @@
 //! [`Case`]: one run as plain data: which scenario, which seed, what the user changes, what goes wrong. It prints as one
 //! line of JSON, and that line replays it.
 
-use super::{fault::FaultPlan, run::Failure, scenario::Scenario, scenarios, state::Seen, world::World};
+use super::{fault::FaultPlan, outcome::Failure, scenario::Scenario, scenarios, state::Seen, world::World};
 use orch_api::{Key, Reason, StatusError};
 use orch_store::client::{DeleteOptions, Propagation};
 use serde::{Deserialize, Serialize};

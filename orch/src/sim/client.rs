@@ -12,11 +12,10 @@ use futures::future::BoxFuture;
 use orch_api::{Gvr, Key, Reason, StatusError};
 use orch_store::{
     Client, Revision, Stored, Tasks,
-    client::{DeleteOptions, ListOptions, Page, Patch, ReadAt, Result, WatchOptions, WatchStream, WriteOptions},
+    client::{Around, Change, DeleteOptions, ListOptions, Page, ReadAt, Result, WatchOptions, WatchStream, Write},
     watched,
 };
 use parking_lot::Mutex;
-use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -200,19 +199,23 @@ impl std::fmt::Display for Request<'_> {
 }
 
 #[async_trait]
-impl Client for FaultyClient {
-    async fn get(&self, resource: &Gvr, key: &Key, subresource: Option<&str>) -> Result<Arc<Stored>> {
+impl Around for FaultyClient {
+    fn inner(&self) -> Result<Arc<dyn Client>> {
+        Ok(self.inner.clone())
+    }
+
+    async fn read(&self, resource: &Gvr, key: &Key, subresource: Option<&str>) -> Result<Arc<Stored>> {
         let request = Request { verb: "get", resource, key, subresource };
         self.call(request, || self.inner.get(resource, key, subresource)).await
     }
 
-    async fn list(&self, resource: &Gvr, options: &ListOptions) -> Result<Page> {
+    async fn read_page(&self, resource: &Gvr, options: &ListOptions) -> Result<Page> {
         let key = &Key::new(options.namespace.clone(), "");
         let request = Request { verb: "list", resource, key, subresource: None };
         self.call(request, || self.inner.list(resource, options)).await
     }
 
-    async fn watch(&self, resource: &Gvr, options: &WatchOptions) -> Result<WatchStream> {
+    async fn begin_watch(&self, resource: &Gvr, options: &WatchOptions) -> Result<WatchStream> {
         let gate = *self.life.gate.lock();
         if let Some(gate) = gate {
             tokio::time::sleep_until(gate).await;
@@ -222,52 +225,18 @@ impl Client for FaultyClient {
         self.call(request, || Box::pin(watch::open(self, resource, options))).await
     }
 
-    async fn create(
-        &self,
-        resource: &Gvr,
-        key: &Key,
-        subresource: Option<&str>,
-        body: Value,
-        options: &WriteOptions,
-    ) -> Result<Arc<Stored>> {
-        let request = Request { verb: "create", resource, key, subresource };
-        let made = self.call(request, || self.inner.create(resource, key, subresource, body.clone(), options)).await;
-        if let (Ok(made), Some(observer), None) = (&made, &self.observer, subresource) {
+    async fn write(&self, write: Write<'_>) -> Result<Arc<Stored>> {
+        let Write { resource, key, subresource, .. } = write;
+        let request = Request { verb: write.verb(), resource, key, subresource };
+        let written = self.call(request, || Box::pin(write.clone().send(&*self.inner))).await;
+        let creates = matches!(write.change, Change::Create(..)) && subresource.is_none();
+        if let (Ok(made), Some(observer), true) = (&written, &self.observer, creates) {
             observer.made(&self.life.who, &made.meta.uid);
         }
-        made
+        written
     }
 
-    async fn update(
-        &self,
-        resource: &Gvr,
-        key: &Key,
-        subresource: Option<&str>,
-        body: Value,
-        options: &WriteOptions,
-    ) -> Result<Arc<Stored>> {
-        let request = Request { verb: "update", resource, key, subresource };
-        self.call(request, || self.inner.update(resource, key, subresource, body.clone(), options)).await
-    }
-
-    async fn patch(
-        &self,
-        resource: &Gvr,
-        key: &Key,
-        subresource: Option<&str>,
-        patch: Patch,
-        options: &WriteOptions,
-    ) -> Result<Arc<Stored>> {
-        let request = Request { verb: "patch", resource, key, subresource };
-        self.call(request, || self.inner.patch(resource, key, subresource, patch.clone(), options)).await
-    }
-
-    async fn delete(&self, resource: &Gvr, key: &Key, options: &DeleteOptions) -> Result<Arc<Stored>> {
-        let request = Request { verb: "delete", resource, key, subresource: None };
-        self.call(request, || self.inner.delete(resource, key, options)).await
-    }
-
-    async fn delete_collection(&self, resource: &Gvr, select: &ListOptions, options: &DeleteOptions) -> Result<()> {
+    async fn sweep(&self, resource: &Gvr, select: &ListOptions, options: &DeleteOptions) -> Result<()> {
         let key = &Key::new(select.namespace.clone(), "");
         let request = Request { verb: "deletecollection", resource, key, subresource: None };
         self.call(request, || self.inner.delete_collection(resource, select, options)).await

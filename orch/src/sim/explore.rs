@@ -5,7 +5,7 @@ use super::{
     case::{Case, Check, Failed},
     edits,
     fault::{EVERYBODY, Failing, Fault, FaultPlan},
-    run::Failure,
+    outcome::Failure,
     scenario::Scenario,
     shrink::shrink,
 };

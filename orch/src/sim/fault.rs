@@ -157,9 +157,9 @@ impl FaultPlan {
 pub const PRESETS: &[&str] = &["none", "slow", "lossy", "contended", "watches", "server", "clock"];
 
 impl Fault {
-    /// When the fault is over, where it has a time at all.
-    pub fn ends_ms(&self) -> u64 {
-        match self {
+    /// When the fault is over; `None` for one that happens once, at a request or event by number, whenever that comes.
+    pub fn ends_ms(&self) -> Option<u64> {
+        Some(match self {
             Self::Slow { at_ms, for_ms, .. }
             | Self::Flaky { at_ms, for_ms, .. }
             | Self::Lag { at_ms, for_ms, .. }
@@ -179,8 +179,8 @@ impl Fault {
             | Self::Stale { .. }
             | Self::Miss { .. }
             | Self::Late { .. }
-            | Self::Blind { .. } => 0,
-        }
+            | Self::Blind { .. } => return None,
+        })
     }
 }
 

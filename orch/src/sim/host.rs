@@ -39,6 +39,9 @@ pub type Start = Arc<dyn Fn(Arc<dyn Client>, Ambient) -> BoxFuture<'static, ()> 
 /// Makes a loop for a process that begins.
 pub type MakeLoop = Arc<dyn Fn(&Config) -> Arc<dyn ControlLoop> + Send + Sync>;
 
+/// Makes the profile of the scheduler.
+pub(super) type MakeProfile = Arc<dyn Fn() -> scheduler::Profile + Send + Sync>;
+
 /// The name of the scheduler's process.
 pub const SCHEDULER: &str = "kube-scheduler";
 
@@ -202,11 +205,11 @@ impl Host {
     }
 
     /// Starts the scheduler.
-    pub(super) fn run_scheduler(self: &Arc<Self>) {
-        let start: Start = Arc::new(|client, ambient| {
+    pub(super) fn run_scheduler(self: &Arc<Self>, profile: MakeProfile) {
+        let start: Start = Arc::new(move |client, ambient| {
             let informers = Informers::new(client, ambient.clone());
             let tasks = ambient.tasks.clone();
-            let run = scheduler::run(vec![scheduler::default_profile()], informers, ambient);
+            let run = scheduler::run(vec![profile()], informers, ambient);
             Box::pin(async move {
                 tasks.cancelled().run_until_cancelled(run).await;
             })

@@ -102,13 +102,13 @@ impl Injector {
         self.schedule.send_modify(|schedule| schedule.faults.push(fault));
     }
 
-    /// Ends all faults.
+    /// Ends all faults but those that happen once at a request or event which is still to come: most of what loops do they do after the
+    /// last change.
     pub fn end(&self) {
         let elapsed = self.elapsed_ms();
-        self.blind.lock().clear();
         // Places stay, since they are what spent faults are known by.
         self.schedule.send_modify(|schedule| {
-            for fault in &mut schedule.faults {
+            for fault in schedule.faults.iter_mut().filter(|fault| fault.ends_ms().is_some()) {
                 *fault = Fault::ClockJump { at_ms: elapsed, by_ms: 0 };
             }
         });

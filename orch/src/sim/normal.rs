@@ -187,6 +187,7 @@ fn is_of_interest(seen: &Seen) -> bool {
             | "Namespace"
             | "ServiceCIDR"
             | "IPAddress"
+            | "RangeAllocation"
             | "FlowSchema"
             | "PriorityLevelConfiguration"
     ) && !matches!((&*seen.kind, seen.is_deleting()), ("Namespace", true));

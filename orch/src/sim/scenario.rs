@@ -3,7 +3,8 @@
 use super::{
     case::{self, Case, Change, Check, Failed},
     fault::FaultPlan,
-    run::{Failure, Outcome, Sim},
+    outcome::{Failure, Outcome},
+    simulation::Sim,
 };
 use orch_api::Key;
 use std::{sync::Arc, time::Duration};

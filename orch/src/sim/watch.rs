@@ -116,9 +116,7 @@ impl Watch {
         while let Some(held) = self.client.injector.held_until(&who) {
             tokio::time::sleep_until(held).await;
         }
-        let Ok(WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object)) = &event else {
-            return Some(event);
-        };
+        let Some(object) = event.as_ref().ok().and_then(WatchEvent::object) else { return Some(event) };
         if let Some(pause) = self.client.injector.misses(&who) {
             self.client.note(format_args!("{who} does not see r{} of {}", object.revision, object.key));
             self.client.life.close_gate(pause);
@@ -162,9 +160,7 @@ impl Check {
             }
             // A bookmark covers its own revision; an event is that of its own.
             WatchEvent::Bookmark { revision, .. } => (*revision, revision.next()),
-            WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => {
-                (object.revision, object.revision)
-            }
+            event => (event.revision(), event.revision()),
         };
         let Some(last) = self.last else { return };
         if at < last {

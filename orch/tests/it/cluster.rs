@@ -1,3 +1,4 @@
+use crate::world::{World, condition, is_ready, key};
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet},
     core::v1::{ConfigMap, Event, Namespace, Node, Pod},
@@ -13,38 +14,7 @@ use orch::{
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
-/// More virtual time than anything here needs.
-const PATIENCE: Duration = Duration::from_secs(1800);
-
-struct World(Cluster);
-
 impl World {
-    async fn start(nodes: u32) -> Self {
-        Self(Cluster::builder().seed(1).simulated_nodes(nodes).build().await.unwrap())
-    }
-
-    async fn add<K: Object>(&self, object: Value) -> Arc<K> {
-        self.0.client().add::<K>(&serde_json::from_value(object).unwrap()).await.unwrap()
-    }
-
-    async fn until<K: Object>(
-        &self,
-        what: &str,
-        key: &Key,
-        holds: impl Fn(Option<&K>) -> bool + Send,
-    ) -> Option<Arc<K>> {
-        let client = self.0.client();
-        let wait = client.wait_for::<K, _>(key, holds);
-        tokio::time::timeout(PATIENCE, wait)
-            .await
-            .unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
-            .unwrap()
-    }
-
-    async fn all<K: Object>(&self) -> Vec<Arc<K>> {
-        self.0.client().read_all::<K>("default").await.unwrap()
-    }
-
     async fn images(&self) -> Vec<String> {
         let pods = self.all::<Pod>().await;
         let mut images: Vec<String> =
@@ -70,16 +40,12 @@ impl World {
                 of_now && counts == [Some(3); 4]
             })
         };
-        self.until("the rollout", &key("web"), done).await;
+        self.until(&key("web"), done).await;
     }
 
     async fn gone<K: Object>(&self, key: &Key) {
-        self.until::<K>("the end", key, |object| object.is_none()).await;
+        self.until::<K>(key, |object| object.is_none()).await;
     }
-}
-
-fn key(name: &str) -> Key {
-    Key::new("default", name)
 }
 
 fn web(image: &str) -> Value {
@@ -94,11 +60,6 @@ fn pod(name: &str, spec: Value) -> Value {
     spec["containers"] = json!([{"name": "main", "image": "app:1", "resources": spec.get("resources").cloned()}]);
     spec.as_object_mut().unwrap().remove("resources");
     json!({"metadata": {"name": name, "namespace": "default"}, "spec": spec})
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
-    conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,7 +159,7 @@ async fn pods_of_a_lost_node_move_to_another() {
         let taints = n.and_then(|n| n.spec.as_ref()?.taints.as_ref()).into_iter().flatten();
         taints.into_iter().any(|t| t.key == "node.kubernetes.io/unreachable" && t.effect == "NoExecute")
     };
-    world.until::<Node>("the taint", &Key::cluster(lost.name()), taints).await;
+    world.until::<Node>(&Key::cluster(lost.name()), taints).await;
     world.rolled_out().await;
     // Five minutes of toleration, then they are deleted, and others take their place.
     tokio::time::sleep(Duration::from_secs(400)).await;
@@ -224,19 +185,21 @@ async fn a_pod_that_fits_nowhere_says_why() {
     let check = async |name: &str, spec: Value, expected: &str| {
         world.add::<Pod>(pod(name, spec)).await;
         let refused = |p: Option<&Pod>| scheduled(p).is_some_and(|(status, _)| status == "False");
-        let pod = world.until::<Pod>("a refusal", &key(name), refused).await;
+        let pod = world.until::<Pod>(&key(name), refused).await;
         assert_eq!(scheduled(pod.as_deref()).unwrap().1, expected);
     };
     check(
         "greedy",
         json!({"resources": {"requests": {"cpu": "100k"}}}),
-        "0/3 nodes are available: 3 Insufficient cpu.",
+        "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available: 3 Preemption is not helpful for \
+         scheduling.",
     )
     .await;
     check(
         "picky",
         json!({"nodeSelector": {"disk": "ssd"}}),
-        "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector.",
+        "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. preemption: 0/3 nodes are available: 3 \
+         Preemption is not helpful for scheduling.",
     )
     .await;
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -246,9 +209,7 @@ async fn a_pod_that_fits_nowhere_says_why() {
 }
 
 fn scheduled(pod: Option<&Pod>) -> Option<(String, String)> {
-    let conditions = pod?.status.as_ref()?.conditions.as_ref()?;
-    let condition = conditions.iter().find(|c| c.type_ == "PodScheduled")?;
-    Some((condition.status.clone(), condition.message.clone().unwrap_or_default()))
+    condition(pod?, "PodScheduled").map(|(status, _, message)| (status, message))
 }
 
 /// A write that is under way when the cluster stops waits for the watch cache, which must outlive it.

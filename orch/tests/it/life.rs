@@ -1,5 +1,6 @@
 //! Cluster life in process: autoscaling by real measurements of simulated containers, evictions, certificates, tokens.
 
+use crate::world::{becomes, key};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
@@ -20,26 +21,8 @@ use orch::{
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
-const PATIENCE: Duration = Duration::from_secs(1800);
-
-fn key(name: &str) -> Key {
-    Key::new("default", name)
-}
-
 async fn add<K: Object>(cluster: &Cluster, object: Value) {
     cluster.client().add::<K>(&serde_json::from_value(object).unwrap()).await.unwrap();
-}
-
-async fn until<K: Object>(cluster: &Cluster, key: &Key, holds: impl Fn(&K) -> bool + Send + Sync) -> Arc<K> {
-    let client = cluster.client();
-    let waits = client.wait_for::<K, _>(key, |found| found.is_some_and(&holds));
-    match tokio::time::timeout(PATIENCE, waits).await {
-        Ok(found) => found.unwrap().unwrap(),
-        Err(_) => {
-            let last = client.find::<K>(key).await.unwrap().map(|o| serde_json::to_string(&*o).unwrap());
-            panic!("{key} does not become what it should be: {last:?}");
-        }
-    }
 }
 
 fn web(replicas: i32, cpu: &str) -> Value {
@@ -63,7 +46,7 @@ fn replicas(deployment: &Deployment) -> i32 {
 async fn what_pods_and_nodes_use_is_served_as_metrics() {
     let cluster = Cluster::builder().seed(1).simulated_nodes(2).build().await.unwrap();
     add::<Deployment>(&cluster, web(2, "250m")).await;
-    until::<Deployment>(&cluster, &key("web"), |d| replicas(d) == 2).await;
+    becomes::<Deployment>(&cluster, &key("web"), |d| replicas(d) == 2).await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     let client = cluster.client();
     let pods = Gvr::of("metrics.k8s.io", "v1beta1", "pods");
@@ -100,8 +83,8 @@ async fn a_busy_deployment_is_scaled_up_and_an_idle_one_down_again() {
     add::<Deployment>(&cluster, web(1, "900m")).await;
     let cpu = json!([{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}}]);
     add::<HorizontalPodAutoscaler>(&cluster, autoscaler(cpu)).await;
-    until::<Deployment>(&cluster, &key("web"), |d| replicas(d) == 5).await;
-    let status = until::<HorizontalPodAutoscaler>(&cluster, &key("web"), |a| {
+    becomes::<Deployment>(&cluster, &key("web"), |d| replicas(d) == 5).await;
+    let status = becomes::<HorizontalPodAutoscaler>(&cluster, &key("web"), |a| {
         a.status.as_ref().is_some_and(|s| s.desired_replicas == 5 && s.last_scale_time.is_some())
     })
     .await;
@@ -110,7 +93,7 @@ async fn a_busy_deployment_is_scaled_up_and_an_idle_one_down_again() {
     let idle = json!({"spec": {"template": {"metadata": {"annotations": {"simulated.orch.dev/cpu": "100m"}}}}});
     cluster.client().merge::<Deployment>(&key("web"), idle).await.unwrap();
     let begun = tokio::time::Instant::now();
-    until::<Deployment>(&cluster, &key("web"), |d| d.spec.replicas == Some(2)).await;
+    becomes::<Deployment>(&cluster, &key("web"), |d| d.spec.replicas == Some(2)).await;
     assert!(
         begun.elapsed() > Duration::from_secs(290),
         "it shrinks after five minutes, not after {:?}",
@@ -134,9 +117,9 @@ async fn a_deployment_follows_a_queue_that_is_measured_elsewhere() {
     add::<Deployment>(&cluster, web(1, "10m")).await;
     let external = json!([{"type": "External", "external": {"metric": {"name": "queue"}, "target": {"type": "AverageValue", "averageValue": "10"}}}]);
     add::<HorizontalPodAutoscaler>(&cluster, autoscaler(external)).await;
-    until::<Deployment>(&cluster, &key("web"), |d| replicas(d) == 3).await;
+    becomes::<Deployment>(&cluster, &key("web"), |d| replicas(d) == 3).await;
     queue(500);
-    until::<Deployment>(&cluster, &key("web"), |d| replicas(d) == 5).await;
+    becomes::<Deployment>(&cluster, &key("web"), |d| replicas(d) == 5).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,9 +138,11 @@ async fn an_unhealthy_pod_goes_by_the_policy_of_its_budget_and_a_dry_run_takes_n
     let counted = |healthy: i32| {
         move |b: &PodDisruptionBudget| b.status.as_ref().is_some_and(|s| s.current_healthy == Some(healthy))
     };
-    until::<PodDisruptionBudget>(&cluster, &key("web"), counted(1)).await;
-    until::<Pod>(&cluster, &key("sick"), |p| p.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Running")))
-        .await;
+    becomes::<PodDisruptionBudget>(&cluster, &key("web"), counted(1)).await;
+    becomes::<Pod>(&cluster, &key("sick"), |p| {
+        p.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Running"))
+    })
+    .await;
     let client = cluster.client();
     let evict = async |name: &str, dry_run: bool| {
         let body =
@@ -175,7 +160,7 @@ async fn an_unhealthy_pod_goes_by_the_policy_of_its_budget_and_a_dry_run_takes_n
     evict("sick", false).await.unwrap();
     let allows = json!({"spec": {"minAvailable": 0}});
     client.merge::<PodDisruptionBudget>(&key("web"), allows).await.unwrap();
-    until::<PodDisruptionBudget>(&cluster, &key("web"), |b| {
+    becomes::<PodDisruptionBudget>(&cluster, &key("web"), |b| {
         b.status.as_ref().is_some_and(|s| s.disruptions_allowed == Some(1))
     })
     .await;
@@ -199,7 +184,7 @@ async fn an_approved_request_is_signed_for_as_long_as_was_asked() {
     let patch = orch::store::client::Patch::Merge(approval);
     let (gvr, name) = (CertificateSigningRequest::gvr(), Key::cluster("me"));
     cluster.client().patch(&gvr, &name, Some("approval"), patch, &WriteOptions::default()).await.unwrap();
-    let signed = until::<CertificateSigningRequest>(&cluster, &name, |r| {
+    let signed = becomes::<CertificateSigningRequest>(&cluster, &name, |r| {
         r.status.as_ref().is_some_and(|s| s.certificate.as_ref().is_some_and(|c| !c.0.is_empty()))
     })
     .await;
@@ -218,7 +203,7 @@ async fn a_secret_that_asks_for_a_token_gets_one_that_works_and_goes_with_its_ac
         "annotations": {"kubernetes.io/service-account.name": "default"}}, "type": "kubernetes.io/service-account-token"});
     add::<Secret>(&cluster, secret).await;
     let filled =
-        until::<Secret>(&cluster, &key("token"), |s| s.data.as_ref().is_some_and(|d| d.contains_key("token"))).await;
+        becomes::<Secret>(&cluster, &key("token"), |s| s.data.as_ref().is_some_and(|d| d.contains_key("token"))).await;
     let data = filled.data.as_ref().unwrap();
     assert_eq!(data["namespace"].0, b"default");
     assert!(data["ca.crt"].0.starts_with(b"-----BEGIN CERTIFICATE-----"));
@@ -242,7 +227,7 @@ async fn the_use_of_a_token_that_a_secret_keeps_is_noted_by_the_day_and_an_inval
         "annotations": {"kubernetes.io/service-account.name": "default"}}, "type": "kubernetes.io/service-account-token"});
     add::<Secret>(&cluster, secret).await;
     let filled =
-        until::<Secret>(&cluster, &key("token"), |s| s.data.as_ref().is_some_and(|d| d.contains_key("token"))).await;
+        becomes::<Secret>(&cluster, &key("token"), |s| s.data.as_ref().is_some_and(|d| d.contains_key("token"))).await;
     let token = String::from_utf8(filled.data.as_ref().unwrap()["token"].0.clone()).unwrap();
     let review = async || {
         let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}});
@@ -287,7 +272,7 @@ async fn an_account_does_not_list_a_token_secret_that_is_gone() {
     client.patch(&ServiceAccount::gvr(), &key("default"), None, Patch::Merge(listed), &options).await.unwrap();
     client.delete(&Secret::gvr(), &key("token"), &DeleteOptions::default()).await.unwrap();
     let one = |account: &ServiceAccount| account.secrets.as_ref().is_some_and(|all| all.len() == 1);
-    let account = until::<ServiceAccount>(&cluster, &key("default"), one).await;
+    let account = becomes::<ServiceAccount>(&cluster, &key("default"), one).await;
     assert_eq!(account.secrets.as_ref().unwrap()[0].name.as_deref(), Some("other"));
 }
 
@@ -298,7 +283,7 @@ async fn nodes_get_parts_of_the_network_and_tell_how_long_things_may_be_kept() {
     let mut parts = Vec::new();
     for number in 0..3 {
         let name = Key::cluster(format!("node-{number}"));
-        let node = until::<Node>(&cluster, &name, |n| n.spec.as_ref().is_some_and(|s| s.pod_cidr.is_some())).await;
+        let node = becomes::<Node>(&cluster, &name, |n| n.spec.as_ref().is_some_and(|s| s.pod_cidr.is_some())).await;
         parts.push(node.spec.as_ref().unwrap().pod_cidr.clone().unwrap());
         let ttl = |n: &Node| {
             n.metadata
@@ -306,7 +291,7 @@ async fn nodes_get_parts_of_the_network_and_tell_how_long_things_may_be_kept() {
                 .as_ref()
                 .is_some_and(|a| a.get("node.alpha.kubernetes.io/ttl").is_some_and(|t| t == "0"))
         };
-        until::<Node>(&cluster, &name, ttl).await;
+        becomes::<Node>(&cluster, &name, ttl).await;
     }
     parts.sort();
     assert_eq!(parts, ["10.200.0.0/24", "10.200.1.0/24", "10.200.2.0/24"]);

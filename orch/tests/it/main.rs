@@ -13,3 +13,4 @@ mod panics;
 mod sim;
 mod volumes;
 mod webhook;
+mod world;

@@ -1,11 +1,12 @@
 //! Whoever panics is named, and the rest of the cluster goes on.
 
+use crate::world::{becomes, condition, is_ready, key};
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod, Secret};
 use orch::{
     Cluster,
     api::{
-        Key, Object, StatusError,
+        StatusError,
         review::{AdmissionRequest, AdmissionResponse},
     },
     controllers::scheduler::default_profile,
@@ -61,22 +62,6 @@ fn pod(name: &str) -> Value {
         "containers": [{"name": "main", "image": "app:1"}]}})
 }
 
-async fn until<K: Object>(cluster: &Cluster, name: &str, holds: impl Fn(&K) -> bool + Send + Sync) -> Arc<K> {
-    let (client, key) = (cluster.client(), Key::new("default", name));
-    let waits = client.wait_for::<K, _>(&key, |found| found.is_some_and(&holds));
-    tokio::time::timeout(Duration::from_secs(600), waits).await.unwrap_or_else(|_| panic!("{name}")).unwrap().unwrap()
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    condition(pod, "Ready").is_some_and(|(status, ..)| status == "True")
-}
-
-fn condition(pod: &Pod, kind: &str) -> Option<(String, String, String)> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let found = conditions.iter().find(|c| c.type_ == kind)?;
-    Some((found.status.clone(), found.reason.clone().unwrap_or_default(), found.message.clone().unwrap_or_default()))
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_scheduler_plugin_that_panics_is_named_by_its_pods_and_the_others_run() {
     let broken = Arc::new(AtomicBool::new(true));
@@ -86,8 +71,8 @@ async fn a_scheduler_plugin_that_panics_is_named_by_its_pods_and_the_others_run(
     for name in ["filtered", "bound", "sound"] {
         client.add::<Pod>(&serde_json::from_value(pod(name)).unwrap()).await.unwrap();
     }
-    until::<Pod>(&cluster, "sound", is_ready).await;
-    let failed = until::<Pod>(&cluster, "filtered", |pod| condition(pod, "PodScheduled").is_some()).await;
+    becomes::<Pod>(&cluster, &key("sound"), is_ready).await;
+    let failed = becomes::<Pod>(&cluster, &key("filtered"), |pod| condition(pod, "PodScheduled").is_some()).await;
     let words = "running \"Fragile\" filter plugin: it panicked: filtered is too heavy";
     let expected = ("False".to_owned(), "SchedulerError".to_owned(), words.to_owned());
     assert_eq!(condition(&failed, "PodScheduled"), Some(expected));
@@ -101,8 +86,8 @@ async fn a_scheduler_plugin_that_panics_is_named_by_its_pods_and_the_others_run(
         assert!(events.iter().any(|event| said(event)), "{words}: {events:?}");
     }
     broken.store(false, Ordering::Relaxed);
-    until::<Pod>(&cluster, "filtered", is_ready).await;
-    until::<Pod>(&cluster, "bound", is_ready).await;
+    becomes::<Pod>(&cluster, &key("filtered"), is_ready).await;
+    becomes::<Pod>(&cluster, &key("bound"), is_ready).await;
     cluster.stop().await;
 }
 

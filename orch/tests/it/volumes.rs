@@ -1,37 +1,15 @@
 //! Claims in a whole cluster, and what becomes of those that nobody can satisfy.
 
+use crate::world::{World, key};
 use k8s_openapi::api::{
     core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Pod},
     storage::v1::StorageClass,
 };
-use orch::{
-    Cluster,
-    api::{Key, Object},
-    store::ClientExt,
-};
+use orch::{api::Key, store::ClientExt};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
-/// More virtual time than anything here needs.
-const PATIENCE: Duration = Duration::from_secs(1800);
-
-struct World(Cluster);
-
 impl World {
-    async fn start(nodes: u32) -> Self {
-        Self(Cluster::builder().seed(1).simulated_nodes(nodes).build().await.unwrap())
-    }
-
-    async fn add<K: Object>(&self, object: Value) -> Arc<K> {
-        self.0.client().add::<K>(&serde_json::from_value(object).unwrap()).await.unwrap()
-    }
-
-    async fn until<K: Object>(&self, what: &str, name: &str, holds: impl Fn(Option<&K>) -> bool + Send) {
-        let (client, key) = (self.0.client(), Key::new("default", name));
-        let wait = tokio::time::timeout(PATIENCE, client.wait_for::<K, _>(&key, holds)).await;
-        wait.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}")).unwrap();
-    }
-
     async fn claim(&self, name: &str, change: impl Fn(&mut Value)) {
         let mut claim = json!({"metadata": {"name": name, "namespace": "default"}, "spec": {
             "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
@@ -48,7 +26,7 @@ impl World {
 
     async fn running(&self, name: &str) {
         let runs = |pod: Option<&Pod>| pod.and_then(|p| p.status.as_ref()?.phase.as_deref()) == Some("Running");
-        self.until("a pod that runs", name, runs).await;
+        self.until(&key(name), runs).await;
     }
 
     /// The messages of an object's events of one reason.
@@ -73,7 +51,7 @@ async fn a_claim_without_a_class_gets_a_volume_of_the_nodes() {
     world.pod("user", "data").await;
     world.running("user").await;
 
-    let pod: Arc<Pod> = world.0.client().read(&Key::new("default", "user")).await.unwrap();
+    let pod: Arc<Pod> = world.0.client().read(&key("user")).await.unwrap();
     let node = pod.spec.as_ref().unwrap().node_name.clone().unwrap();
     let volumes = world.0.client().read_all::<PersistentVolume>("").await.unwrap();
     let [volume] = &volumes[..] else { panic!("{volumes:?}") };
@@ -93,7 +71,7 @@ async fn what_no_node_can_make_is_told_once_and_waits_in_peace() {
     let why = "a directory of a node can be had as ReadWriteOnce or ReadWriteOncePod only";
     let words = format!("failed to provision volume with StorageClass \"local\": {why}");
     assert_eq!(world.told("shared", "ProvisioningFailed").await, [words]);
-    let key = Key::new("default", "shared");
+    let key = key("shared");
     let before: Arc<PersistentVolumeClaim> = world.0.client().read(&key).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3600)).await;
     let after: Arc<PersistentVolumeClaim> = world.0.client().read(&key).await.unwrap();
@@ -116,7 +94,7 @@ async fn a_claim_grows_while_it_is_used_and_does_not_shrink() {
     world.claim("data", |_| {}).await;
     world.pod("user", "data").await;
     world.running("user").await;
-    let key = Key::new("default", "data");
+    let key = key("data");
     let ask = async |size: &str| {
         let claim: Arc<PersistentVolumeClaim> = world.0.client().read(&key).await.unwrap();
         let mut claim = serde_json::to_value(&*claim).unwrap();
@@ -128,7 +106,7 @@ async fn a_claim_grows_while_it_is_used_and_does_not_shrink() {
         let capacity = claim.and_then(|c| c.status.as_ref()?.capacity.as_ref()?.get("storage"));
         capacity.is_some_and(|size| size.0 == "5Gi")
     };
-    world.until("a claim that has grown", "data", has).await;
+    world.until(&key, has).await;
     // Events are written beside the objects.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(world.told("data", "VolumeResizeSuccessful").await, ["Resize volume succeeded"]);

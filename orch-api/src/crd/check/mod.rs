@@ -2,6 +2,8 @@
 //! validates its internal form, in which what is the same in all versions stands above them; so the paths say
 //! `spec.validation` for the schema of a definition with one version.
 
+mod columns;
+mod conversion;
 #[cfg(test)]
 mod costs;
 mod defaults;

@@ -2,11 +2,10 @@
 
 use super::*;
 use async_trait::async_trait;
-use futures::stream::BoxStream;
 use orch_apiserver::ApiServer;
 use orch_store::{
     Ambient, Backend, Revision,
-    backend::{BackendError, Batch, Condition, Range, RangeReply, Txn, memory::MemoryBackend},
+    backend::{Around, BackendError, Condition, Txn, memory::MemoryBackend},
 };
 use std::sync::{
     Arc,
@@ -21,38 +20,18 @@ struct Refusing {
 }
 
 #[async_trait]
-impl Backend for Refusing {
-    async fn commit(&self, txn: Txn) -> Result<Revision, BackendError> {
+impl Around for Refusing {
+    fn inner(&self) -> &dyn Backend {
+        &self.inner
+    }
+
+    async fn write(&self, txn: Txn) -> Result<Revision, BackendError> {
         let meant = txn.writes.iter().any(|w| w.key.contains(self.part) && matches!(w.condition, Condition::At(_)));
         let refuses = |left: u32| left.checked_sub(1);
         if meant && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, refuses).is_ok() {
             return Err(BackendError::Unavailable("out of order".into()));
         }
         self.inner.commit(txn).await
-    }
-
-    async fn range(&self, range: Range) -> Result<RangeReply, BackendError> {
-        self.inner.range(range).await
-    }
-
-    async fn watch(
-        &self,
-        prefix: &str,
-        after: Revision,
-    ) -> Result<BoxStream<'static, Result<Batch, BackendError>>, BackendError> {
-        self.inner.watch(prefix, after).await
-    }
-
-    async fn revision(&self) -> Result<Revision, BackendError> {
-        self.inner.revision().await
-    }
-
-    async fn compact(&self, revision: Revision) -> Result<(), BackendError> {
-        self.inner.compact(revision).await
-    }
-
-    async fn close(&self) -> Result<(), BackendError> {
-        self.inner.close().await
     }
 }
 

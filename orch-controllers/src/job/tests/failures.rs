@@ -10,7 +10,7 @@ fn a_failed_pod_is_replaced_after_a_wait() {
         &[exited("a", 1, 4)],
         expect![[r#"
         status Job default/work uncountedTerminatedPods.failed=["pods-a"]
-        patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
+        release Pod default/a
         requeue after 0ns
     "#]],
     );
@@ -19,7 +19,7 @@ fn a_failed_pod_is_replaced_after_a_wait() {
         &[exited("a", 1, 11)],
         expect![[r#"
         status Job default/work uncountedTerminatedPods.failed=["pods-a"]
-        patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
+        release Pod default/a
         create Pod default/work-*
         requeue after 0ns
     "#]],
@@ -46,8 +46,8 @@ fn too_many_failures_fail_the_job_and_end_its_pods() {
         &[exited("a", 1, 1), pod("b", "Running")],
         expect![[r#"
         status Job default/work conditions[FailureTarget].message="Job has reached the specified backoff limit" conditions[FailureTarget].reason=BackoffLimitExceeded conditions[FailureTarget].status=True uncountedTerminatedPods.failed=["pods-a","pods-b"]
-        patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
-        patch Pod default/b {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-b"}}
+        release Pod default/a
+        release Pod default/b
         delete Pod default/b
         requeue after 0ns
     "#]],
@@ -103,7 +103,7 @@ fn a_deadline_is_waited_for_and_then_ends_the_job() {
         &[pod("a", "Running")],
         expect![[r#"
         status Job default/work conditions[FailureTarget].message="Job was active longer than specified deadline" conditions[FailureTarget].reason=DeadlineExceeded conditions[FailureTarget].status=True uncountedTerminatedPods.failed=["pods-a"]
-        patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
+        release Pod default/a
         delete Pod default/a
         requeue after 0ns
     "#]],
@@ -130,6 +130,16 @@ fn pods_that_failed_are_waited_for_although_they_are_deleted_until_one_succeeds(
         create Pod default/work-*
     "#]],
     );
+}
+
+#[test]
+fn pods_that_a_job_wants_no_more_are_no_failures() {
+    let (job, controller) = (plain(json!({"completions": 2})), JobController::default());
+    let see = |pods: &[Pod]| controller.observe(&job.key(), &View::fixed(&world(&job, pods))).unwrap();
+    controller.remember(&see(&[fixtures::deleting(counted(pod("a", "Running")))]), now(), None);
+    assert_eq!(see(&[]).past, Past::default());
+    controller.remember(&see(&[fixtures::deleting(pod("b", "Running"))]), now(), None);
+    assert_ne!(see(&[]).past, Past::default(), "this one somebody else deleted");
 }
 
 #[test]

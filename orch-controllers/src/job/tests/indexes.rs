@@ -29,8 +29,8 @@ fn completed_indexes_are_not_run_again() {
         &pods,
         expect![[r#"
         status Job default/work completedIndexes=0-2 succeeded=3
-        patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
-        patch Pod default/again {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-again"}}
+        release Pod default/a
+        release Pod default/again
         create Pod default/work-3-*
         create Pod default/work-4-*
         requeue after 0ns
@@ -47,8 +47,8 @@ fn of_two_pods_of_an_index_the_one_that_has_come_less_far_goes() {
         &pods,
         expect![[r#"
         status Job default/work active=3
-        patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
-        patch Pod default/c {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-c"}}
+        release Pod default/a
+        release Pod default/c
         delete Pod default/a
         delete Pod default/c
     "#]],
@@ -73,7 +73,7 @@ fn an_index_fails_alone_and_its_pods_inherit_the_count() {
         &[second, with_index(pod("b", "Running"), 1)],
         expect![[r#"
         status Job default/work active=1 failedIndexes=0 uncountedTerminatedPods.failed=["pods-c"]
-        patch Pod default/c {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-c"}}
+        release Pod default/c
         requeue after 0ns
     "#]],
     );

@@ -37,8 +37,8 @@ fn a_deleted_job_lets_its_pods_go() {
         &[pod("a", "Running"), exited("b", 0, 1)],
         expect![[r#"
         status Job default/work active=1 uncountedTerminatedPods.succeeded=["pods-b"]
-        patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
-        patch Pod default/b {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-b"}}
+        release Pod default/a
+        release Pod default/b
         requeue after 0ns
     "#]],
     );

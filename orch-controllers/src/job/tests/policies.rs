@@ -17,7 +17,7 @@ fn an_exit_code_may_fail_the_job_at_once() {
         &pods,
         expect![[r#"
         status Job default/work conditions[FailureTarget].message="Container main for pod default/a failed with exit code 42 matching FailJob rule at index 0" conditions[FailureTarget].reason=PodFailurePolicy conditions[FailureTarget].status=True uncountedTerminatedPods.failed=["pods-a"]
-        patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
+        release Pod default/a
         requeue after 0ns
     "#]],
     );
@@ -39,7 +39,7 @@ fn a_condition_may_excuse_a_failure() {
         &job,
         &[excused],
         expect![[r#"
-        patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
+        release Pod default/a
         create Pod default/work-*
         requeue after 0ns
     "#]],
@@ -57,7 +57,7 @@ fn an_exit_code_may_give_up_an_index() {
         &pods,
         expect![[r#"
             status Job default/work failedIndexes=0 uncountedTerminatedPods.failed=["pods-a"]
-            patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
+            release Pod default/a
             create Pod default/work-1-*
             requeue after 0ns
         "#]],
@@ -74,8 +74,8 @@ fn a_success_policy_ends_the_job_before_all_indexes_are_done() {
         &pods,
         expect![[r#"
         status Job default/work active=1 completedIndexes=3 conditions[SuccessCriteriaMet].message="Matched rules at index 1" conditions[SuccessCriteriaMet].reason=SuccessPolicy conditions[SuccessCriteriaMet].status=True succeeded=1
-        patch Pod default/b {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-b"}}
-        patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
+        release Pod default/b
+        release Pod default/a
         delete Pod default/b
         requeue after 0ns
     "#]],
@@ -90,7 +90,7 @@ fn a_pod_that_is_being_deleted_has_failed_at_once_or_when_it_has_ended() {
         &pods,
         expect![[r#"
         status Job default/work terminating=1 uncountedTerminatedPods.failed=["pods-a"]
-        patch Pod default/a {"metadata":{"$deleteFromPrimitiveList/finalizers":["batch.kubernetes.io/job-tracking"],"uid":"pods-a"}}
+        release Pod default/a
         requeue after 0ns
     "#]],
     );

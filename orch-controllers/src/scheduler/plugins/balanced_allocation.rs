@@ -1,6 +1,8 @@
 //! Resources: CPU and memory in balance.
 
-use orch_runtime::scheduler::{Cluster, Cycle, MAX_SCORE, NodeInfo, Plugin, PodInfo, Points, PreScore, Score};
+use orch_runtime::scheduler::{
+    Cluster, Cycle, MAX_SCORE, NodeIndex, NodeInfo, Plugin, PodInfo, Points, PreScore, Score,
+};
 use std::sync::Arc;
 
 /// Prefers nodes whose CPU and memory the pod brings nearer to the same level.
@@ -18,7 +20,7 @@ impl Plugin for NodeResourcesBalancedAllocation {
 
 impl PreScore for NodeResourcesBalancedAllocation {
     /// A pod without requests changes no balance.
-    fn pre_score(&self, _: &mut Cycle, pod: &PodInfo, _: &Cluster) -> bool {
+    fn pre_score(&self, _: &mut Cycle, pod: &PodInfo, _: &Cluster, _: &[NodeIndex]) -> bool {
         pod.requests.cpu_millis > 0 || pod.requests.memory > 0
     }
 }

@@ -1,6 +1,8 @@
 //! Images that nodes have already.
 
-use orch_runtime::scheduler::{Cluster, Cycle, MAX_SCORE, NodeInfo, Plugin, PodInfo, Points, PreScore, Score};
+use orch_runtime::scheduler::{
+    Cluster, Cycle, MAX_SCORE, NodeIndex, NodeInfo, Plugin, PodInfo, Points, PreScore, Score,
+};
 use std::sync::Arc;
 
 const MEGABYTE: i64 = 1024 * 1024;
@@ -22,7 +24,7 @@ impl Plugin for ImageLocality {
 
 impl PreScore for ImageLocality {
     /// When no node reports any of the images, all score the same.
-    fn pre_score(&self, _: &mut Cycle, pod: &PodInfo, cluster: &Cluster) -> bool {
+    fn pre_score(&self, _: &mut Cycle, pod: &PodInfo, cluster: &Cluster, _: &[NodeIndex]) -> bool {
         pod.images.iter().any(|image| cluster.nodes_with_image(image) > 0)
     }
 }

@@ -3,12 +3,15 @@
 
 mod balanced_allocation;
 mod default_binder;
+mod default_preemption;
 mod image_locality;
+mod inter_pod_affinity;
 mod node_affinity;
 mod node_name;
 mod node_ports;
 mod node_unschedulable;
 mod node_volume_limits;
+mod pod_topology_spread;
 mod priority_sort;
 mod resources_fit;
 mod scheduling_gates;
@@ -19,12 +22,15 @@ mod volume_zone;
 
 pub use balanced_allocation::NodeResourcesBalancedAllocation;
 pub use default_binder::DefaultBinder;
+pub use default_preemption::DefaultPreemption;
 pub use image_locality::ImageLocality;
+pub use inter_pod_affinity::InterPodAffinity;
 pub use node_affinity::NodeAffinity;
 pub use node_name::NodeName;
 pub use node_ports::NodePorts;
 pub use node_unschedulable::NodeUnschedulable;
 pub use node_volume_limits::NodeVolumeLimits;
+pub use pod_topology_spread::PodTopologySpread;
 pub use priority_sort::PrioritySort;
 pub use resources_fit::NodeResourcesFit;
 pub use scheduling_gates::SchedulingGates;
@@ -50,6 +56,9 @@ pub fn default_profile() -> Profile {
         .with(NodeVolumeLimits)
         .with(VolumeBinding)
         .with(VolumeZone)
+        .with(PodTopologySpread)
+        .with(InterPodAffinity)
+        .with(DefaultPreemption::default())
         .with(NodeResourcesBalancedAllocation)
         .with(ImageLocality)
         .with(DefaultBinder)

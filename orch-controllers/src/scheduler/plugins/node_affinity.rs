@@ -2,8 +2,8 @@
 
 use super::normalize;
 use orch_runtime::scheduler::{
-    Cluster, ClusterEvent, Cycle, Filter, Hint, NodeInfo, Plugin, PodInfo, Points, PreFilter, PreFiltered, PreScore,
-    Rejection, Score,
+    Cluster, ClusterEvent, Cycle, Filter, Hint, NodeIndex, NodeInfo, Plugin, PodInfo, Points, PreFilter, PreFiltered,
+    PreScore, Rejection, Score,
 };
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl Filter for NodeAffinity {
 }
 
 impl PreScore for NodeAffinity {
-    fn pre_score(&self, _: &mut Cycle, pod: &PodInfo, _: &Cluster) -> bool {
+    fn pre_score(&self, _: &mut Cycle, pod: &PodInfo, _: &Cluster, _: &[NodeIndex]) -> bool {
         !pod.affinity.preferred.is_empty()
     }
 }

@@ -18,10 +18,18 @@ pub struct NodeVolumeLimits;
 /// A volume of a driver, by names that no two volumes share.
 type Volume = (Arc<str>, Arc<str>);
 
-/// For each node with limits what is attached there, and what the pod adds.
+/// What the pod adds, and each node with limits.
+#[derive(Clone)]
 struct Attached {
     wanted: BTreeSet<Volume>,
-    nodes: BTreeMap<Arc<str>, (DriverLimits, BTreeSet<Volume>)>,
+    nodes: BTreeMap<Arc<str>, Arc<Limited>>,
+}
+
+/// How many volumes a node takes, and those that are there, with how many have to do with each: pods, and what is attached.
+#[derive(Clone)]
+struct Limited {
+    limits: DriverLimits,
+    volumes: BTreeMap<Volume, usize>,
 }
 
 impl Plugin for NodeVolumeLimits {
@@ -55,7 +63,7 @@ impl PreFilter for NodeVolumeLimits {
         let limited = |node: &NodeInfo| {
             let limits =
                 storage.limits(&node.name).filter(|limits| wanted.iter().any(|(d, _)| limits.contains_key(d)))?;
-            Some((node.name.clone(), (limits.clone(), attached(node, storage))))
+            Some((node.name.clone(), Arc::new(Limited { limits: limits.clone(), volumes: attached(node, storage) })))
         };
         let nodes =
             if wanted.is_empty() { BTreeMap::new() } else { cluster.nodes().iter().filter_map(limited).collect() };
@@ -65,16 +73,32 @@ impl PreFilter for NodeVolumeLimits {
         cycle.put(Attached { wanted, nodes });
         PreFiltered::All
     }
+
+    fn add_pod(&self, cycle: &mut Cycle, _: &PodInfo, added: &PodInfo, node: &NodeInfo, cluster: &Cluster) {
+        let Some(limited) = limited(cycle, node) else { return };
+        volumes(added, cluster.storage()).for_each(|volume| *limited.volumes.entry(volume).or_default() += 1);
+    }
+
+    fn remove_pod(&self, cycle: &mut Cycle, _: &PodInfo, removed: &PodInfo, node: &NodeInfo, cluster: &Cluster) {
+        let Some(limited) = limited(cycle, node) else { return };
+        for volume in volumes(removed, cluster.storage()) {
+            if let Some(count) = limited.volumes.get_mut(&volume) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        limited.volumes.retain(|_, count| *count > 0);
+    }
 }
 
 impl Filter for NodeVolumeLimits {
     fn filter(&self, cycle: &Cycle, _: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
         let Some(Attached { wanted, nodes }) = cycle.get() else { return Ok(()) };
-        let Some((limits, there)) = nodes.get(&node.name) else { return Ok(()) };
+        let Some(limited) = nodes.get(&node.name) else { return Ok(()) };
+        let Limited { limits, volumes: there } = &**limited;
         let fits = |(driver, limit): (&Arc<str>, &i64)| {
-            let of_driver = |set: &BTreeSet<Volume>| set.iter().filter(|(d, _)| d == driver).count();
-            let new = wanted.iter().filter(|volume| volume.0 == *driver && !there.contains(*volume)).count();
-            new == 0 || i64::try_from(of_driver(there) + new).unwrap_or(i64::MAX) <= *limit
+            let old = there.keys().filter(|(d, _)| d == driver).count();
+            let new = wanted.iter().filter(|volume| volume.0 == *driver && !there.contains_key(*volume)).count();
+            new == 0 || i64::try_from(old + new).unwrap_or(i64::MAX) <= *limit
         };
         if limits.iter().all(fits) {
             return Ok(());
@@ -83,8 +107,14 @@ impl Filter for NodeVolumeLimits {
     }
 }
 
+/// A node with limits, in this copy of the cycle.
+fn limited<'a>(cycle: &'a mut Cycle, node: &NodeInfo) -> Option<&'a mut Limited> {
+    let limited = cycle.change::<Attached>()?.nodes.get_mut(&node.name)?;
+    Some(Arc::make_mut(limited))
+}
+
 /// What the node's pods have, and what is attached to it still.
-fn attached(node: &NodeInfo, storage: &Storage) -> BTreeSet<Volume> {
+fn attached(node: &NodeInfo, storage: &Storage) -> BTreeMap<Volume, usize> {
     let of_pods = node.pods.values().flat_map(|pod| volumes(pod, storage));
     let others = storage.attachments(&node.name).filter_map(|attachment| {
         match storage.volume(&attachment.volume).map(|volume| &volume.source) {
@@ -92,7 +122,9 @@ fn attached(node: &NodeInfo, storage: &Storage) -> BTreeSet<Volume> {
             _ => None,
         }
     });
-    of_pods.chain(others).collect()
+    let mut counts = BTreeMap::new();
+    of_pods.chain(others).for_each(|volume| *counts.entry(volume).or_default() += 1);
+    counts
 }
 
 /// The volumes of CSI drivers that a pod uses or will use. A claim that is not there is for VolumeBinding to complain about.

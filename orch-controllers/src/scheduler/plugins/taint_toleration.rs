@@ -2,8 +2,8 @@
 
 use super::normalize;
 use orch_runtime::scheduler::{
-    Cluster, ClusterEvent, Cycle, Effect, Filter, Hint, NodeInfo, Plugin, PodInfo, Points, PreScore, Rejection, Score,
-    Toleration,
+    Cluster, ClusterEvent, Cycle, Effect, Filter, Hint, NodeIndex, NodeInfo, Plugin, PodInfo, Points, PreScore,
+    Rejection, Score, Toleration,
 };
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl Filter for TaintToleration {
 }
 
 impl PreScore for TaintToleration {
-    fn pre_score(&self, cycle: &mut Cycle, pod: &PodInfo, _: &Cluster) -> bool {
+    fn pre_score(&self, cycle: &mut Cycle, pod: &PodInfo, _: &Cluster, _: &[NodeIndex]) -> bool {
         let soft = |t: &&Toleration| t.effect.is_none_or(|e| e == Effect::PreferNoSchedule);
         cycle.put(Soft(pod.tolerations.iter().filter(soft).cloned().collect()));
         true

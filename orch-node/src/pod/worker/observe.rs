@@ -36,7 +36,7 @@ impl Worker {
         if !self.node.materialize {
             return;
         }
-        let stored = self.shared.inbox.lock().pod.clone();
+        let stored = self.shared.pod();
         let unread = |c: &&orch_runtime::node::container::Container| {
             matches!(c.state, ContainerState::Exited { .. }) && !self.seen.messages.contains_key(&c.id)
         };

@@ -17,10 +17,9 @@ mod writer;
 pub use disk::{Directory, Disk, DiskFile};
 
 use super::{
-    Backend, BackendError, Batch, Range, RangeReply, Revision, Txn, keyspace::Keyspace, memory::DEFAULT_HISTORY,
+    Backend, BackendError, Batches, Range, RangeReply, Revision, Txn, keyspace::Keyspace, memory::DEFAULT_HISTORY,
 };
 use async_trait::async_trait;
-use futures::stream::BoxStream;
 use parking_lot::RwLock;
 use std::{
     fs::{File, TryLockError},
@@ -105,11 +104,7 @@ impl Backend for EmbeddedBackend {
         self.keyspace.read().range(&range)
     }
 
-    async fn watch(
-        &self,
-        prefix: &str,
-        after: Revision,
-    ) -> Result<BoxStream<'static, Result<Batch, BackendError>>, BackendError> {
+    async fn watch(&self, prefix: &str, after: Revision) -> Result<Batches, BackendError> {
         self.keyspace.write().watch(prefix, after)
     }
 

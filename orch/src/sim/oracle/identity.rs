@@ -3,6 +3,7 @@
 use super::{
     Judge, Oracle,
     daemons::{hash, surges},
+    work::index,
 };
 use crate::sim::state::{Seen, Verb, Write};
 
@@ -56,10 +57,7 @@ fn identity(pod: &Seen) -> Option<String> {
     let (_, kind) = pod.controller()?;
     match kind {
         "StatefulSet" => Some(pod.name.clone()),
-        "Job" => {
-            let index = pod.text("/metadata/annotations/batch.kubernetes.io~1job-completion-index");
-            (!index.is_empty()).then(|| index.to_owned())
-        }
+        "Job" => index(pod).map(|index| index.to_string()),
         "DaemonSet" => {
             let terms = pod.at(
                 "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchFields/0/values/0",

@@ -4,6 +4,7 @@
 //! state of the objects that the writer may have believed in: the last one that its watches had delivered
 //! [`GRACE`] ago, and all later ones. What a loop wrote itself it knows, since the runtime's gate waits for it.
 
+mod addresses;
 mod budget;
 mod capacity;
 mod daemons;
@@ -13,10 +14,13 @@ mod identity;
 mod jobs;
 mod ordered;
 mod owners;
+mod preemption;
 mod replicas;
 mod rollout;
 mod volumes;
+mod work;
 
+pub use addresses::OneHolder;
 pub use budget::Budgets;
 pub use capacity::{Capacity, OneBinding};
 pub use daemons::Daemons;
@@ -26,9 +30,11 @@ pub use identity::OnePerIdentity;
 pub use jobs::CountedOnce;
 pub use ordered::Ordered;
 pub use owners::{NothingForTheDead, OnlyItsOwn};
+pub use preemption::Preemption;
 pub use replicas::NoExcess;
 pub use rollout::Rollout;
 pub use volumes::Volumes;
+pub use work::Work;
 
 use super::{
     knowledge::Knowledge,
@@ -75,6 +81,14 @@ impl<'a> Judge<'a> {
     pub fn knew_of(&self, write: &Write, uid: &Arc<str>) -> bool {
         !write.repeated && self.knowledge.of(&write.who, uid, write.at).is_some()
     }
+
+    /// Whether the writer must count an object: its caches had it when it decided, or it made it itself and was told so, or
+    /// makes it now.
+    pub fn must_know(&self, write: &Write, object: &Seen) -> bool {
+        let told = self.knowledge.of(&write.who, &object.uid, write.at.saturating_sub(GRACE)).is_some();
+        let makes = write.object().is_some_and(|made| made.uid == object.uid);
+        told || makes || self.knowledge.made(&write.who, &object.uid)
+    }
 }
 
 /// What an oracle objected to.
@@ -99,6 +113,8 @@ pub fn all(loops: &[orch_runtime::Description]) -> Vec<Box<dyn Oracle>> {
     vec![
         Box::new(OneBinding),
         Box::new(Capacity),
+        Box::new(OneHolder),
+        Box::new(Preemption),
         Box::new(OnePerIdentity),
         Box::new(NothingForTheDead),
         Box::new(OnlyItsOwn::new(loops)),
@@ -110,6 +126,7 @@ pub fn all(loops: &[orch_runtime::Description]) -> Vec<Box<dyn Oracle>> {
         Box::new(Budgets::default()),
         Box::new(Volumes),
         Box::new(CountedOnce::default()),
+        Box::new(Work),
         Box::new(Fights::default()),
     ]
 }

@@ -1,6 +1,6 @@
 //! Owners: nothing is made for one that is gone or going, and nobody deletes what is another's.
 
-use super::{Judge, Oracle};
+use super::{Judge, Oracle, addresses::goes_with_its_service};
 use crate::sim::state::{Seen, Verb, Write};
 use orch_runtime::{Deletes, Description};
 use std::collections::BTreeMap;
@@ -60,6 +60,9 @@ impl Oracle for OnlyItsOwn {
     fn judge(&mut self, write: &Write, judge: &Judge<'_>) -> Result<(), String> {
         let Some(object) = write.object().filter(|_| write.dooms()) else { return Ok(()) };
         let before = write.old.as_ref().unwrap_or(object);
+        if goes_with_its_service(before, judge.state) {
+            return Ok(());
+        }
         let Some((deletes, root)) = self.loops.get(&*write.who) else { return Ok(()) };
         let kind = root.rsplit('/').next().unwrap_or(root);
         match deletes {

@@ -1,6 +1,6 @@
-//! A ReplicaSet's Pods: no more than it wants, no fewer. A Job's: no more at a time, and no more than have still to succeed.
+//! A ReplicaSet's Pods: no more than it wants, no fewer. A Job's: no more at a time.
 
-use super::{GRACE, Judge, Oracle};
+use super::{Judge, Oracle};
 use crate::sim::state::{Seen, Verb, Write};
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ impl Oracle for NoExcess {
         let wanted = owners.iter().map(|owner| owner.number(number));
         let (most, least) = (wanted.clone().max(), wanted.min());
         if write.verb == Verb::Create {
-            let known = judge.state.owned_by(owner).filter(|other| !other.is_over() && knows(write, judge, other));
+            let known = judge.state.owned_by(owner).filter(|other| !other.is_over() && judge.must_know(write, other));
             let count = known.count() as i64;
             if let Some(most) = most.filter(|most| count > *most) {
                 return Err(format!("{pod} was created: its {kind} wanted {most} Pods and has {count}"));
             }
-            return if kind == "Job" { completions(pod, owners, count) } else { Ok(()) };
+            return Ok(());
         }
         if write.dooms() && !write.old.as_ref().is_some_and(|old| old.is_over()) {
             return match (least, left(write, judge, pod, owner)) {
@@ -51,26 +51,6 @@ fn left(write: &Write, judge: &Judge<'_>, pod: &Seen, owner: &str) -> Option<i64
         other.uid != pod.uid && judge.believed(write, &other.uid).iter().any(|seen| !seen.is_over())
     };
     let here: Vec<_> = judge.state.owned_by(owner).filter(may_run).collect();
-    let gone = judge.state.gone_from(owner).iter().filter(|other| knows(write, judge, other)).filter(may_run);
-    here.iter().all(|other| knows(write, judge, other)).then(|| (here.len() + gone.count()) as i64)
-}
-
-/// A Job makes no Pod that would complete it once more.
-fn completions(pod: &Seen, jobs: &[Arc<Seen>], active: i64) -> Result<(), String> {
-    let wants = |job: &Arc<Seen>| match job.at("/spec/completions").as_i64() {
-        Some(completions) => completions - job.number("/status/succeeded"),
-        None => i64::MAX,
-    };
-    match jobs.iter().map(wants).max() {
-        Some(wanted) if active > wanted => {
-            Err(format!("{pod} was created: its Job needs {wanted} more Pods to succeed and has {active}"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Whether the writer must count a Pod: its caches have it, or it made it itself and was told so, or makes it now.
-fn knows(write: &Write, judge: &Judge<'_>, pod: &Seen) -> bool {
-    let told = judge.knowledge.of(&write.who, &pod.uid, write.at.saturating_sub(GRACE)).is_some();
-    told || judge.knowledge.made(&write.who, &pod.uid) || write.object().is_some_and(|made| made.uid == pod.uid)
+    let gone = judge.state.gone_from(owner).iter().filter(|other| judge.must_know(write, other)).filter(may_run);
+    here.iter().all(|other| judge.must_know(write, other)).then(|| (here.len() + gone.count()) as i64)
 }

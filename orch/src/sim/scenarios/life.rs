@@ -12,6 +12,7 @@ pub(super) fn all() -> Vec<Scenario> {
 
 pub(super) const BUDGET: &str = "policy/v1 PodDisruptionBudget";
 const IP_ADDRESS: &str = "networking.k8s.io/v1 IPAddress";
+const SERVICE: &str = "v1 Service";
 pub(super) const QUOTA: &str = "v1 ResourceQuota";
 pub(super) const ENDPOINTS: &str = "v1 Endpoints";
 
@@ -148,14 +149,17 @@ fn network() -> Vec<Scenario> {
         ]),
         Scenario::new(
             "addresses",
-            "Services with addresses come and go, and somebody deletes an IPAddress of one.",
+            "Services with addresses come and go, and somebody deletes an IPAddress of one and makes one of his own.",
             &["service-ip-repair"],
         )
         .with([
             Change::given(service_at("hand", "10.96.9.1")),
             Change::given(service_at("more", "10.96.9.2")),
             Change::delete(4_000, IP_ADDRESS, &Key::cluster("10.96.9.1"), None),
+            Change::at(5_000, Edit::Put { object: leaked("10.96.9.3") }),
             Change::delete(6_000, "v1 Service", &Key::new("default", "more"), None),
+            Change::patch(8_000, SERVICE, &Key::new("default", "hand"), json!({"spec": {"type": "NodePort"}})),
+            Change::patch(90_000, SERVICE, &Key::new("default", "hand"), json!({"spec": {"type": "ClusterIP"}})),
         ]),
         Scenario::new("networks", "A network of Services comes and goes.", &["service-cidr-controller"]).with([
             Change::given(cluster(
@@ -226,7 +230,38 @@ fn accounts() -> Vec<Scenario> {
                 json!({"metadata": {"labels": {"seen": "yes"}}}),
             ),
         ]),
+        Scenario::new(
+            "pod-certificates",
+            "A Pod's certificate is asked for, and nobody signs it.",
+            &["podcertificaterequest-cleaner-controller"],
+        )
+        .with([
+            Change::given(object(
+                "certificates.k8s.io/v1",
+                "PodCertificateRequest",
+                "web",
+                json!({"spec": {
+                "signerName": "example.com/none", "podName": "web", "podUID": "1", "serviceAccountName": "default",
+                "serviceAccountUID": "2", "nodeName": "node-0", "nodeUID": "3", "maxExpirationSeconds": 3600,
+                "stubPKCS10Request": "QQ=="}}),
+            )),
+            Change::at(920_000, Edit::Put { object: object("v1", "ConfigMap", "after", json!({"data": {"a": "1"}})) }),
+        ]),
     ]
+}
+
+/// An IPAddress as the API server makes them, of a Service that there is not.
+fn leaked(ip: &str) -> Value {
+    let mut address = cluster(
+        "networking.k8s.io/v1",
+        "IPAddress",
+        ip,
+        json!({"spec": {"parentRef": {"group": "",
+        "resource": "services", "namespace": "default", "name": "none"}}}),
+    );
+    address["metadata"]["labels"] = json!({"ipaddress.kubernetes.io/ip-family": "IPv4",
+        "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"});
+    address
 }
 
 fn pod(name: &str) -> Value {

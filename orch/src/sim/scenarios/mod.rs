@@ -5,6 +5,7 @@ mod core;
 mod life;
 mod pairs;
 mod policies;
+mod preemption;
 mod sets;
 mod volumes;
 
@@ -18,7 +19,16 @@ use super::{Patience, Scenario, Sim};
 
 /// Every built-in scenario. A new controller gets its runs (by hand, enumerated, explored) by a row here.
 pub fn all() -> Vec<Scenario> {
-    let families = [core::all(), batch::all(), life::all(), policies::all(), sets::all(), volumes::all(), pairs::all()];
+    let families = [
+        core::all(),
+        batch::all(),
+        life::all(),
+        policies::all(),
+        preemption::all(),
+        sets::all(),
+        volumes::all(),
+        pairs::all(),
+    ];
     families.concat().into_iter().map(lean).collect()
 }
 

@@ -8,8 +8,6 @@ use k8s_openapi::api::{
     core::v1::{PersistentVolume, PersistentVolumeClaim, ResourceQuota},
 };
 
-const HOUR: Duration = Duration::from_secs(3600);
-
 /// A world that may have so many pods.
 async fn with_quota(pods: &str) -> World {
     let world = World::start(2).await;

@@ -5,52 +5,25 @@ mod limits;
 mod owners;
 mod time;
 
+use crate::world::{PATIENCE, World, condition, key};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use orch::{
-    Cluster,
     api::{Gvr, Key, Object},
     store::{
         ClientExt,
-        client::{ListOptions, Patch, WatchEvent, WatchOptions, WriteOptions},
+        client::{ListOptions, Patch, WatchOptions, WriteOptions},
     },
 };
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
-/// More virtual time than anything here needs.
-const PATIENCE: Duration = Duration::from_secs(3600);
-
-struct World(Cluster);
+const HOUR: Duration = Duration::from_secs(3600);
 
 impl World {
-    async fn start(nodes: u32) -> Self {
-        Self(Cluster::builder().seed(1).simulated_nodes(nodes).build().await.unwrap())
-    }
-
-    async fn add<K: Object>(&self, object: Value) -> Arc<K> {
-        self.0.client().add::<K>(&serde_json::from_value(object).unwrap()).await.unwrap()
-    }
-
     async fn patch<K: Object>(&self, key: &Key, subresource: Option<&str>, patch: Value) {
         let (client, options) = (self.0.client(), WriteOptions::default());
         client.patch(&K::gvr(), key, subresource, Patch::Merge(patch), &options).await.unwrap();
-    }
-
-    async fn until<K: Object>(&self, key: &Key, holds: impl Fn(Option<&K>) -> bool + Send + Sync) -> Option<Arc<K>> {
-        let client = self.0.client();
-        let wait = client.wait_for::<K, _>(key, &holds);
-        match tokio::time::timeout(PATIENCE, wait).await {
-            Ok(found) => found.unwrap(),
-            Err(_) => {
-                let last = client.find::<K>(key).await.unwrap().map(|found| json!(*found).to_string());
-                panic!("{key} does not become what it should be: {last:?}");
-            }
-        }
-    }
-
-    async fn all<K: Object>(&self) -> Vec<Arc<K>> {
-        self.0.client().read_all::<K>("default").await.unwrap()
     }
 
     /// Waits until what there is of a kind is as wanted.
@@ -92,15 +65,11 @@ impl World {
         let mut count = 0;
         for mut watch in watches {
             while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(1), watch.next()).await {
-                count += usize::from(!matches!(event.unwrap(), WatchEvent::Bookmark { .. }));
+                count += usize::from(event.unwrap().object().is_some());
             }
         }
         count
     }
-}
-
-fn key(name: &str) -> Key {
-    Key::new("default", name)
 }
 
 fn controller<K: Object>(object: &K) -> &str {
@@ -119,12 +88,4 @@ fn template(app: &str) -> Value {
 
 fn replica_set(name: &str, app: &str, replicas: i32) -> Value {
     json!({"metadata": named(name), "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": app}}, "template": template(app)}})
-}
-
-/// Status, reason and message of a condition.
-fn condition(object: &impl serde::Serialize, kind: &str) -> Option<(String, String, String)> {
-    let object = json!(object);
-    let found = object.pointer("/status/conditions")?.as_array()?.iter().find(|c| c["type"] == kind)?.clone();
-    let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
-    Some((text("status"), text("reason"), text("message")))
 }

@@ -4,8 +4,6 @@ use super::*;
 use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::ConfigMap};
 use orch::store::client::{DeleteOptions, Propagation};
 
-const HOUR: Duration = Duration::from_secs(3600);
-
 fn counts() -> [Gvr; 2] {
     [Pod::gvr(), ReplicaSet::gvr()]
 }

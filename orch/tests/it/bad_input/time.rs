@@ -9,8 +9,6 @@ use k8s_openapi::api::{
     core::v1::Node,
 };
 
-const HOUR: Duration = Duration::from_secs(3600);
-
 fn cron_job(name: &str, schedule: &str, more: Value) -> Value {
     let mut template = template("cron");
     template["spec"]["restartPolicy"] = json!("Never");

@@ -13,6 +13,7 @@ mod life;
 mod namespaces;
 mod operations;
 mod pods;
+mod preemption;
 mod replication;
 mod scheduling;
 mod stateful_set;

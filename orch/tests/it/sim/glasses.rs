@@ -9,9 +9,7 @@ use orch::{
     runtime::{ControlLoop, Description, Options, view::Caches},
     store::{
         Ambient, Client, Informers, Stored,
-        client::{
-            DeleteOptions, ListOptions, Page, Patch, Result, WatchEvent, WatchOptions, WatchStream, WriteOptions,
-        },
+        client::{Around, ListOptions, Page, Result, WatchOptions, WatchStream},
     },
 };
 use serde_json::Value;
@@ -69,70 +67,25 @@ struct Through {
 }
 
 #[async_trait]
-impl Client for Through {
-    async fn get(&self, resource: &Gvr, key: &Key, subresource: Option<&str>) -> Result<Arc<Stored>> {
+impl Around for Through {
+    fn inner(&self) -> Result<Arc<dyn Client>> {
+        Ok(self.inner.clone())
+    }
+
+    async fn read(&self, resource: &Gvr, key: &Key, subresource: Option<&str>) -> Result<Arc<Stored>> {
         let found = self.inner.get(resource, key, subresource).await?;
         Ok(if subresource.is_none() { self.glasses.see(resource, found) } else { found })
     }
 
-    async fn list(&self, resource: &Gvr, options: &ListOptions) -> Result<Page> {
+    async fn read_page(&self, resource: &Gvr, options: &ListOptions) -> Result<Page> {
         let mut page = self.inner.list(resource, options).await?;
         page.items = page.items.into_iter().map(|object| self.glasses.see(resource, object)).collect();
         Ok(page)
     }
 
-    async fn watch(&self, resource: &Gvr, options: &WatchOptions) -> Result<WatchStream> {
-        let (glasses, resource_seen) = (self.glasses.clone(), resource.clone());
-        let see = move |object| glasses.see(&resource_seen, object);
-        let events = self.inner.watch(resource, options).await?.map(move |event| {
-            event.map(|event| match event {
-                WatchEvent::Added(object) => WatchEvent::Added(see(object)),
-                WatchEvent::Modified(object) => WatchEvent::Modified(see(object)),
-                WatchEvent::Deleted(object) => WatchEvent::Deleted(see(object)),
-                other => other,
-            })
-        });
-        Ok(events.boxed())
-    }
-
-    async fn create(
-        &self,
-        resource: &Gvr,
-        key: &Key,
-        subresource: Option<&str>,
-        body: Value,
-        options: &WriteOptions,
-    ) -> Result<Arc<Stored>> {
-        self.inner.create(resource, key, subresource, body, options).await
-    }
-
-    async fn update(
-        &self,
-        resource: &Gvr,
-        key: &Key,
-        subresource: Option<&str>,
-        body: Value,
-        options: &WriteOptions,
-    ) -> Result<Arc<Stored>> {
-        self.inner.update(resource, key, subresource, body, options).await
-    }
-
-    async fn patch(
-        &self,
-        resource: &Gvr,
-        key: &Key,
-        subresource: Option<&str>,
-        patch: Patch,
-        options: &WriteOptions,
-    ) -> Result<Arc<Stored>> {
-        self.inner.patch(resource, key, subresource, patch, options).await
-    }
-
-    async fn delete(&self, resource: &Gvr, key: &Key, options: &DeleteOptions) -> Result<Arc<Stored>> {
-        self.inner.delete(resource, key, options).await
-    }
-
-    async fn delete_collection(&self, resource: &Gvr, select: &ListOptions, options: &DeleteOptions) -> Result<()> {
-        self.inner.delete_collection(resource, select, options).await
+    async fn begin_watch(&self, resource: &Gvr, options: &WatchOptions) -> Result<WatchStream> {
+        let (glasses, seen) = (self.glasses.clone(), resource.clone());
+        let events = self.inner.watch(resource, options).await?;
+        Ok(events.map(move |event| event.map(|event| event.map(|object| glasses.see(&seen, object)))).boxed())
     }
 }

@@ -2,14 +2,15 @@
 //! plans are spoilt.
 
 use super::{
-    bugs::{Mutant, base, key},
     glasses::{Misread, misreading},
-    planted::{By, Planted},
+    mutant::Mutant,
+    planted::{By, Planted, base, key},
 };
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},
     autoscaling::v2::HorizontalPodAutoscaler,
+    batch::v1::Job,
     core::v1::{PersistentVolume, Pod},
     policy::v1::PodDisruptionBudget,
 };
@@ -38,6 +39,11 @@ fn shortsighted<K: Object>(name: &'static str, misread: Misread) -> impl Fn(u64)
 
 fn found(bug: &'static str, seen_by: &'static str, scenario: Scenario) -> Planted {
     Planted { bug, by: By::Hand("none"), seen_by, scenario }
+}
+
+/// A Pod that nobody owns, and nobody would.
+fn disown(pod: &mut Value) {
+    (pod["metadata"]["labels"], pod["metadata"]["ownerReferences"]) = (json!({}), json!([]));
 }
 
 fn image(kind: &str) -> Change {
@@ -84,7 +90,7 @@ fn sets() -> Vec<Planted> {
                 shortsighted::<Pod>("daemonset", |pod| {
                     let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
                     if !conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True") {
-                        (pod["metadata"]["labels"], pod["metadata"]["ownerReferences"]) = (json!({}), json!([]));
+                        disown(pod);
                     }
                 }),
             ),
@@ -97,7 +103,56 @@ fn work() -> Vec<Planted> {
     let spoilt = |spoil: fn(&mut Plan)| {
         move |seed| base(seed).controller("job", move |_| of(Mutant { inner: JobController::default(), spoil }))
     };
+    let indexed = || job(json!({"completionMode": "Indexed", "completions": 3, "parallelism": 2}));
     vec![
+        found(
+            "runs a Job once more than it was asked to",
+            "work",
+            scenario(
+                [job(json!({"completions": 3}))],
+                shortsighted::<Job>("job", |job| {
+                    job["spec"]["completions"] = json!(job["spec"]["completions"].as_i64().unwrap() + 1);
+                }),
+            ),
+        ),
+        found(
+            "starts an index of a Job again while its first Pod begins",
+            "identity",
+            scenario([indexed()], |seed| {
+                let misread: Misread = |pod| {
+                    if pod["status"]["phase"] == "Pending" {
+                        disown(pod);
+                    }
+                };
+                shortsighted::<Pod>("job", misread)(seed).most_writes(400)
+            }),
+        ),
+        found(
+            "starts an index of a Job again that has succeeded",
+            "work",
+            scenario([indexed()], move |seed| spoilt(miss_by_one)(seed).most_writes(400)),
+        ),
+        found(
+            "says that a Job has ended while Pods of it are still ending",
+            "work",
+            scenario(
+                [job(json!({"completions": 2, "parallelism": 2, "activeDeadlineSeconds": 2}))],
+                shortsighted::<Pod>("job", |pod| {
+                    if !pod["metadata"]["deletionTimestamp"].is_null() {
+                        disown(pod);
+                    }
+                }),
+            ),
+        ),
+        Planted {
+            bug: "counts a Pod of a Job before its finalizer goes, and so again after a crash between the two",
+            by: By::Enumerating("job"),
+            seen_by: "counted once",
+            scenario: Scenario {
+                controllers: vec!["job".into()],
+                ..scenario([job(json!({"completions": 2}))], spoilt(count_at_once))
+            },
+        },
         found(
             "a Pod of a Job that has succeeded counts twice",
             "counted once",
@@ -118,9 +173,9 @@ fn work() -> Vec<Planted> {
                     Change::patch(70_000, scenarios::CRON_JOB, &key("work"), json!({"spec": {"suspend": true}})),
                 ],
                 |seed| {
-                    base(seed)
-                        .most_writes(400)
-                        .controller("cronjob", |_| of(Mutant { inner: CronJobController, spoil: draw_names }))
+                    base(seed).most_writes(400).controller("cronjob", |_| {
+                        of(Mutant { inner: CronJobController::default(), spoil: draw_names })
+                    })
                 },
             ),
         ),
@@ -144,13 +199,13 @@ fn volumes() -> Vec<Planted> {
     vec![found(
         "a volume that a claim has is taken for one that is free",
         "volumes",
-        scenario(
-            [Change::given(volume), claim(1_000, "first"), claim(5_000, "second")],
-            shortsighted::<PersistentVolume>("persistentvolume-binder-controller", |volume| {
+        scenario([Change::given(volume), claim(1_000, "first"), claim(5_000, "second")], |seed| {
+            let misread: Misread = |volume| {
                 volume["spec"]["claimRef"] = Value::Null;
                 volume["status"]["phase"] = json!("Available");
-            }),
-        ),
+            };
+            shortsighted::<PersistentVolume>("persistentvolume-binder-controller", misread)(seed).most_writes(400)
+        }),
     )]
 }
 
@@ -208,6 +263,32 @@ fn fights() -> Vec<Planted> {
             ),
         ),
     ]
+}
+
+/// The Pod for an index is made for the one before it.
+fn miss_by_one(plan: &mut Plan) {
+    const INDEX: &str = "/metadata/annotations/batch.kubernetes.io~1job-completion-index";
+    for action in &mut plan.actions {
+        if let Action::Create { body, .. } = action
+            && let Some(index) = Arc::make_mut(body).pointer_mut(INDEX)
+        {
+            let number: u32 = index.as_str().unwrap().parse().unwrap();
+            *index = json!(number.saturating_sub(1).to_string());
+        }
+    }
+}
+
+/// What is to be noted is counted straight away.
+fn count_at_once(plan: &mut Plan) {
+    for action in &mut plan.actions {
+        if let Action::Update { subresource: Some("status"), body, .. } = action
+            && let Some(noted) = body["status"]["uncountedTerminatedPods"]["succeeded"].as_array().map(Vec::len)
+        {
+            let before = body["status"]["succeeded"].as_u64().unwrap_or(0);
+            body["status"]["succeeded"] = json!(before + noted as u64);
+            body["status"]["uncountedTerminatedPods"] = json!({});
+        }
+    }
 }
 
 /// Where a status tells of Pods that have succeeded, it tells of one more.

@@ -11,12 +11,16 @@ fn budget() -> usize {
     std::env::var("ORCH_SIM_BUDGET").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
-/// Every scenario with its number, on as many threads as the machine has processors.
+/// Every scenario with its number, on as many threads as the machine has processors. `ORCH_SIM_ONLY` for those alone whose
+/// names begin so.
 ///
 /// # Panics
 /// With what a test said was wrong.
 fn each(test: impl Fn(usize, &Scenario) -> Option<String> + Sync) {
-    let (all, next, wrong) = (scenarios::all(), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let only = std::env::var("ORCH_SIM_ONLY").unwrap_or_default();
+    let mut all = scenarios::all();
+    all.retain(|scenario| scenario.name.starts_with(&only));
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);

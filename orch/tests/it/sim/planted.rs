@@ -2,8 +2,11 @@
 
 #![allow(clippy::disallowed_methods)] // The table tells how long it took in real time.
 
-use super::{bugs, mutants};
-use orch::sim::{Check, Failed, FaultPlan, Scenario, enumerate, explore};
+use super::{bugs, mutants, room};
+use orch::{
+    api::Key,
+    sim::{Check, Failed, FaultPlan, Patience, Scenario, Sim, enumerate, explore},
+};
 use std::time::{Duration, Instant};
 
 /// A bug and the way it is found.
@@ -24,6 +27,15 @@ pub(super) enum By {
     Enumerating(&'static str),
     /// Random changes and faults.
     Exploring,
+}
+
+/// The cluster in which a bug is planted.
+pub(super) fn base(seed: u64) -> Sim {
+    Sim::new(seed).nodes(2).patience(Patience::short())
+}
+
+pub(super) fn key(name: &str) -> Key {
+    Key::new("default", name)
 }
 
 struct Found {
@@ -91,7 +103,7 @@ const END: &str = "<!-- end -->";
 
 #[test]
 fn every_planted_bug_is_found() {
-    let all: Vec<Planted> = bugs::all().into_iter().chain(mutants::all()).collect();
+    let all: Vec<Planted> = [bugs::all(), mutants::all(), room::all()].into_iter().flatten().collect();
     let (mut rows, mut missed) = (String::new(), Vec::new());
     for planted in &all {
         match planted.row() {

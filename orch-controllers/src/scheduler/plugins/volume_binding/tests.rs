@@ -66,7 +66,11 @@ impl Case {
         while let Some(work) = self.state.step(self.at()) {
             out += &match work {
                 Work::Bind(assumed) => format!("{} -> {}\n", assumed.queued.pod.key.name, assumed.node),
-                Work::Refuse(pod, refusal) => format!("{}: {}\n", pod.key.name, refusal.message),
+                Work::Refuse(pod, refusal, _) => {
+                    // What preemption has to say is not what this is about.
+                    let why = refusal.message.split(" preemption: ").next().unwrap_or_default();
+                    format!("{}: {why}\n", pod.key.name)
+                }
             };
         }
         let expected: String = expected.lines().map(|line| format!("{}\n", line.trim())).collect();
