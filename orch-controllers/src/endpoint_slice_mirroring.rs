@@ -62,7 +62,8 @@ impl Controller for EndpointSliceMirroring {
         };
         let slices: Vec<_> = slices.into_iter().filter(|s| ours(s) && !s.is_deleting()).collect();
         let service: Option<Arc<Service>> = view.get(key);
-        let selects = service.as_ref().is_none_or(|s| s.spec.as_ref().is_some_and(|s| s.selector.is_some()));
+        let selector = |service: &Arc<Service>| service.spec.as_ref()?.selector.clone();
+        let selects = service.as_ref().is_none_or(|s| selector(s).is_some_and(|labels| !labels.is_empty()));
         let endpoints: Option<Arc<Endpoints>> = view.get(key);
         let endpoints = endpoints.filter(|e| !selects && is_mirrored(e));
         (endpoints.is_some() || !slices.is_empty()).then_some(World { endpoints, slices })
@@ -310,6 +311,19 @@ mod tests {
             expect![[r#"
             update EndpointSlice default/web-2 endpoints=[{"addresses":["10.0.0.3"],"conditions":{"ready":true}}] ports[].name="" ports[].port=81 ports[].protocol=TCP -ports[http]
             delete EndpointSlice default/web-3
+        "#]],
+        );
+    }
+
+    #[test]
+    fn a_service_whose_selector_is_empty_selects_nothing() {
+        let mut service = service(None);
+        service.spec.as_mut().unwrap().selector = Some(BTreeMap::new());
+        check(
+            Objects::new(&EndpointSliceMirroring.watches()).with(&service).with(&endpoints(two())),
+            expect![[r#"
+            create EndpointSlice default/web-*
+            create EndpointSlice default/web-*
         "#]],
         );
     }

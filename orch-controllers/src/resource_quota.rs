@@ -23,10 +23,14 @@ use orch_api::{
     Gvr, Key, Object,
     quota::{Amounts, Evaluator, usage_of},
 };
-use orch_runtime::{Controller, Discovery, Error, Plan, View, Watches};
+use orch_runtime::{Controller, Discovery, Error, Plan, View, Watches, discovery::Served};
 use orch_store::{Client, Stored, client::ListOptions, informer::Delta};
 use serde_json::Value;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Counts everything anew (`--resource-quota-sync-period`).
 const RESYNC: Duration = Duration::from_secs(300);
@@ -74,13 +78,17 @@ impl Controller for ResourceQuotaController {
         watches = counted::<DaemonSet>(watches);
         watches = counted::<Job>(watches);
         watches = counted::<CronJob>(watches);
-        counted::<Ingress>(watches)
+        watches = counted::<Ingress>(watches);
+        let (discovery, cached) = (self.discovery.clone(), resources(&watches));
+        let gone =
+            |delta: &Delta, view: &View<'_>| if delta.new.is_none() { quotas_of(delta, view) } else { Vec::new() };
+        watches.discovers(move |view| named_by_quotas(&*discovery, &cached, view), gone, BURST)
     }
 
     fn observe(&self, key: &Key, view: &View<'_>) -> Option<World> {
         let quota: Arc<ResourceQuota> = view.get(key)?;
         let hard = hard(&quota);
-        let cached: Vec<Gvr> = self.watches().sources.iter().map(|source| source.gvr.clone()).collect();
+        let cached = resources(&self.watches());
         let (mut objects, mut missing) = (BTreeMap::new(), Vec::new());
         for served in self.discovery.served().into_iter().filter(|served| served.namespaced) {
             let Some(evaluator) = Evaluator::of(&served.gvr) else { continue };
@@ -178,6 +186,24 @@ fn is_unsettled(delta: &Delta) -> bool {
     quota.status.as_ref().and_then(|s| s.hard.as_ref()) != quota.spec.as_ref().and_then(|s| s.hard.as_ref())
 }
 
+/// What the caches always hold.
+fn resources(watches: &Watches) -> Vec<Gvr> {
+    watches.sources.iter().map(|source| source.gvr.clone()).collect()
+}
+
+/// Other resources of which any quota counts the objects.
+fn named_by_quotas(discovery: &dyn Discovery, cached: &[Gvr], view: &View<'_>) -> Vec<Served> {
+    let quotas = view.list::<ResourceQuota>("");
+    let limits = quotas.iter().filter_map(|quota| quota.spec.as_ref()?.hard.as_ref());
+    let names: BTreeSet<&str> = limits.flat_map(|hard| hard.keys()).map(String::as_str).collect();
+    let is_counted = |served: &Served| {
+        let evaluator = Evaluator::of(&served.gvr);
+        evaluator.is_some_and(|evaluator| names.iter().any(|name| evaluator.counts(name)))
+    };
+    let others = discovery.served().into_iter().filter(|served| served.namespaced && !cached.contains(&served.gvr));
+    others.filter(is_counted).collect()
+}
+
 /// A kind of which only the number counts.
 fn counted<K: Object>(watches: Watches) -> Watches {
     watches.maps::<K>(quotas_of).only(|delta| delta.new.is_none()).metadata_only().debounce(BURST)
@@ -228,7 +254,10 @@ mod tests {
     use super::*;
     use crate::fixtures::{self, expect_plan, now};
     use expect_test::{Expect, expect};
-    use orch_runtime::{discovery::Served, testing::Objects};
+    use k8s_openapi::api::coordination::v1::Lease;
+    use orch_api::Gvk;
+    use orch_runtime::{Options, testing::Objects, view::Caches};
+    use orch_store::{Ambient, ClientExt, Informers, backend::MemoryBackend, testing::BareClient};
     use serde_json::json;
 
     fn controller() -> ResourceQuotaController {
@@ -309,6 +338,50 @@ mod tests {
             requeue after 300s
         "#]],
         );
+    }
+
+    /// A server's resources with Leases and a custom kind.
+    fn with_leases() -> Arc<dyn Discovery> {
+        let lease = Served { gvr: Lease::gvr(), kind: Lease::gvk(), namespaced: true };
+        let (gvr, kind) = (Gvr::of("example.com", "v1", "widgets"), Gvk::of("example.com", "v1", "Widget"));
+        let mut all = controller().discovery.served();
+        all.extend([lease, Served { gvr, kind, namespaced: true }]);
+        Arc::new(all)
+    }
+
+    #[test]
+    fn the_kinds_that_quotas_name_are_followed_and_no_others() {
+        let controller = ResourceQuotaController { discovery: with_leases() };
+        let watches = controller.watches();
+        let named = |limits: Value| {
+            let objects = Objects::new(&watches).with(&quota(limits, json!({})));
+            let found = named_by_quotas(&*controller.discovery, &resources(&watches), &View::fixed(&objects));
+            found.iter().map(|served| served.gvr.resource.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(named(json!({"count/widgets.example.com": "1", "pods": "3"})), ["widgets"]);
+        assert_eq!(named(json!({"count/leases.coordination.k8s.io": "1", "count/configmaps": "2"})), ["leases"]);
+        assert_eq!(named(json!({"services": "1", "count/gadgets.example.com": "1"})), [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_deleted_of_any_kind_that_a_quota_names_is_given_back_at_once() {
+        let ambient = Ambient::seeded(1);
+        let client: Arc<dyn Client> = Arc::new(BareClient::new(Arc::new(MemoryBackend::new()), ambient.clone()));
+        let caches = Caches::new(Informers::new(client.clone(), ambient.clone()));
+        let controller = Arc::new(ResourceQuotaController { discovery: with_leases() });
+        let run = orch_runtime::engine::run(controller, caches, ambient.clone(), Options::default());
+        ambient.tasks.spawn_graceful(run);
+        let lease = Lease { metadata: fixtures::meta("default", "l", ""), ..Lease::default() };
+        client.add(&lease).await.unwrap();
+        let quota = client.add(&quota(json!({"count/leases.coordination.k8s.io": "1"}), json!({}))).await.unwrap();
+        let used = async || {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let quota = client.find::<ResourceQuota>(&quota.key()).await.unwrap().unwrap();
+            quota.status.as_ref().unwrap().used.as_ref().unwrap()["count/leases.coordination.k8s.io"].0.clone()
+        };
+        assert_eq!(used().await, "1");
+        client.remove::<Lease>(&lease.key()).await.unwrap();
+        assert_eq!(used().await, "0");
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Controller for TaintEviction {
 
     fn plan(&self, world: &World, now: Timestamp) -> Plan {
         let mut plan = Plan::default();
-        match evict_at(&world.taints.0, &world.pod.facts.tolerations, now) {
+        match evict_at(&world.taints.0, &world.pod, now) {
             None if world.waited => {
                 if let Ok(pod) = world.pod.stored.decode::<Pod>() {
                     let message = format!("Cancelling deletion of Pod {}", world.pod.stored.key);
@@ -83,7 +83,7 @@ impl Controller for TaintEviction {
 
     fn remember(&self, world: &World, now: Timestamp, error: Option<&Error>) {
         let key = &world.pod.stored.key;
-        match evict_at(&world.taints.0, &world.pod.facts.tolerations, now) {
+        match evict_at(&world.taints.0, &world.pod, now) {
             Some(at) if at > now => drop(self.waiting.lock().insert(key.clone())),
             _ if error.is_none() => drop(self.waiting.lock().remove(key)),
             _ => {}
@@ -91,18 +91,17 @@ impl Controller for TaintEviction {
     }
 }
 
-/// When the pod has to go: now if it does not tolerate all taints; else when the first toleration ends,
-/// counted from when its taint was added; `None` if it may stay.
-fn evict_at(taints: &[Taint], tolerations: &[Toleration], now: Timestamp) -> Option<Timestamp> {
+/// When the pod has to go: now if it does not tolerate all taints; else when the first toleration ends, counted from when
+/// the pod and the taint met; `None` if it may stay. Of several tolerations of one taint the first one counts
+/// (`GetMatchingTolerations`).
+fn evict_at(taints: &[Taint], pod: &Known<PodFacts>, now: Timestamp) -> Option<Timestamp> {
+    let came = pod.facts.bound_at.or(pod.stored.meta.creation_timestamp);
     let mut earliest: Option<Timestamp> = None;
     for taint in taints {
-        let matching: Vec<&Toleration> = tolerations.iter().filter(|t| tolerates(t, taint)).collect();
-        if matching.is_empty() {
-            return Some(now);
-        }
-        let added = taint.time_added.as_ref().map_or(now, |t| t.0);
-        let ends = matching.iter().filter_map(|t| t.toleration_seconds).map(|s| plus_seconds(added, s.max(0))).min();
-        earliest = earliest.into_iter().chain(ends).min();
+        let Some(toleration) = pod.facts.tolerations.iter().find(|t| tolerates(t, taint)) else { return Some(now) };
+        let met = taint.time_added.as_ref().map(|t| t.0).into_iter().chain(came).max().unwrap_or(now);
+        let end = toleration.toleration_seconds.map(|seconds| plus_seconds(met, seconds.max(0)));
+        earliest = earliest.into_iter().chain(end).min();
     }
     earliest
 }
@@ -196,7 +195,12 @@ mod tests {
     /// A pod with these tolerations (operator, key, seconds) on a node that was tainted a minute ago.
     #[track_caller]
     fn check(tolerations: &[(&str, &str, Option<i64>)], expect: Expect) {
-        let mut pod = fixtures::on_node(fixtures::pod("a", "web"), "n1");
+        check_pod(fixtures::pod("a", "web"), tolerations, &expect);
+    }
+
+    #[track_caller]
+    fn check_pod(pod: Pod, tolerations: &[(&str, &str, Option<i64>)], expect: &Expect) {
+        let mut pod = fixtures::on_node(pod, "n1");
         let toleration = |(operator, key, seconds): &(&str, &str, Option<i64>)| Toleration {
             operator: Some((*operator).into()),
             key: Some((*key).into()),
@@ -211,7 +215,7 @@ mod tests {
         let objects = Objects::new(&TaintEviction::default().watches()).with(&pod).with(&node);
         let controller = TaintEviction::default();
         let world = controller.observe(&pod.key(), &View::fixed(&objects)).unwrap();
-        expect_plan(&controller.plan(&world, now()), &expect);
+        expect_plan(&controller.plan(&world, now()), expect);
     }
 
     #[test]
@@ -254,13 +258,32 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_toleration_counts() {
+    fn the_first_toleration_of_a_taint_counts() {
         check(
             &[("Exists", KEY, Some(300)), ("Exists", "", Some(90)), ("Exists", KEY, None)],
             expect![[r#"
-            requeue after 30s
+            requeue after 240s
         "#]],
         );
+        check(&[("Exists", KEY, None), ("Exists", "", Some(30))], expect![[""]]);
+    }
+
+    #[test]
+    fn a_toleration_counts_from_when_the_pod_came_to_a_node_that_was_tainted_before() {
+        let mut bound = fixtures::pod("a", "web");
+        bound.status.get_or_insert_default().conditions = Some(vec![PodCondition {
+            type_: "PodScheduled".into(),
+            status: "True".into(),
+            last_transition_time: Some(Time(now())),
+            ..PodCondition::default()
+        }]);
+        let from_now = expect![[r#"
+            requeue after 30s
+        "#]];
+        check_pod(bound, &[("Exists", KEY, Some(30))], &from_now);
+        let mut made = fixtures::pod("a", "web");
+        made.metadata.creation_timestamp = Some(Time(now()));
+        check_pod(made, &[("Exists", KEY, Some(30))], &from_now);
     }
 
     #[test]

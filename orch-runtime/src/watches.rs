@@ -2,6 +2,7 @@
 
 use crate::{
     Priority,
+    discovery::Served,
     joined::{self, Joined, Wakes},
     view::View,
 };
@@ -32,6 +33,8 @@ pub struct Watches {
     pub streams: Vec<External>,
     /// Indexes over several kinds whose changes ask for keys.
     pub(crate) joints: Vec<Wakes>,
+    /// Resources of which it is known only while the loop runs which they are.
+    pub(crate) discovered: Vec<Discovered>,
     cluster_scoped: bool,
 }
 
@@ -70,6 +73,17 @@ pub struct External {
     pub(crate) keys: Arc<Mutex<Option<BoxStream<'static, Key>>>>,
 }
 
+/// Resources of which it is known only while the loop runs which they are.
+#[derive(Clone)]
+pub(crate) struct Discovered {
+    /// Which they are now.
+    pub(crate) wanted: Arc<dyn Fn(&View<'_>) -> Vec<Served> + Send + Sync>,
+    /// The keys that a change of one asks for.
+    pub(crate) keys: Mapper,
+    /// How long a key waits for more changes before it is worked on.
+    pub(crate) debounce: Duration,
+}
+
 /// How a watched resource leads to keys of the root kind.
 #[derive(Clone)]
 pub enum Relation {
@@ -95,6 +109,7 @@ impl Watches {
             indexes: Vec::new(),
             streams: Vec::new(),
             joints: Vec::new(),
+            discovered: Vec::new(),
             cluster_scoped: TypeId::of::<K::Scope>() == TypeId::of::<ClusterResourceScope>(),
         };
         watches.with::<K>(Relation::Root)
@@ -176,6 +191,20 @@ impl Watches {
     #[must_use]
     pub fn stream(mut self, name: &'static str, keys: impl Stream<Item = Key> + Send + 'static) -> Self {
         self.streams.push(External { name, keys: Arc::new(Mutex::new(Some(keys.boxed()))) });
+        self
+    }
+
+    /// Watches the metadata of resources of which it is known only while the loop runs which they are: custom ones, or those
+    /// that root objects name. The first function is asked which again whenever a custom resource definition, or what is
+    /// wanted of a root object, changes; the second one finds the keys, which wait for `debounce`.
+    #[must_use]
+    pub fn discovers(
+        mut self,
+        wanted: impl Fn(&View<'_>) -> Vec<Served> + Send + Sync + 'static,
+        keys: impl Fn(&Delta, &View<'_>) -> Vec<Key> + Send + Sync + 'static,
+        debounce: Duration,
+    ) -> Self {
+        self.discovered.push(Discovered { wanted: Arc::new(wanted), keys: Arc::new(keys), debounce });
         self
     }
 

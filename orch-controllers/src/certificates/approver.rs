@@ -59,10 +59,14 @@ impl Controller for Approver {
             for (for_self, permission, words) in WAYS {
                 if (is_self || !for_self) && may(spec, permission, client).await? {
                     world.approval = Some(words);
-                    break;
+                    return Ok(world);
                 }
             }
-            Ok(world)
+            // The permission may be given later, and nothing tells of that.
+            let tried = if is_self { "selfnodeclient nodeclient" } else { "nodeclient" };
+            let name = world.request.key().name;
+            let words = "but subject access review was not approved";
+            Err(Error::Retry(format!("recognized csr {name:?} as [{tried}] {words}")))
         })
     }
 

@@ -1,17 +1,26 @@
-use super::{cleaner::Cleaner, verify::verify, *};
+use super::{approver::Approver, cleaner::Cleaner, verify::verify, *};
 use crate::fixtures::{self, expect_plan, minutes_ago, now};
+use async_trait::async_trait;
 use expect_test::{Expect, expect};
+use jiff::Timestamp;
 use k8s_openapi::{
     ByteString, api::certificates::v1::CertificateSigningRequestCondition as Condition,
     apimachinery::pkg::apis::meta::v1::Time,
 };
-use orch_api::Object;
+use orch_api::{Object, StatusError};
 use orch_runtime::{
     Controller, View,
-    certificates::{Asked, NoAuthority},
+    certificates::{Asked, CertificateAuthority, NoAuthority},
     testing::Objects,
 };
-use std::sync::Arc;
+use orch_store::{
+    Ambient, Client, Stored,
+    backend::MemoryBackend,
+    client::{Around, Write},
+    testing::BareClient,
+};
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
 
 fn request(minutes: i64, condition: Option<&str>, certificate: bool) -> Request {
     let mut request = Request { metadata: fixtures::meta("", "csr", ""), ..Request::default() };
@@ -116,4 +125,56 @@ fn each_signer_has_its_rules() {
     check(API_CLIENT, &user, &["server auth"], Some("invalid usage for client certificate: server auth"));
     check(LEGACY, &user, &["any"], None);
     assert!(verify("example.com/other", &user, &[]).is_none());
+}
+
+/// Reads every request as one of a kubelet.
+struct Reads;
+
+impl CertificateAuthority for Reads {
+    fn read(&self, _: &[u8]) -> Result<Asked, String> {
+        Ok(node())
+    }
+
+    fn sign(&self, _: &[u8], _: &[String], _: Duration, _: Timestamp) -> Result<Vec<u8>, String> {
+        Err("not asked for".into())
+    }
+
+    fn expires(&self, _: &[u8]) -> Option<Timestamp> {
+        None
+    }
+}
+
+/// A server that answers every review in the same way.
+struct Answers(BareClient, bool);
+
+#[async_trait]
+impl Around for Answers {
+    fn inner(&self) -> &dyn Client {
+        &self.0
+    }
+
+    async fn write(&self, _: Write<'_>) -> orch_store::client::Result<Arc<Stored>> {
+        let answer = json!({"metadata": {"name": "", "resourceVersion": "1"}, "status": {"allowed": self.1}});
+        Stored::from_json(answer.to_string().into()).map(Arc::new).map_err(StatusError::internal)
+    }
+}
+
+/// What is planned for the request of a node that has, or has not yet, the permission.
+async fn approve(allowed: bool) -> Result<String, String> {
+    let approver = Approver { authority: Arc::new(Reads) };
+    let mut request = request(1, None, false);
+    request.spec.signer_name = KUBELET_CLIENT.into();
+    request.spec.usages = Some(vec!["client auth".into(), "digital signature".into()]);
+    let objects = Objects::new(&approver.watches()).with(&request);
+    let world = approver.observe(&request.key(), &View::fixed(&objects)).unwrap();
+    let client = Answers(BareClient::new(Arc::new(MemoryBackend::new()), Ambient::seeded(1)), allowed);
+    let world = approver.gather(world, &client).await.map_err(|error| error.to_string())?;
+    Ok(approver.plan(&world, now()).to_string())
+}
+
+#[tokio::test]
+async fn a_kubelet_that_may_not_be_approved_yet_is_asked_for_again() {
+    assert!(approve(true).await.unwrap().contains("Auto approving kubelet client certificate"));
+    let words = "recognized csr \"csr\" as [nodeclient] but subject access review was not approved";
+    assert_eq!(approve(false).await.unwrap_err(), words);
 }

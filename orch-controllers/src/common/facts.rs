@@ -16,6 +16,8 @@ pub struct PodFacts {
     pub phase: Phase,
     /// The node, empty while unscheduled.
     pub node: Box<str>,
+    /// When it was bound to its node, if that is known.
+    pub bound_at: Option<Timestamp>,
     /// Since when it is ready; `None` when it is not.
     pub ready_since: Option<Timestamp>,
     /// When it became ready, or ceased to be, last.
@@ -130,6 +132,7 @@ impl From<Lite> for PodFacts {
     fn from(Lite { metadata, spec, status }: Lite) -> Self {
         let condition = status.conditions.iter().find(|c| c.kind == "Ready");
         let ready = condition.filter(|c| c.status == "True");
+        let bound = status.conditions.iter().find(|c| c.kind == "PodScheduled" && c.status == "True");
         let sidecars = spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
         let cost = metadata.annotations.get("controller.kubernetes.io/pod-deletion-cost");
         let is_sidecar = |name: &str| sidecars.clone().any(|sidecar| sidecar.name == name);
@@ -148,6 +151,7 @@ impl From<Lite> for PodFacts {
                 _ => Phase::Pending,
             },
             node: spec.node_name.into(),
+            bound_at: bound.and_then(|c| c.last_transition_time),
             ready_since: ready.map(|c| c.last_transition_time.unwrap_or(Timestamp::UNIX_EPOCH)),
             ready_changed: condition.and_then(|c| c.last_transition_time),
             deletion_cost: cost.and_then(|c| c.parse().ok()).unwrap_or(0),

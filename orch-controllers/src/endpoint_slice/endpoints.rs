@@ -18,7 +18,8 @@ pub(super) type PortKey = String;
 /// The endpoints of one address type, by ports. Named ports may have other numbers in other pods.
 pub(super) fn by_ports(world: &World, family: &str) -> BTreeMap<PortKey, (Vec<EndpointPort>, Vec<Endpoint>)> {
     let mut groups: BTreeMap<PortKey, (Vec<EndpointPort>, Vec<Endpoint>)> = BTreeMap::new();
-    let mut pods: Vec<&Known<PodFacts>> = world.pods.iter().filter(|pod| !pod.facts.is_finished()).collect();
+    let counts = |pod: &&Known<PodFacts>| !pod.facts.is_finished() && (publishes_all(world) || !is_lost(world, pod));
+    let mut pods: Vec<&Known<PodFacts>> = world.pods.iter().filter(counts).collect();
     pods.sort_by(|a, b| a.stored.key.cmp(&b.stored.key));
     for pod in pods {
         let addresses = addresses(&pod.facts, family);
@@ -30,6 +31,21 @@ pub(super) fn by_ports(world: &World, family: &str) -> BTreeMap<PortKey, (Vec<En
         group.1.push(endpoint(world, pod, addresses));
     }
     groups
+}
+
+/// The pods that have no endpoints although they have addresses, since their nodes are gone.
+pub(super) fn of_lost_nodes(world: &World) -> impl Iterator<Item = &Known<PodFacts>> {
+    let serves = |pod: &&Known<PodFacts>| !pod.facts.is_finished() && !pod.facts.ips.is_empty();
+    let lost = |pod: &&Known<PodFacts>| !publishes_all(world) && is_lost(world, pod);
+    world.pods.iter().filter(serves).filter(lost)
+}
+
+fn is_lost(world: &World, pod: &Known<PodFacts>) -> bool {
+    !world.nodes.contains_key(&pod.facts.node)
+}
+
+fn publishes_all(world: &World) -> bool {
+    world.service.spec.as_ref().and_then(|s| s.publish_not_ready_addresses) == Some(true)
 }
 
 /// Ports in a form that can be compared and ordered.
@@ -86,9 +102,8 @@ pub(crate) fn addresses(pod: &PodFacts, family: &str) -> Vec<String> {
 fn endpoint(world: &World, pod: &Known<PodFacts>, addresses: Vec<String>) -> Endpoint {
     let spec = world.service.spec.as_ref();
     let (serving, terminating) = (pod.facts.is_ready(), pod.stored.meta.is_deleting());
-    let published = spec.and_then(|s| s.publish_not_ready_addresses) == Some(true);
-    let ready = published || (serving && !terminating);
-    let zone = world.zones.get(&pod.facts.node).cloned();
+    let ready = publishes_all(world) || (serving && !terminating);
+    let zone = world.nodes.get(&pod.facts.node).cloned().flatten();
     let node = (!pod.facts.node.is_empty()).then(|| pod.facts.node.to_string());
     let in_subdomain = Some(&*pod.facts.subdomain) == world.service.metadata.name.as_deref();
     let hostname = (in_subdomain && !pod.facts.hostname.is_empty()).then(|| pod.facts.hostname.to_string());

@@ -14,8 +14,8 @@ use orch_store::Stored;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// The annotations by which a service asks for hints; the second is of old.
-const ANNOTATIONS: [&str; 2] = ["service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints"];
+/// The annotations by which a service asks for hints; the first is of old, and wins.
+const ANNOTATIONS: [&str; 2] = ["service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"];
 /// By so much more than its share an endpoint may be asked.
 const OVERLOAD: f64 = 0.2;
 

@@ -3,17 +3,23 @@
 
 mod endpoints;
 mod hints;
+mod notices;
 mod place;
 #[cfg(test)]
 mod tests;
+mod wakes;
 
 pub(crate) use endpoints::{addresses, port_number};
+pub(crate) use wakes::{BY_SERVICE, first_of_selector, service_index, services_of_pod};
 
-use crate::common::{
-    facts::PodFacts,
-    labels::{BY_LABEL, label_index, label_value},
-    selector::contains_all,
-    trigger_time::TriggerTimes,
+use crate::{
+    common::{
+        facts::PodFacts,
+        labels::{BY_LABEL, label_index, label_value},
+        selector::contains_all,
+        trigger_time::TriggerTimes,
+    },
+    node_lifecycle::{BY_NODE, node_index},
 };
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -24,12 +30,8 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use orch_api::{Key, Object};
-use orch_runtime::{
-    Controller, Error, Plan, View, Watches,
-    plan::Notice,
-    view::{Facts, Known},
-};
-use orch_store::{Stored, informer::Delta};
+use orch_runtime::{Controller, Deletes, Error, Plan, View, Watches, view::Known};
+use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -39,6 +41,8 @@ use std::{
 #[derive(Default)]
 pub struct EndpointSliceController {
     times: TriggerTimes,
+    /// The services that asked for hints by zone when they were last looked at.
+    hinted: Mutex<BTreeSet<Key>>,
 }
 
 /// A service, its pods and its slices.
@@ -46,10 +50,14 @@ pub struct World {
     service: Arc<Service>,
     pods: Vec<Known<PodFacts>>,
     slices: Vec<Arc<EndpointSlice>>,
-    /// The zone of each node that the pods run on.
-    zones: BTreeMap<Box<str>, String>,
+    /// Slices of an earlier service of its name: those that follow them are there before they go.
+    stale: Vec<Arc<EndpointSlice>>,
+    /// The nodes that the pods run on, as far as they are there, with their zones.
+    nodes: BTreeMap<Box<str>, Option<String>>,
     /// What each zone has of the cluster, where the service asks for hints by that.
     shares: Option<hints::Shares>,
+    /// Whether the service asked for hints before.
+    was_hinted: bool,
     /// When that happened of which the slices do not tell yet.
     trigger: Option<Timestamp>,
 }
@@ -60,33 +68,32 @@ const MANAGER: &str = "endpointslice-controller.k8s.io";
 pub(crate) const HEADLESS: &str = "service.kubernetes.io/headless";
 const ZONE: &str = "topology.kubernetes.io/zone";
 
-/// The index of services that ask for hints by zone, all under one value.
-const HINTED: &str = "hinted";
-
-/// The index of slices by their service.
-pub(crate) const BY_SERVICE: &str = "service";
-
 impl Controller for EndpointSliceController {
     const NAME: &'static str = "endpointslice";
     const ABOUT: &'static str = "Keeps the addresses of the pods behind a Service in EndpointSlices.";
     const COMPONENT: &'static str = "endpoint-slice-controller";
+    const DELETES: Deletes = Deletes::Others("slices of its Services, and of those that had their names before");
     type World = World;
 
     fn watches(&self) -> Watches {
         Watches::root::<Service>()
             .index(BY_LABEL, first_of_selector)
-            .index(HINTED, hinted_index)
-            .maps::<EndpointSlice>(service_of_slice)
+            .index(wakes::HINTED, wakes::hinted_index)
+            .maps::<EndpointSlice>(wakes::service_of_slice)
             .index(BY_SERVICE, service_index)
             .maps::<Pod>(services_of_pod)
             .index(BY_LABEL, label_index)
-            .maps::<Node>(services_with_hints)
-            .only(|delta| cpu(&delta.old) != cpu(&delta.new))
+            .index(BY_NODE, node_index)
+            .maps::<Node>(wakes::services_of_node)
+            .only(|delta| delta.old.is_none() || delta.new.is_none())
+            .maps::<Node>(wakes::services_with_hints)
+            .only(|delta| wakes::cpu(&delta.old) != wakes::cpu(&delta.new))
     }
 
     fn observe(&self, key: &Key, view: &View<'_>) -> Option<World> {
         let Some(service) = view.get::<Service>(key) else {
             self.times.forget(key);
+            self.hinted.lock().remove(key);
             return None;
         };
         let spec = service.spec.as_ref()?;
@@ -98,33 +105,37 @@ impl Controller for EndpointSliceController {
         let mut pods = view.known_by_index::<PodFacts>(BY_LABEL, &label_value(&key.namespace, name, value));
         pods.retain(|pod| contains_all(&pod.stored.meta.labels, selector));
         let slices = view.by_index::<EndpointSlice>(BY_SERVICE, &format!("{}/{}", key.namespace, key.name));
-        let slices = slices.into_iter().filter(|s| is_managed(s) && !s.is_deleting()).collect();
+        let slices = slices.into_iter().filter(|s| is_managed(s) && !s.is_deleting());
+        let (slices, stale) = slices.partition(|slice| is_owned(slice, &service));
         let nodes: BTreeSet<&str> = pods.iter().map(|p| &*p.facts.node).filter(|n| !n.is_empty()).collect();
-        let zone = |node: &str| {
+        let known = |node: &str| {
             let stored = view.stored(&Node::gvr(), &Key::cluster(node))?;
-            Some((node.into(), stored.meta.labels.get(ZONE)?.to_owned()))
+            Some((node.into(), stored.meta.labels.get(ZONE).map(str::to_owned)))
         };
-        let zones = nodes.into_iter().filter_map(zone).collect();
+        let nodes = nodes.into_iter().filter_map(known).collect();
         let hinted = hints::are_wanted(service.metadata.annotations.as_ref());
         let shares = hinted.then(|| hints::shares(&view.list_known::<hints::NodeCpu>("")));
         let trigger = self.times.of(&service, &pods);
-        Some(World { service, pods, slices, zones, shares, trigger })
+        let was_hinted = self.hinted.lock().contains(key);
+        Some(World { service, pods, slices, stale, nodes, shares, was_hinted, trigger })
     }
 
     fn plan(&self, world: &World, _now: Timestamp) -> Plan {
         let mut plan = Plan::default();
         let families = families(&world.service);
+        notices::tell_of_the_end_of_hints(world, &families, &mut plan);
+        notices::tell_of_lost_pods(world, &mut plan);
         for family in &families {
-            let slices: Vec<&EndpointSlice> =
-                world.slices.iter().map(|s| &**s).filter(|s| s.address_type == *family).collect();
+            let slices = world.of_family(family);
             let mut groups = endpoints::by_ports(world, family);
             if let Some(shares) = &world.shares {
                 let given = hints::assign(&mut groups, shares);
-                tell_of_hints(&world.service, family, hints::are_there(&slices), given, &mut plan);
+                notices::tell_of_hints(&world.service, family, &slices, given, &mut plan);
             }
             place::place(&new_slice(&world.service, family), &slices, groups, world.trigger, &mut plan);
         }
-        for slice in world.slices.iter().filter(|s| !families.contains(&s.address_type.as_str())) {
+        let other_families = world.slices.iter().filter(|s| !families.contains(&s.address_type.as_str()));
+        for slice in other_families.chain(&world.stale) {
             plan.delete(&**slice);
         }
         plan
@@ -132,21 +143,17 @@ impl Controller for EndpointSliceController {
 
     fn remember(&self, world: &World, _: Timestamp, _: Option<&Error>) {
         self.times.remember(&world.service, &world.pods);
+        let (key, mut hinted) = (world.service.key(), self.hinted.lock());
+        match world.shares {
+            Some(_) => hinted.insert(key),
+            None => hinted.remove(&key),
+        };
     }
 }
 
-/// Says when hints begin and end.
-fn tell_of_hints(service: &Service, family: &str, before: bool, given: Result<(), String>, plan: &mut Plan) {
-    match given {
-        Ok(()) if !before => {
-            let words = format!("Topology Aware Hints has been enabled, addressType: {family}");
-            plan.event(Notice::normal(service, "TopologyAwareHintsEnabled", words));
-        }
-        Err(why) if before => {
-            let words = format!("{why}, addressType: {family}");
-            plan.event(Notice::warning(service, "TopologyAwareHintsDisabled", words));
-        }
-        _ => {}
+impl World {
+    fn of_family(&self, family: &str) -> Vec<&EndpointSlice> {
+        self.slices.iter().map(|slice| &**slice).filter(|slice| slice.address_type == family).collect()
     }
 }
 
@@ -191,65 +198,12 @@ pub(crate) fn has_address(spec: Option<&ServiceSpec>) -> bool {
     !matches!(spec.and_then(|s| s.cluster_ip.as_deref()), None | Some("" | "None"))
 }
 
+/// Whether the slice is of this service, and not of an earlier one of its name.
+fn is_owned(slice: &EndpointSlice, service: &Service) -> bool {
+    let mut owners = slice.metadata.owner_references.iter().flatten();
+    owners.any(|o| o.uid == service.uid() && o.kind == "Service" && o.api_version == "v1")
+}
+
 fn is_managed(slice: &EndpointSlice) -> bool {
     slice.metadata.labels.as_ref().and_then(|l| l.get(MANAGED_BY)).is_some_and(|by| by == MANAGER)
-}
-
-pub(crate) fn service_index(stored: &Stored) -> Vec<Arc<str>> {
-    let name = stored.meta.labels.get(SERVICE_NAME);
-    name.map(|name| format!("{}/{name}", stored.key.namespace).into()).into_iter().collect()
-}
-
-pub(crate) fn first_of_selector(stored: &Stored) -> Vec<Arc<str>> {
-    let Ok(service) = stored.decode::<Service>() else { return Vec::new() };
-    let selector = service.spec.as_ref().and_then(|s| s.selector.as_ref());
-    let first = selector.and_then(|s| s.iter().next());
-    first.map(|(k, v)| label_value(&stored.key.namespace, k, v).into()).into_iter().collect()
-}
-
-fn service_of_slice(delta: &Delta, _view: &View<'_>) -> Vec<Key> {
-    let stored = delta.old.iter().chain(&delta.new);
-    let ours = stored.filter(|s| s.meta.labels.get(MANAGED_BY) == Some(MANAGER));
-    let mut keys: Vec<Key> =
-        ours.filter_map(|s| Some(Key::new(s.key.namespace.clone(), s.meta.labels.get(SERVICE_NAME)?))).collect();
-    keys.dedup();
-    keys
-}
-
-/// The services that selected the pod before or select it now, if anything changed that slices show.
-pub(crate) fn services_of_pod(delta: &Delta, view: &View<'_>) -> Vec<Key> {
-    if let (Some(old), Some(new)) = (&delta.old, &delta.new) {
-        let same_meta = old.meta.labels == new.meta.labels
-            && old.meta.is_deleting() == new.meta.is_deleting()
-            && old.meta.uid == new.meta.uid;
-        if same_meta && old.memo(PodFacts::of) == new.memo(PodFacts::of) {
-            return Vec::new();
-        }
-    }
-    let mut keys = BTreeSet::new();
-    for pod in delta.old.iter().chain(&delta.new) {
-        for value in label_index(pod) {
-            for service in view.by_index::<Service>(BY_LABEL, &value) {
-                let selector = service.spec.as_ref().and_then(|s| s.selector.as_ref());
-                if selector.is_some_and(|s| contains_all(&pod.meta.labels, s)) {
-                    keys.insert(service.key());
-                }
-            }
-        }
-    }
-    keys.into_iter().collect()
-}
-
-fn hinted_index(stored: &Stored) -> Vec<Arc<str>> {
-    let service = stored.decode::<Service>().ok();
-    let hinted = service.is_some_and(|service| hints::are_wanted(service.metadata.annotations.as_ref()));
-    if hinted { vec![HINTED.into()] } else { Vec::new() }
-}
-
-fn cpu(node: &Option<Arc<Stored>>) -> Option<hints::NodeCpu> {
-    node.as_deref().map(hints::NodeCpu::of)
-}
-
-fn services_with_hints(_: &Delta, view: &View<'_>) -> Vec<Key> {
-    view.by_index_stored(&Service::gvr(), HINTED, HINTED).iter().map(|service| service.key.clone()).collect()
 }

@@ -6,6 +6,7 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use orch_runtime::testing::Objects;
+use orch_store::informer::Delta;
 
 fn service() -> Service {
     Service {
@@ -26,7 +27,7 @@ fn service() -> Service {
 }
 
 fn with(service: &Service, pods: &[Pod]) -> Objects {
-    let mut objects = Objects::new(&EndpointSliceController::default().watches()).with(service);
+    let mut objects = Objects::new(&EndpointSliceController::default().watches()).with(service).with(&node("n1", ""));
     pods.iter().for_each(|pod| objects.insert(pod));
     objects
 }
@@ -215,17 +216,19 @@ fn a_slice_of_other_ports_is_reused() {
     expect_plan(
         &plan(&objects),
         &expect![[r#"
-        update EndpointSlice default/web-2 ports[http].port=9090
-    "#]],
+            update EndpointSlice default/web-3 ports[http].port=9090
+        "#]],
     );
 }
 
 #[test]
 fn a_service_without_a_selector_is_left_to_its_user() {
-    let mut service = service();
-    service.spec.as_mut().unwrap().selector = None;
-    let objects = with(&service, &[]);
-    assert!(EndpointSliceController::default().observe(&service.key(), &View::fixed(&objects)).is_none());
+    for selector in [None, Some(Default::default())] {
+        let mut service = service();
+        service.spec.as_mut().unwrap().selector = selector;
+        let objects = with(&service, &[]);
+        assert!(EndpointSliceController::default().observe(&service.key(), &View::fixed(&objects)).is_none());
+    }
 }
 
 #[test]
@@ -236,6 +239,55 @@ fn a_pod_asks_for_the_services_that_select_it() {
     assert_eq!(services_of_pod(&delta, &View::fixed(&objects)), [service().key()]);
     let unchanged = Delta { old: delta.new.clone(), ..delta };
     assert_eq!(services_of_pod(&unchanged, &View::fixed(&objects)), []);
+}
+
+#[test]
+fn pods_of_a_node_that_is_gone_are_left_out_unless_everything_is_published() {
+    let mut objects = with(&service(), &[pod("a", "10.0.0.1"), fixtures::on_node(pod("b", "10.0.0.2"), "n2")]);
+    let node_delta = Delta { old: objects.get(&Node::gvr(), &Key::cluster("n1")), new: None };
+    assert_eq!(wakes::services_of_node(&node_delta, &View::fixed(&objects)), [service().key()]);
+    let first = plan(&objects);
+    expect_plan(
+        &first,
+        &expect![[r#"
+        event Warning FailedToUpdateEndpointSlices: Error updating Endpoint Slices for Service default/web: skipping Pod b for Service default/web: Node n2 Not Found
+        create EndpointSlice default/web-*
+    "#]],
+    );
+    objects.apply(&first, now());
+    let addresses = |objects: &Objects| slices(objects).lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(addresses(&objects), ["  10.0.0.1 ready serving"]);
+    objects.remove::<Node>(&Key::cluster("n1"));
+    let both = plan(&objects);
+    assert!(
+        both.to_string().contains("[skipping Pod a for Service default/web: Node n1 Not Found, skipping Pod b for ")
+    );
+    objects.apply(&both, now());
+    assert_eq!(addresses(&objects), [""; 0]);
+    let mut published = service();
+    published.spec.as_mut().unwrap().publish_not_ready_addresses = Some(true);
+    objects.insert(&published);
+    objects.apply(&plan(&objects), now());
+    assert_eq!(addresses(&objects), ["  10.0.0.1 ready serving", "  10.0.0.2 ready serving"]);
+}
+
+#[test]
+fn slices_of_an_earlier_service_of_the_name_go_once_others_are_there() {
+    let mut objects = with(&service(), &[pod("a", "10.0.0.1")]);
+    objects.apply(&plan(&objects), now());
+    let mut again = service();
+    again.metadata.uid = Some("service-web-2".into());
+    objects.insert(&again);
+    let replacing = plan(&objects);
+    expect_plan(
+        &replacing,
+        &expect![[r#"
+            create EndpointSlice default/web-*
+            delete EndpointSlice default/web-3
+        "#]],
+    );
+    objects.apply(&replacing, now());
+    assert!(plan(&objects).is_empty());
 }
 
 fn node(name: &str, zone: &str) -> Node {
@@ -282,6 +334,47 @@ fn zones_get_endpoints_by_what_they_have_where_the_service_asks_for_it_and_that_
     );
     objects.apply(&second, now());
     assert!(hints(&objects).is_empty());
+}
+
+/// What is told of a service, whose earlier state has been looked at, on nodes in these zones.
+fn told(earlier: Option<&Service>, service: &Service, zones: &[&str]) -> Vec<String> {
+    let (controller, key) = (EndpointSliceController::default(), service.key());
+    let mut objects = with(service, &[pod("a", "10.0.0.1"), pod("b", "10.0.0.2")]);
+    for (number, zone) in zones.iter().enumerate() {
+        objects.insert(&node(&format!("n{}", number + 1), zone));
+    }
+    for looked in earlier.into_iter().chain([service]) {
+        objects.insert(looked);
+        let world = controller.observe(&key, &View::fixed(&objects)).unwrap();
+        let plan = controller.plan(&world, now());
+        if looked == service {
+            return plan.to_string().lines().filter(|line| line.starts_with("event")).map(str::to_owned).collect();
+        }
+        objects.apply(&plan, now());
+        controller.remember(&world, now(), None);
+    }
+    Vec::new()
+}
+
+#[test]
+fn why_there_are_no_hints_is_told_each_time_and_that_they_end_once() {
+    let of = |mode: &str| fixtures::annotated(service(), "service.kubernetes.io/topology-mode", mode);
+    let too_few = "event Warning TopologyAwareHintsDisabled: Insufficient number of endpoints (2 endpoints, 3 zones), addressType: IPv4";
+    assert_eq!(told(None, &of("Auto"), &["a", "b", "c"]), [too_few]);
+    let labelled = fixtures::labelled(of("Auto"), &[("a", "b")]);
+    assert_eq!(told(Some(&labelled), &of("Auto"), &["a", "b", "c"]), [too_few]);
+    let ended = "event Warning TopologyAwareHintsDisabled: Topology Aware Hints has been disabled, addressType: IPv4";
+    assert_eq!(told(Some(&of("Auto")), &service(), &["a", "b"]), [ended]);
+    assert_eq!(told(Some(&of("Auto")), &service(), &["a", "b", "c"]), [""; 0]);
+    assert_eq!(told(Some(&of("Disabled")), &service(), &["a", "b"]), [""; 0]);
+}
+
+#[test]
+fn of_both_annotations_that_ask_for_hints_the_old_one_wins() {
+    let hinted = fixtures::annotated(service(), "service.kubernetes.io/topology-mode", "Auto");
+    let not = fixtures::annotated(hinted.clone(), "service.kubernetes.io/topology-aware-hints", "Disabled");
+    let all = |service: &Service| hints::are_wanted(service.metadata.annotations.as_ref());
+    assert_eq!((all(&hinted), all(&not)), (true, false));
 }
 
 #[test]

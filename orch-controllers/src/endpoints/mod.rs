@@ -120,10 +120,9 @@ impl Controller for EndpointsController {
 fn selected(service: &Service, key: &Key, view: &View<'_>) -> Option<Vec<Known<PodFacts>>> {
     let spec = service.spec.as_ref()?;
     let selector = spec.selector.as_ref().filter(|_| spec.type_.as_deref() != Some("ExternalName"))?;
-    let mut pods = match selector.iter().next() {
-        Some((name, value)) => view.known_by_index(BY_LABEL, &label_value(&key.namespace, name, value)),
-        None => view.list_known::<PodFacts>(&key.namespace),
-    };
+    // An empty selector is none.
+    let (name, value) = selector.iter().next()?;
+    let mut pods = view.known_by_index::<PodFacts>(BY_LABEL, &label_value(&key.namespace, name, value));
     pods.retain(|pod| contains_all(&pod.stored.meta.labels, selector));
     Some(pods)
 }

@@ -169,6 +169,15 @@ fn endpoints_made_by_hand_go_with_their_service_but_not_before_it_comes() {
 }
 
 #[test]
+fn a_service_whose_selector_is_empty_selects_nothing() {
+    let mut service = service();
+    service.spec.as_mut().unwrap().selector = Some(Default::default());
+    let objects = objects(Some(&service), &[pod(1)]).with(&hand_made(&[]));
+    let world = EndpointsController::default().observe(&service.key(), &View::fixed(&objects)).unwrap();
+    expect_plan(&EndpointsController::default().plan(&world, now()), &expect![[""]]);
+}
+
+#[test]
 fn endpoints_tell_since_when_a_change_was_due() {
     let (controller, key) = (EndpointsController::default(), service().key());
     let mut objects = objects(Some(&service()), &[pod(1)]);

@@ -1,7 +1,7 @@
 //! What becomes of an object (`attemptToDeleteItem`, `attemptToOrphan`).
 
 use super::{
-    Graph, Item, Uid,
+    Graph, Identity, Item, Uid,
     graph::{FOREGROUND, ORPHAN},
 };
 use crate::common::owner::reference;
@@ -20,32 +20,26 @@ use std::collections::{BTreeSet, HashMap};
 /// Whether an owner that the graph does not know exists, as the API server says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// It exists.
+    /// It exists, and will be seen.
     Present,
     /// It does not exist, or another object has its name.
     Absent,
     /// Its kind is not served, so nobody can say; the object stays.
     Unknown,
+    /// Its kind lives in namespaces and the object does not: which one would be meant? The object stays, whatever else is
+    /// said of it.
+    CannotOwn,
 }
 
-/// What the API server said about owners, by UID.
-pub type Answers = HashMap<Uid, Presence>;
-
-/// An owner to ask the API server about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// The reference.
-    pub owner: Owner,
-    /// The namespace of the object that holds it; empty when that is cluster-scoped.
-    pub namespace: std::sync::Arc<str>,
-}
+/// What the API server said about owners.
+pub type Answers = HashMap<Identity, Presence>;
 
 impl Graph {
-    /// The owners that must be asked for before a decision: those that the graph does not know.
-    pub fn questions(&self, uid: &Uid) -> Vec<Question> {
+    /// The owners that must be asked for before a decision: those of which the graph does not know whether they are.
+    pub fn questions(&self, uid: &Uid) -> Vec<Identity> {
         let Some(item) = self.items.get(uid).filter(|item| !item.is_deleting()) else { return Vec::new() };
         let unknown = item.owners().iter().filter(|o| self.owner_of(item, o).is_none());
-        unknown.map(|o| Question { owner: o.clone(), namespace: item.key().namespace.clone() }).collect()
+        unknown.map(|o| item.means(o)).filter(|owner| !self.absent.has(owner)).collect()
     }
 
     /// What to do about an object. Every write is conditional on the revision that was looked at.
@@ -74,16 +68,18 @@ impl Graph {
     fn collect(&self, item: &Item, answers: &Answers, plan: &mut Plan) {
         let (mut solid, mut waiting, mut dangling) = (0, Vec::new(), Vec::new());
         for owner in item.owners() {
+            self.complain_about_namespace(item, owner, plan);
+            let meant = item.means(owner);
             match self.owner_of(item, owner) {
                 Some(known) if known.waits_for_dependents() => waiting.push(owner),
                 Some(_) => solid += 1,
-                None => match answers.get(&owner.uid) {
+                None if self.absent.has(&meant) => dangling.push(owner),
+                None => match answers.get(&meant) {
                     Some(Presence::Absent) => dangling.push(owner),
                     Some(Presence::Present) => solid += 1,
-                    Some(Presence::Unknown) | None => return,
+                    Some(Presence::Unknown | Presence::CannotOwn) | None => return,
                 },
             }
-            self.complain_about_namespace(item, owner, plan);
         }
         if solid > 0 {
             let gone: Vec<&Owner> = dangling.into_iter().chain(waiting).collect();

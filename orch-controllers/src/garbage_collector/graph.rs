@@ -1,7 +1,7 @@
 //! [`Graph`]: who owns whom.
 
-use super::Uid;
-use orch_api::{Gvk, Gvr, Key};
+use super::{Uid, absent::Absent};
+use orch_api::{Gvk, Gvr, Key, key::Name};
 use orch_runtime::discovery::Served;
 use orch_store::{Stored, informer::Delta, stored::Owner};
 use std::{
@@ -17,6 +17,7 @@ pub(super) const ORPHAN: &str = "orphan";
 pub struct Graph {
     pub(super) items: HashMap<Uid, Item>,
     dependents: HashMap<Uid, BTreeSet<Uid>>,
+    pub(super) absent: Absent,
 }
 
 /// An object.
@@ -30,6 +31,21 @@ pub struct Item {
     pub namespaced: bool,
     /// The object as stored.
     pub stored: Arc<Stored>,
+}
+
+/// Which object an owner reference means. The version is not in it: all versions of a kind are the same objects.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The group of its kind.
+    pub group: Name,
+    /// Its kind.
+    pub kind: Name,
+    /// Its namespace: that of the object which holds the reference, as long as nobody says that the kind is cluster-scoped.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its UID.
+    pub uid: Uid,
 }
 
 impl Item {
@@ -54,6 +70,19 @@ impl Item {
     pub(super) fn is_orphaning(&self) -> bool {
         self.is_deleting() && self.stored.meta.has_finalizer(ORPHAN)
     }
+
+    /// What one of its references means.
+    pub(super) fn means(&self, owner: &Owner) -> Identity {
+        let Gvk { group, kind, .. } = Gvk::parse(&owner.api_version, &owner.kind);
+        let namespace = self.key().namespace.clone();
+        Identity { group, kind, namespace, name: owner.name.clone(), uid: owner.uid.clone() }
+    }
+
+    fn identity(&self) -> Identity {
+        let Key { namespace, name } = self.key().clone();
+        let Gvk { group, kind, .. } = self.kind.clone();
+        Identity { group, kind, namespace, name, uid: self.stored.meta.uid.clone() }
+    }
 }
 
 impl Graph {
@@ -65,25 +94,40 @@ impl Graph {
             examine.extend(self.waiting_owners(old));
             self.unlink(old);
             if replaced {
-                self.items.remove(&old.meta.uid);
-                examine.extend(self.dependents_of(&old.meta.uid));
+                examine.extend(self.end(&old.meta.uid));
             }
         }
         if let Some(new) = &delta.new {
             let (gvr, kind, namespaced) = (served.gvr.clone(), served.kind.clone(), served.namespaced);
-            let item = Item { gvr, kind, namespaced, stored: new.clone() };
-            if item.waits_for_dependents() {
-                examine.extend(self.dependents_of(&new.meta.uid));
-            }
-            if item.waits_for_dependents() || item.is_orphaning() || self.has_doubtful_owner(&item) {
-                examine.insert(new.meta.uid.clone());
-            }
-            self.items.insert(new.meta.uid.clone(), item);
-            for owner in &new.meta.owner_references {
-                self.dependents.entry(owner.uid.clone()).or_default().insert(new.meta.uid.clone());
-            }
-            examine.extend(self.waiting_owners(new));
+            examine.extend(self.put(Item { gvr, kind, namespaced, stored: new.clone() }, delta.old.as_deref()));
         }
+        let named = delta.old.iter().flat_map(|old| &old.meta.owner_references);
+        for owner in named.filter(|owner| !self.dependents.contains_key(&owner.uid)) {
+            self.absent.forget(&owner.uid);
+        }
+        examine
+    }
+
+    /// Takes in what the API server said of owners.
+    pub fn learn(&mut self, absent: impl IntoIterator<Item = Identity>) {
+        for identity in absent {
+            if self.dependents.contains_key(&identity.uid) {
+                self.absent.insert(identity);
+            }
+        }
+    }
+
+    /// Lets go of the objects of a resource that is no longer served, and returns the objects that must be examined because
+    /// of it. Nobody saw them deleted, so they are not absent: nobody can say.
+    pub fn forget(&mut self, gvr: &Gvr) -> BTreeSet<Uid> {
+        let lost: Vec<Item> = self.items.values().filter(|item| item.gvr == *gvr).cloned().collect();
+        let mut examine = BTreeSet::new();
+        for item in &lost {
+            self.items.remove(&item.stored.meta.uid);
+            examine.extend(self.waiting_owners(&item.stored));
+            self.unlink(&item.stored);
+        }
+        examine.extend(lost.iter().flat_map(|item| self.dependents_of(&item.stored.meta.uid)));
         examine
     }
 
@@ -112,8 +156,44 @@ impl Graph {
         (same && near).then_some(found)
     }
 
+    /// Puts an object in. A change of it matters only if its references change; its owners' changes ask for it themselves.
+    fn put(&mut self, item: Item, old: Option<&Stored>) -> BTreeSet<Uid> {
+        let (stored, mut examine) = (item.stored.clone(), BTreeSet::new());
+        let uid = &stored.meta.uid;
+        let same_references =
+            old.is_some_and(|old| old.meta.uid == *uid && old.meta.owner_references == stored.meta.owner_references);
+        let waits = item.waits_for_dependents();
+        if waits || item.is_orphaning() || !same_references && self.has_doubtful_owner(&item) {
+            examine.insert(uid.clone());
+        }
+        let unseen = self.items.insert(uid.clone(), item).is_none();
+        for owner in &stored.meta.owner_references {
+            self.dependents.entry(owner.uid.clone()).or_default().insert(uid.clone());
+        }
+        // Those that were judged before it was seen may mean something else by its UID.
+        let dependents = if waits || unseen { self.dependents_of(uid) } else { BTreeSet::new() };
+        examine.extend(dependents.into_iter().filter(|dependent| waits || self.means_another(dependent, uid)));
+        examine.extend(self.waiting_owners(&stored));
+        examine
+    }
+
+    /// Ends an object, and returns its dependents.
+    fn end(&mut self, uid: &Uid) -> BTreeSet<Uid> {
+        let dependents = self.dependents_of(uid);
+        if let Some(item) = self.items.remove(uid).filter(|_| !dependents.is_empty()) {
+            self.absent.insert(item.identity());
+        }
+        dependents
+    }
+
     fn has_doubtful_owner(&self, item: &Item) -> bool {
         item.owners().iter().any(|o| self.owner_of(item, o).is_none_or(Item::waits_for_dependents))
+    }
+
+    /// Whether a dependent names this UID without meaning the object that has it.
+    fn means_another(&self, dependent: &Uid, uid: &Uid) -> bool {
+        let Some(item) = self.items.get(dependent) else { return false };
+        item.owners().iter().any(|o| o.uid == *uid && self.owner_of(item, o).is_none())
     }
 
     fn waiting_owners(&self, stored: &Stored) -> Vec<Uid> {

@@ -2,16 +2,48 @@
 
 use super::*;
 use crate::fixtures;
-use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
-use orch_api::Key;
-use orch_store::{Client, ClientExt, Informers, backend::MemoryBackend, testing::BareClient};
-use std::time::Duration;
+use k8s_openapi::api::{
+    apps::v1::ReplicaSet,
+    core::v1::{ConfigMap, Pod},
+};
+use orch_api::{Key, Reason, StatusError};
+use orch_store::{
+    Client, ClientExt, Informers,
+    backend::MemoryBackend,
+    client::{Around, Result, WatchOptions, WatchStream},
+    testing::BareClient,
+};
+
+/// A server that cannot read its ConfigMaps.
+struct Broken(BareClient);
+
+#[async_trait]
+impl Around for Broken {
+    fn inner(&self) -> &dyn Client {
+        &self.0
+    }
+
+    async fn begin_watch(&self, resource: &Gvr, options: &WatchOptions) -> Result<WatchStream> {
+        match *resource == ConfigMap::gvr() {
+            true => Err(StatusError::new(Reason::InternalError, "the conversion webhook does not answer")),
+            false => self.0.watch(resource, options).await,
+        }
+    }
+}
 
 fn start() -> Arc<dyn Client> {
+    start_with(|ambient| Arc::new(BareClient::new(Arc::new(MemoryBackend::new()), ambient)))
+}
+
+fn start_with(client: impl Fn(Ambient) -> Arc<dyn Client>) -> Arc<dyn Client> {
     let ambient = Ambient::seeded(1);
-    let client: Arc<dyn Client> = Arc::new(BareClient::new(Arc::new(MemoryBackend::new()), ambient.clone()));
+    let client = client(ambient.clone());
     let served = |gvr, kind| Served { gvr, kind, namespaced: true };
-    let discovery = vec![served(Pod::gvr(), Pod::gvk()), served(ReplicaSet::gvr(), ReplicaSet::gvk())];
+    let discovery = vec![
+        served(ConfigMap::gvr(), ConfigMap::gvk()),
+        served(Pod::gvr(), Pod::gvk()),
+        served(ReplicaSet::gvr(), ReplicaSet::gvk()),
+    ];
     let collector = Arc::new(GarbageCollector { discovery: Arc::new(discovery) });
     let caches = Caches::new(Informers::new(client.clone(), ambient.clone()));
     ambient.tasks.spawn_graceful(collector.run(caches, ambient.clone(), Options::default()));
@@ -43,6 +75,14 @@ async fn the_pods_of_a_deleted_set_are_collected_and_others_are_not() {
 #[tokio::test(start_paused = true)]
 async fn a_pod_whose_owner_never_existed_is_collected() {
     let client = start();
+    client.add(&fixtures::pod_of_set("lost", &fixtures::replica_set("nowhere", 1))).await.unwrap();
+    is_gone(&client, "lost").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_that_cannot_be_read_keeps_no_other_from_being_collected() {
+    let broken = |ambient| Broken(BareClient::new(Arc::new(MemoryBackend::new()), ambient));
+    let client = start_with(|ambient| Arc::new(broken(ambient)));
     client.add(&fixtures::pod_of_set("lost", &fixtures::replica_set("nowhere", 1))).await.unwrap();
     is_gone(&client, "lost").await;
 }

@@ -3,6 +3,7 @@
 //! It looks at every resource that is served, so it is no controller of one kind: [`Graph`] holds who owns
 //! whom and decides purely; this loop feeds it from all informers and performs its plans.
 
+mod absent;
 mod decide;
 mod graph;
 #[cfg(test)]
@@ -12,24 +13,22 @@ mod lookup;
 mod tests;
 
 pub use decide::{Answers, Presence};
-pub use graph::{Graph, Item};
+pub use graph::{Graph, Identity, Item};
 
 use async_trait::async_trait;
-use k8s_openapi::{
-    api::core::v1::Event, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-};
+use k8s_openapi::api::core::v1::Event;
 use orch_api::{Gvr, Object};
 use orch_runtime::{
     ControlLoop, Deletes, Description, Discovery, Options, Priority, WorkQueue,
-    discovery::Served,
+    discovery::{self, Follower, Served},
     executor::{Executor, Recorder},
     gate::Journal,
     queue::Queue,
     view::Caches,
 };
-use orch_store::{Ambient, ambient::Tasks, panics::caught_async};
+use orch_store::{Ambient, Informer, informer::Delta, panics::caught_async};
 use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// Deletes what has lost its owners.
 pub struct GarbageCollector {
@@ -39,6 +38,9 @@ pub struct GarbageCollector {
 
 const NAME: &str = "garbage-collector-controller";
 const ABOUT: &str = "Deletes objects whose owners are gone, in the background or before their owner, or orphans them.";
+
+/// How long to wait for the first state of every resource.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 type Uid = Arc<str>;
 
@@ -64,18 +66,22 @@ impl ControlLoop for GarbageCollector {
             caches,
             graph: Mutex::default(),
             queue: Queue::new(options.backoff),
-            absent: Mutex::default(),
         });
         let tasks = ambient.tasks.child();
-        tasks.spawn(follow_all(shared.clone(), tasks.clone()));
+        let definitions = discovery::definitions(shared.caches.informers());
+        tasks.spawn(discovery::follow(shared.clone(), definitions, tasks.clone()));
         let all_synced = async {
             for served in collected(&*self.discovery) {
                 shared.caches.informers().get(&served.gvr).synced().await;
             }
         };
+        // A kind that cannot be read must not keep all others from being collected (`initialSyncTimeout`).
+        let begin = tokio::time::timeout(PATIENCE, all_synced);
         // Who stops before that has nothing to finish; the caches may never be synced then.
-        if ambient.tasks.cancelled().run_until_cancelled(all_synced).await.is_none() {
-            return tasks.stop().await;
+        match ambient.tasks.cancelled().run_until_cancelled(begin).await {
+            None => return tasks.stop().await,
+            Some(Ok(())) => {}
+            Some(Err(_)) => tracing::warn!(controller = NAME, "not all resources could be read, beginning anyway"),
         }
         let workers: Vec<_> = (0..options.concurrency.max(1))
             .map(|_| ambient.tasks.spawn_graceful(work(shared.clone(), options.timeout)))
@@ -93,8 +99,14 @@ struct Shared {
     caches: Caches,
     graph: Mutex<Graph>,
     queue: Queue<Uid>,
-    /// Owners that the API server said do not exist; a UID never comes back.
-    absent: Mutex<lookup::Absent>,
+}
+
+impl Shared {
+    fn examine_all(&self, uids: BTreeSet<Uid>) {
+        for uid in uids {
+            self.queue.add(uid, Priority::Normal);
+        }
+    }
 }
 
 /// What is collected: everything but events, which nobody owns and which are many.
@@ -103,43 +115,27 @@ fn collected(discovery: &dyn Discovery) -> Vec<Served> {
     discovery.served().into_iter().filter(|s| !is_event(&s.gvr)).collect()
 }
 
-/// Follows every served resource, and looks again when a custom resource definition changes.
-async fn follow_all(shared: Arc<Shared>, tasks: Tasks) {
-    let mut followed: HashMap<Gvr, Tasks> = HashMap::new();
-    let mut definitions = shared.caches.informers().of::<CustomResourceDefinition>().subscribe();
-    loop {
-        let served = collected(&*shared.discovery);
-        followed.retain(|gvr, feed| {
-            let keep = served.iter().any(|s| s.gvr == *gvr);
-            if !keep {
-                feed.cancel();
-            }
-            keep
-        });
-        for each in served {
-            followed.entry(each.gvr.clone()).or_insert_with(|| {
-                let feed = tasks.child();
-                feed.spawn(follow(shared.clone(), each));
-                feed
-            });
-        }
-        if definitions.recv().await.is_none() {
-            return;
-        }
+impl Follower for Shared {
+    fn wanted(&self) -> Vec<Served> {
+        collected(&*self.discovery)
+    }
+
+    fn informer(&self, resource: &Gvr) -> Informer {
+        self.caches.informers().get(resource)
+    }
+
+    fn changed(&self, served: &Served, delta: &Delta) {
+        let examine = self.graph.lock().apply(served, delta);
+        self.examine_all(examine);
+    }
+
+    fn ended(&self, resource: &Gvr) {
+        let examine = self.graph.lock().forget(resource);
+        self.examine_all(examine);
     }
 }
 
-async fn follow(shared: Arc<Shared>, served: Served) {
-    let mut deltas = shared.caches.informers().get(&served.gvr).subscribe();
-    while let Some(delta) = deltas.recv().await {
-        let examine = shared.graph.lock().apply(&served, &delta);
-        for uid in examine {
-            shared.queue.add(uid, Priority::Normal);
-        }
-    }
-}
-
-async fn work(shared: Arc<Shared>, timeout: std::time::Duration) {
+async fn work(shared: Arc<Shared>, timeout: Duration) {
     while let Some(uid) = shared.queue.next().await {
         let examined = caught_async(examine(&shared, &uid));
         match tokio::time::timeout(timeout, examined).await {
@@ -161,21 +157,24 @@ async fn work(shared: Arc<Shared>, timeout: std::time::Duration) {
 async fn examine(shared: &Shared, uid: &Uid) -> Result<(), String> {
     let questions = shared.graph.lock().questions(uid);
     let client = shared.caches.informers().client();
-    let answers = lookup::ask(&**client, &*shared.discovery, &shared.absent, questions).await?;
+    let answers = lookup::ask(&**client, &*shared.discovery, questions).await?;
     let (plan, next) = {
-        let graph = shared.graph.lock();
+        let mut graph = shared.graph.lock();
+        graph.learn(answers.iter().filter(|(_, found)| **found == Presence::Absent).map(|(owner, _)| owner.clone()));
         (graph.decide(uid, &answers), graph.woken_by(uid))
     };
     for action in &plan.actions {
         tracing::debug!("{action}");
     }
     let performed = shared.executor.perform(&plan, &Journal::default()).await;
-    for uid in next {
-        shared.queue.add(uid, Priority::Normal);
-    }
+    shared.examine_all(next);
+    let some = |presence| answers.values().any(|answer| *answer == presence);
     match performed.error {
         Some(error) => Err(error.to_string()),
-        None if answers.values().any(|a| *a == Presence::Unknown) => Err("an owner's kind is not served".into()),
+        None if some(Presence::CannotOwn) => Ok(()),
+        None if some(Presence::Unknown) => Err("an owner's kind is not served".into()),
+        // Its end would be missed if it came before it is seen.
+        None if some(Presence::Present) => Err("an owner has not been seen yet".into()),
         None => Ok(()),
     }
 }

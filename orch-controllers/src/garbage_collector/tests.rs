@@ -32,10 +32,20 @@ impl World {
     /// The plan for an object, where the API server says that these owners do not exist.
     fn plan(&self, uid: &str, absent: &[&str]) -> Plan {
         let uid: Uid = uid.into();
-        let questions = self.graph.questions(&uid);
         let answer = |uid: &Uid| if absent.contains(&&**uid) { Presence::Absent } else { Presence::Present };
-        let answers = questions.iter().map(|q| (q.owner.uid.clone(), answer(&q.owner.uid))).collect();
+        let answers = self.graph.questions(&uid).into_iter().map(|q| (q.clone(), answer(&q.uid))).collect();
         self.graph.decide(&uid, &answers)
+    }
+
+    /// The plan for an object of whose owners the API server says this.
+    fn told(&self, uid: &str, presence: Presence) -> Plan {
+        let uid: Uid = uid.into();
+        self.graph.decide(&uid, &self.graph.questions(&uid).into_iter().map(|q| (q, presence)).collect())
+    }
+
+    /// How many owners of an object must be asked for.
+    fn questions(&self, uid: &str) -> usize {
+        self.graph.questions(&uid.into()).len()
     }
 
     #[track_caller]
@@ -78,7 +88,7 @@ fn an_object_with_an_owner_is_left_alone() {
 #[test]
 fn an_owner_that_the_cache_does_not_know_is_asked_for_before_anything_is_deleted() {
     let world = World::default().with(&pod("a", &[&set("web")]));
-    assert_eq!(world.graph.questions(&"pod-a".into()).len(), 1);
+    assert_eq!(world.questions("pod-a"), 1);
     world.check("pod-a", &[], expect![[""]]);
     world.check(
         "pod-a",
@@ -184,6 +194,80 @@ fn a_cluster_scoped_owner_counts_in_every_namespace() {
 #[test]
 fn an_object_whose_owner_has_an_unknown_kind_stays() {
     let world = World::default().with(&pod("a", &[&set("web")]));
-    let answers = [("set-web".into(), Presence::Unknown)].into_iter().collect();
-    assert!(world.graph.decide(&"pod-a".into(), &answers).is_empty());
+    assert!(world.told("pod-a", Presence::Unknown).is_empty());
+}
+
+#[test]
+fn an_owner_that_was_seen_to_end_is_gone_whether_or_not_its_kind_is_served() {
+    let mut world = World::default().with(&set("web")).with(&pod("a", &[&set("web")]));
+    world.change(&set("web"), None);
+    assert_eq!(world.questions("pod-a"), 0);
+    expect_plan(
+        &world.told("pod-a", Presence::Unknown),
+        &expect![[r#"
+        delete Pod default/a background
+    "#]],
+    );
+}
+
+#[test]
+fn an_absence_is_remembered_for_as_long_as_anybody_names_the_owner() {
+    let mut world = World::default().with(&set("web")).with(&pod("a", &[&set("web")])).with(&pod("b", &[&set("web")]));
+    world.change(&set("web"), None);
+    world.change(&pod("a", &[&set("web")]), None);
+    assert_eq!(world.questions("pod-b"), 0);
+    world.change(&pod("b", &[&set("web")]), None);
+    assert_eq!(world.with(&pod("c", &[&set("web")])).questions("pod-c"), 1);
+}
+
+#[test]
+fn a_reference_that_is_wrong_condemns_nobody_whose_reference_is_right() {
+    let (mut far, near) = (pod("far", &[&set("web")]), pod("near", &[&set("web")]));
+    far.metadata.namespace = Some("elsewhere".into());
+    let mut world = World::default().with(&far).with(&near);
+    let asked = world.graph.questions(&"pod-far".into());
+    world.graph.learn(asked);
+    assert_eq!((world.questions("pod-far"), world.questions("pod-near")), (0, 1));
+    assert!(world.told("pod-near", Presence::Present).is_empty());
+}
+
+#[test]
+fn a_cluster_scoped_object_cannot_have_a_namespaced_owner_and_that_is_told() {
+    let mut owned = fixtures::namespace("demo");
+    owned.metadata.uid = Some("demo".into());
+    owned.metadata.owner_references = Some(vec![crate::common::owner::controller_ref(&set("web"))]);
+    let world = World::default().with(&set("web")).with(&owned);
+    expect_plan(
+        &world.told("demo", Presence::CannotOwn),
+        &expect![[r#"
+        event Warning OwnerRefInvalidNamespace: ownerRef [apps/v1/ReplicaSet, namespace: , name: web, uid: set-web] does not exist in namespace ""
+    "#]],
+    );
+}
+
+#[test]
+fn an_object_wakes_those_that_misname_it_when_it_is_first_seen() {
+    let (right, mut wrong) = (pod("right", &[&set("web")]), pod("wrong", &[&set("web")]));
+    wrong.metadata.owner_references.as_mut().unwrap()[0].name = "shop".into();
+    let mut world = World::default().with(&right).with(&wrong);
+    world.examine.clear();
+    let world = world.with(&set("web"));
+    assert_eq!(world.examine.iter().map(|uid| &**uid).collect::<Vec<_>>(), ["pod-wrong"]);
+}
+
+#[test]
+fn only_a_change_of_references_asks_for_an_object() {
+    let old = pod("a", &[&set("gone")]);
+    let mut world = World::default().with(&old);
+    assert_eq!(world.change(&old, Some(&fixtures::on_node(old.clone(), "n1"))), [""; 0]);
+    assert_eq!(world.change(&old, Some(&pod("a", &[&set("gone"), &set("lost")]))), ["pod-a"]);
+}
+
+#[test]
+fn nobody_knows_of_the_objects_of_a_kind_that_is_no_longer_served() {
+    let mut world = World::default().with(&set("web")).with(&pod("a", &[&set("web")]));
+    let examine = world.graph.forget(&ReplicaSet::gvr());
+    assert_eq!(examine.iter().map(|uid| &**uid).collect::<Vec<_>>(), ["pod-a"]);
+    assert!(world.told("pod-a", Presence::Unknown).is_empty());
+    assert_eq!((world.graph.len(), world.questions("pod-a")), (1, 1));
 }

@@ -1,9 +1,14 @@
 //! How fast nodes may lose their pods (`handleDisruption`, `RateLimitedTimedQueue`): one node of a zone after the other, and
 //! more slowly, or not at all, where so many are silent that it is more likely the network than the nodes.
 
+use super::NodeFacts;
 use jiff::{SignedDuration, Timestamp};
 use orch_api::Key;
-use orch_store::Stored;
+use orch_runtime::{
+    View,
+    view::{Facts, Known},
+};
+use orch_store::{Stored, informer::Delta};
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,7 +21,7 @@ const LARGE: usize = 50;
 /// Such a part of a zone is too much (`--unhealthy-zone-threshold`).
 const UNHEALTHY: f32 = 0.55;
 /// How soon to look again where nothing may be done (`--node-monitor-period`).
-const PERIOD: Duration = Duration::from_secs(5);
+pub(super) const PERIOD: Duration = Duration::from_secs(5);
 
 /// The zones, with the node whose turn it is and when one was taken last.
 #[derive(Default)]
@@ -90,15 +95,43 @@ impl Zone {
     }
 }
 
+/// The health of a node's zone.
+pub(super) fn of(key: &Key, view: &View<'_>) -> Zone {
+    let all = view.list_known::<NodeFacts>("");
+    let name = all.iter().find(|node| node.stored.key == *key).map(|node| name(&node.stored)).unwrap_or_default();
+    let mut zone = Zone { name, ..Zone::default() };
+    for node in all.iter().filter(|node| counts(node) && self::name(&node.stored) == zone.name) {
+        let count = if node.facts.ready { &mut zone.ready } else { &mut zone.unready };
+        *count += 1;
+    }
+    zone
+}
+
+/// Whether of all nodes that count none is ready: more likely it is us who are cut off than all of them.
+pub(super) fn all_are_down(view: &View<'_>) -> bool {
+    let mut counting = view.list_known::<NodeFacts>("").into_iter().filter(counts).peekable();
+    counting.peek().is_some() && counting.all(|node| !node.facts.ready)
+}
+
+/// All nodes, when the last ready one falls: they get back what evicts their pods.
+pub(super) fn all_when_the_last_falls(delta: &Delta, view: &View<'_>) -> Vec<Key> {
+    let is_ready = |node: &Stored| node.memo(NodeFacts::of).ready;
+    let falls = delta.old.as_deref().is_some_and(is_ready) && !delta.new.as_deref().is_some_and(is_ready);
+    if !falls || !all_are_down(view) {
+        return Vec::new();
+    }
+    view.list_known::<NodeFacts>("").into_iter().map(|node| node.stored.key.clone()).collect()
+}
+
 /// The zone of a node by its labels, region included.
-pub(super) fn name(node: &Stored) -> String {
+fn name(node: &Stored) -> String {
     let label = |name: &str| node.meta.labels.get(name).unwrap_or_default().to_owned();
     format!("{}:{}", label("topology.kubernetes.io/region"), label("topology.kubernetes.io/zone"))
 }
 
 /// Whether a node counts when the health of its zone is judged.
-pub(super) fn counts(node: &Stored) -> bool {
-    node.meta.labels.get("node.kubernetes.io/exclude-disruption").is_none()
+fn counts(node: &Known<NodeFacts>) -> bool {
+    node.stored.meta.labels.get("node.kubernetes.io/exclude-disruption").is_none()
 }
 
 #[cfg(test)]

@@ -2,16 +2,18 @@
 
 use crate::{
     Watches,
+    discovery::{self, Follower, Served},
     metrics::Counter,
     queue::{Measured, Priority, WorkQueue},
     view::{Caches, View},
-    watches::{Relation, Source},
+    watches::{Discovered, Relation, Source},
 };
-use futures::{StreamExt, stream::BoxStream};
-use orch_api::Key;
-use orch_store::{Ambient, Revision, Stored, ambient::Tasks, informer::Delta, panics::caught};
+use futures::{Stream, StreamExt, future::ready, stream, stream::BoxStream};
+use orch_api::{Gvr, Key};
+use orch_store::{Ambient, Informer, Revision, Stored, ambient::Tasks, informer::Delta, panics::caught};
 use serde_json::value::RawValue;
 use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 /// What leads changes to the queue of one loop.
 #[derive(Clone)]
@@ -31,6 +33,11 @@ impl Feed {
             if !matches!(source.relation, Relation::Read) {
                 tasks.spawn(self.clone().follow(source.clone()));
             }
+        }
+        for discovered in &self.watches.discovered {
+            let asks = stream::select(discovery::definitions(self.caches.informers()), self.wishes());
+            let follower = Discovering { feed: self.clone(), discovered: discovered.clone() };
+            tasks.spawn(discovery::follow(Arc::new(follower), asks, tasks.child()));
         }
         for wakes in &self.watches.joints {
             self.pour(&tasks, wakes(&self.caches));
@@ -53,6 +60,14 @@ impl Feed {
                 queue.add(key, Priority::Normal);
             }
         });
+    }
+
+    /// Speaks whenever something else is wanted of a root object.
+    fn wishes(&self) -> impl Stream<Item = ()> + Send + use<> {
+        let root = self.watches.sources.first().map(|root| root.informer(self.caches.informers()).subscribe());
+        let follow = |mut deltas: UnboundedReceiver<Delta>| async move { Some((deltas.recv().await?, deltas)) };
+        let deltas = stream::iter(root).flat_map(move |deltas| stream::unfold(deltas, follow));
+        deltas.filter_map(|delta| ready(begins_anew(&delta).then_some(())))
     }
 
     async fn follow(self, source: Source) {
@@ -81,13 +96,48 @@ impl Feed {
 
     /// The keys that a change asks for; none where a predicate or mapper panics, which is named.
     fn keys(&self, source: &Source, delta: &Delta) -> Vec<Key> {
-        let keys = || self.watches.keys(source, delta, &View::live(&self.caches));
+        self.guard(&source.kind.kind, delta, || self.watches.keys(source, delta, &View::live(&self.caches)))
+    }
+
+    fn guard(&self, kind: &str, delta: &Delta, keys: impl FnOnce() -> Vec<Key>) -> Vec<Key> {
         caught(keys).unwrap_or_else(|why| {
             (self.panics)(1);
-            let (kind, object) = (&source.kind.kind, delta.key());
-            tracing::error!(controller = self.name, %kind, ?object, why, "a predicate or mapper panicked; the change is lost");
+            let object = delta.key();
+            tracing::error!(
+                controller = self.name,
+                kind,
+                ?object,
+                why,
+                "a predicate or mapper panicked; the change is lost"
+            );
             Vec::new()
         })
+    }
+}
+
+/// Feeds from resources of which it is known only now which they are.
+struct Discovering {
+    feed: Feed,
+    discovered: Discovered,
+}
+
+impl Follower for Discovering {
+    fn wanted(&self) -> Vec<Served> {
+        caught(|| (self.discovered.wanted)(&View::live(&self.feed.caches))).unwrap_or_else(|why| {
+            tracing::error!(controller = self.feed.name, why, "a mapper panicked; nothing is followed for it");
+            Vec::new()
+        })
+    }
+
+    fn informer(&self, resource: &Gvr) -> Informer {
+        self.feed.caches.informers().metadata(resource)
+    }
+
+    fn changed(&self, served: &Served, delta: &Delta) {
+        let keys = || (self.discovered.keys)(delta, &View::live(&self.feed.caches));
+        for key in self.feed.guard(&served.kind.kind, delta, keys) {
+            self.feed.queue.add_after(key, self.discovered.debounce);
+        }
     }
 }
 

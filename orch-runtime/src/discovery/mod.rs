@@ -1,5 +1,10 @@
 //! [`Discovery`]: which resources the API server serves, for the loops that look at all of them.
 
+mod follow;
+
+pub use follow::{Follower, follow};
+
+use futures::{Stream, StreamExt, stream};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use orch_api::{Gvk, Gvr, Kind, Scope, key::Name};
 use orch_store::{Informers, Stored, informer::Projection};
@@ -54,6 +59,12 @@ impl Discovery for WithCustom {
         let custom = self.custom.list("").into_iter().filter_map(|(_, served)| (*served).clone());
         self.built_in.iter().cloned().chain(custom).collect()
     }
+}
+
+/// Speaks whenever a custom resource definition changes.
+pub fn definitions(informers: &Informers) -> impl Stream<Item = ()> + Send + use<> {
+    let deltas = informers.of::<CustomResourceDefinition>().subscribe();
+    stream::unfold(deltas, |mut deltas| async move { Some((deltas.recv().await?, deltas)) }).map(drop)
 }
 
 /// The resource of a definition in its storage version, once its names are accepted.
