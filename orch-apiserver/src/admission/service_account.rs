@@ -6,13 +6,17 @@ use async_trait::async_trait;
 use orch_api::{Gvr, Key, StatusError};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const VOLUME_PREFIX: &str = "kube-api-access-";
 const MIRROR: &str = "kubernetes.io/config.mirror";
 /// A bound token lives an hour; it is read as valid for a year where clients do not reload it.
 const EXPIRATION_SECONDS: i64 = 3607;
+/// The account that every namespace gets.
+const DEFAULT: &str = "default";
+/// How long a pod waits for it: its namespace may be a moment old.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The plugin `ServiceAccount`.
 pub struct ServiceAccount;
@@ -32,7 +36,7 @@ impl Plugin for ServiceAccount {
             return Ok(false);
         }
         if json::text(pod, &["spec", "serviceAccountName"]).is_empty() {
-            json::set(pod, &["spec", "serviceAccountName"], "default");
+            json::set(pod, &["spec", "serviceAccountName"], DEFAULT);
         }
         let account = account(view, review, pod).await?;
         if automounts(&account, pod) {
@@ -97,7 +101,12 @@ struct Named {
 async fn account(view: &View<'_>, review: &Review<'_>, pod: &Value) -> Result<Arc<Account>, StatusError> {
     let namespace = &review.key.namespace;
     let name = json::text(pod, &["spec", "serviceAccountName"]);
-    match view.find(&SERVICE_ACCOUNTS, &Key::new(namespace.clone(), name)).await? {
+    let key = Key::new(namespace.clone(), name);
+    let found = match name {
+        DEFAULT => view.await_one(&SERVICE_ACCOUNTS, &key, PATIENCE).await?,
+        _ => view.find(&SERVICE_ACCOUNTS, &key).await?,
+    };
+    match found {
         Some(found) => found.parsed(),
         None => {
             let missing = StatusError::not_found(&Gvr::of("", "v1", "serviceaccount"), name);

@@ -12,7 +12,8 @@ use orch_apiserver::{
 };
 use orch_store::{AdmissionHook, Ambient, backend::memory::MemoryBackend};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 const QUOTAS: &str = "/api/v1/namespaces/default/resourcequotas";
 const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
@@ -321,4 +322,34 @@ async fn who_approves_certificates_must_be_allowed_to_speak_for_the_signer() {
         answer.status(),
         format!("403 Forbidden: certificatesigningrequests.certificates.k8s.io \"c\" is forbidden: {words}")
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_waits_a_moment_for_the_default_account_of_its_namespace() {
+    let server = Server::start().await;
+    let account = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+        server.post("/api/v1/namespaces/default/serviceaccounts", account).await.ok();
+    };
+    let (made, ()) = tokio::join!(server.post(PODS, pod("early")), account);
+    assert_eq!(made.ok()["spec"]["serviceAccountName"], "default");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_without_an_account_is_refused_after_a_second_and_without_one_of_its_own_at_once() {
+    let server = Server::start().await;
+    let begun = Instant::now();
+    let missing = |name: &str, account: &str| {
+        format!(
+            "403 Forbidden: pods \"{name}\" is forbidden: error looking up service account default/{account}: \
+             serviceaccount \"{account}\" not found"
+        )
+    };
+    let mut named = pod("named");
+    named["spec"]["serviceAccountName"] = "robot".into();
+    assert_eq!(server.post(PODS, named).await.status(), missing("named", "robot"));
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(server.post(PODS, pod("plain")).await.status(), missing("plain", "default"));
+    assert!((Duration::from_secs(1)..Duration::from_secs(2)).contains(&begun.elapsed()));
 }
