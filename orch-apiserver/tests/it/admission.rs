@@ -353,3 +353,35 @@ async fn a_pod_without_an_account_is_refused_after_a_second_and_without_one_of_i
     assert_eq!(server.post(PODS, pod("plain")).await.status(), missing("plain", "default"));
     assert!((Duration::from_secs(1)..Duration::from_secs(2)).contains(&begun.elapsed()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_pods_of_an_account_that_asks_for_it_see_its_secrets_alone() {
+    let server = Server::start().await.with_account().await;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "secrets": [{"name": "a"}], "metadata": {
+        "name": "robot", "annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}});
+    server.post("/api/v1/namespaces/default/serviceaccounts", account).await.ok();
+    let mounting = |name: &str, account: &str, secret: &str| {
+        let mut pod = pod(name);
+        pod["spec"]["serviceAccountName"] = account.into();
+        pod["spec"]["volumes"] = json!([{"name": "v", "secret": {"secretName": secret}}]);
+        pod
+    };
+    server.post(PODS, mounting("good", "robot", "a")).await.ok();
+    server.post(PODS, mounting("free", "default", "b")).await.ok();
+    let because = "is not allowed because service account robot does not reference that secret";
+    assert_eq!(
+        server.post(PODS, mounting("bad", "robot", "b")).await.status(),
+        format!("403 Forbidden: pods \"bad\" is forbidden: volume with secret.secretName=\"b\" {because}")
+    );
+    let debug = |secret: &str| {
+        let container = json!({"name": "e", "image": "i", "envFrom": [{"secretRef": {"name": secret}}]});
+        json!({"spec": {"ephemeralContainers": [container]}})
+    };
+    let uri = format!("{PODS}/good/ephemeralcontainers");
+    let what = "ephemeral container e with envFrom referencing secret.secretName=\"b\"";
+    assert_eq!(
+        server.patch(&uri, "strategic-merge-patch+json", debug("b")).await.status(),
+        format!("403 Forbidden: pods \"good\" is forbidden: {what} {because}")
+    );
+    server.patch(&uri, "strategic-merge-patch+json", debug("a")).await.ok();
+}
