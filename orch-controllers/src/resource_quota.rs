@@ -129,7 +129,7 @@ impl Controller for ResourceQuotaController {
             used.set(name, amount);
         }
         let used = used.mask(hard.names());
-        let known = old.hard.is_some() && old.used.is_some();
+        let known = (old.hard.is_some() || hard.is_empty()) && (old.used.is_some() || used.is_empty());
         // Amounts that are equal may be written differently; that is no change.
         if !known || amounts(old.hard.as_ref()) != hard || amounts(old.used.as_ref()) != used {
             let mut new = (*world.quota).clone();

@@ -15,7 +15,8 @@ pub(super) fn schema(node: &Node) -> Schema {
 }
 
 fn of(node: &Node, resource: bool) -> Schema {
-    Schema { shape: shape(node, resource), default: node.default.clone(), nullable: node.nullable }
+    let (default, nullable) = (node.default.clone(), node.nullable);
+    Schema { shape: shape(node, resource), default, nullable, omit_empty: false }
 }
 
 fn shape(node: &Node, resource: bool) -> Shape {

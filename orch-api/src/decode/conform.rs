@@ -28,10 +28,23 @@ impl Conformed {
 }
 
 /// Makes the value fit the schema: unknown fields are removed and reported, nulls removed where null is no value,
-/// quantities and times brought into canonical form. The first value of a wrong type is the error; the value is
-/// then half done and must be thrown away. Missing fields are no matter of this walk.
+/// empty values where they are no values either, quantities and times brought into canonical form. The first value of a
+/// wrong type is the error; the value is then half done and must be thrown away. Missing fields are no matter of this walk.
+///
+/// What is empty goes where it would not outlive the Go types of Kubernetes (`omitempty`): `tolerations: []`,
+/// `nodeSelector: {}`, `value: ""`, `hostNetwork: false`. Clients written in Go never send it back, and what they read,
+/// change and write must not differ elsewhere.
 pub fn conform(value: &mut Value, schema: &Schema) -> Result<Conformed, DecodeError> {
-    let mut walk = Walk { conformed: Conformed::default(), mismatch: None };
+    walk(value, schema, false)
+}
+
+/// The same for a configuration that is applied: what is empty stays, because its manager owns it.
+pub fn conform_applied(value: &mut Value, schema: &Schema) -> Result<Conformed, DecodeError> {
+    walk(value, schema, true)
+}
+
+fn walk(value: &mut Value, schema: &Schema, keeps_empty: bool) -> Result<Conformed, DecodeError> {
+    let mut walk = Walk { conformed: Conformed::default(), mismatch: None, keeps_empty };
     walk.value(value, schema, &At::ROOT)?;
     match walk.mismatch {
         Some(error) => Err(error),
@@ -59,6 +72,7 @@ struct Walk {
     conformed: Conformed,
     /// Go remembers the first type error and decodes on: a malformed content found later wins over it.
     mismatch: Option<DecodeError>,
+    keeps_empty: bool,
 }
 
 impl Walk {
@@ -103,7 +117,7 @@ impl Walk {
                 return false;
             }
             result = self.value(value, schema, &at.then(Step::Field(name, fields)));
-            true
+            self.keeps_empty || !schema.omit_empty || !is_empty(value)
         });
         result
     }
@@ -273,6 +287,18 @@ fn go_type(schema: &Schema) -> String {
             Scalar::MicroTime => "v1.MicroTime",
         }
         .into(),
+    }
+}
+
+/// Go's zero value, and lists and maps without items.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
     }
 }
 

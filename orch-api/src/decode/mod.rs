@@ -2,14 +2,14 @@
 //! (`apimachinery/pkg/runtime/serializer/json`, `sigs.k8s.io/json`).
 //!
 //! [`parse`] reads JSON and notes duplicate fields. [`conform`] walks the value along a [`Schema`](crate::schema::Schema):
-//! it prunes unknown fields and nulls, checks types and brings quantities and times into canonical form.
+//! it prunes unknown fields, nulls and what Go's `omitempty` drops, checks types and brings quantities and times into canonical form.
 
 mod conform;
 mod parse;
 #[cfg(test)]
 mod tests;
 
-pub use conform::{Conformed, conform};
+pub use conform::{Conformed, conform, conform_applied};
 pub use parse::{MAX_DEPTH, Parsed, parse};
 
 use crate::StatusError;

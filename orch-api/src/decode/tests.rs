@@ -153,6 +153,37 @@ fn nulls_go_and_quantities_and_times_become_canonical() {
 }
 
 #[test]
+fn what_is_empty_goes_where_go_would_drop_it() {
+    let text = r#"{"metadata":{"labels":{},"managedFields":[],"deletionGracePeriodSeconds":0},
+        "spec":{"tolerations":[],"nodeSelector":{},"hostNetwork":false,"priority":0,"nodeName":"",
+            "automountServiceAccountToken":false,"securityContext":{},"volumes":[{"name":"v","emptyDir":{}}],
+            "containers":[{"name":"","command":[],"args":[""],"resources":{"limits":{}},"env":[{"name":"A","value":""}],
+                "ports":[{"containerPort":0,"hostPort":0}],"livenessProbe":{"periodSeconds":0,"exec":{"command":[]}}}]},
+        "status":{}}"#;
+    let (value, faults) = conformed(POD, text).unwrap();
+    assert!(faults.is_empty());
+    assert_eq!(
+        value,
+        json!({
+            "metadata": {"managedFields": [], "deletionGracePeriodSeconds": 0},
+            "spec": {"priority": 0, "automountServiceAccountToken": false, "securityContext": {},
+                "volumes": [{"name": "v", "emptyDir": {}}],
+                "containers": [{"name": "", "args": [""], "resources": {}, "env": [{"name": "A"}],
+                    "ports": [{"containerPort": 0}], "livenessProbe": {"exec": {}}}]},
+            "status": {},
+        })
+    );
+}
+
+#[test]
+fn what_is_empty_stays_in_an_applied_configuration() {
+    let mut value = json!({"spec": {"replicas": 0, "template": {"spec": {"tolerations": []}}}});
+    let before = value.clone();
+    conform_applied(&mut value, &schema::builtin(DEPLOYMENT).unwrap()).unwrap();
+    assert_eq!(value, before);
+}
+
+#[test]
 fn secrets_hold_base64() {
     let secret = "io.k8s.api.core.v1.Secret";
     check_type(secret, r#"{"data":{"a":"aGVsbG8"}}"#, "illegal base64 data at input byte 4");

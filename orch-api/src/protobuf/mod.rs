@@ -31,6 +31,12 @@ pub fn knows(api_version: &str, kind: &str) -> bool {
     known(kind) || item.is_some_and(known)
 }
 
+/// Whether Go leaves a field of a type such as `core.v1.PodSpec` out of JSON when it is empty; `None` where the table does not
+/// know the field.
+pub(crate) fn omits_empty(definition: &str, field: &str) -> Option<bool> {
+    table::named(definition).and_then(|message| table::omits_empty(message, field))
+}
+
 /// Why bytes are no object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {

@@ -89,6 +89,28 @@ pub(super) fn named(name: &str) -> Option<&'static Message> {
     table().places.get(name).map(|place| message(*place))
 }
 
+/// Whether Go writes no JSON for such a field when it is empty. A struct is never empty, and the zero behind a pointer is a
+/// value. Managed fields stay: an empty list of them asks the server to forget all owners.
+pub(super) fn omits_empty(message: &'static Message, name: &str) -> Option<bool> {
+    let can_be_empty = |field: &Field| match (field.count, field.kind) {
+        (Count::Optional, _) => false,
+        (Count::Many | Count::Map, _) => true,
+        (Count::One, kind) => matches!(
+            kind,
+            Type::String | Type::Bytes | Type::Int32 | Type::Int64 | Type::Bool | Type::Double | Type::Strings
+        ),
+    };
+    find(message, name).map(|field| field.omit_empty && can_be_empty(field) && name != "managedFields")
+}
+
+/// The field of that JSON name, in the message or one that is inlined in it.
+fn find(message: &'static Message, name: &str) -> Option<&'static Field> {
+    message.fields.iter().find_map(|field| match (field.name, field.kind) {
+        (INLINE, Type::Message(place)) => find(self::message(place), name),
+        (own, _) => (own == name).then_some(field),
+    })
+}
+
 /// The message of a kind. The kinds of `meta.v1`, such as `DeleteOptions`, are in every group.
 pub(super) fn message_of(api_version: &str, kind: &str) -> Option<&'static Message> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
@@ -186,6 +208,8 @@ fn type_of(word: &str, package: &str, places: &HashMap<&str, usize>) -> Option<T
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema;
+    use serde_json::Value;
 
     #[test]
     fn every_line_of_the_table_is_a_field() {
@@ -202,5 +226,53 @@ mod tests {
         assert!(message_of("rbac.authorization.k8s.io/v1", "ClusterRole").is_some());
         assert!(message_of("apps/v1", "DeleteOptions").is_some());
         assert!(message_of("apps.example.com/v1", "Deployment").is_none());
+    }
+
+    /// What is newer than the table. Metrics have no Go types in k8s.io/api.
+    #[test]
+    fn every_other_field_of_the_schemas_is_known() {
+        let mut missing = Vec::new();
+        let all = schema::roots::all_definitions();
+        for (definition, json) in all.iter().filter(|(definition, _)| !definition.contains(".metrics.")) {
+            let definition = schema::facts::short(definition);
+            let message = named(definition);
+            for (name, _) in json.get("properties").and_then(Value::as_object).into_iter().flatten() {
+                let is_known = message.is_some_and(|message| find(message, name).is_some());
+                if !is_known && !matches!(&**name, "apiVersion" | "kind") {
+                    missing.push(format!("{definition} {name}"));
+                }
+            }
+        }
+        assert_eq!(
+            missing,
+            [
+                "core.v1.NodeSystemInfo runningInUserNamespace",
+                "resource.v1.DeviceCounterConsumption compatibilityGroups",
+                "resource.v1.DeviceDerivedAttribute expression",
+                "resource.v1.DeviceDerivedAttribute name",
+                "resource.v1.DeviceSubRequest derivedAttributes",
+                "resource.v1.ExactDeviceRequest derivedAttributes",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_go_leaves_out_when_it_is_empty_is_known() {
+        let check = |message: &str, name: &str, expected: bool| {
+            assert_eq!(omits_empty(named(message).unwrap(), name), Some(expected), "{message} {name}");
+        };
+        assert_eq!(omits_empty(named("core.v1.PodSpec").unwrap(), "none"), None);
+        check("core.v1.PodSpec", "tolerations", true);
+        check("core.v1.PodSpec", "nodeSelector", true);
+        check("core.v1.PodSpec", "hostNetwork", true);
+        check("core.v1.EnvVar", "value", true);
+        check("core.v1.Probe", "periodSeconds", true);
+        check("rbac.v1.PolicyRule", "verbs", false);
+        check("core.v1.PodSpec", "containers", false);
+        check("core.v1.PodSpec", "automountServiceAccountToken", false);
+        check("core.v1.Volume", "emptyDir", false);
+        check("apps.v1.Deployment", "status", false);
+        check("meta.v1.ObjectMeta", "labels", true);
+        check("meta.v1.ObjectMeta", "managedFields", false);
     }
 }

@@ -19,5 +19,5 @@ mod tests;
 pub use amounts::Amounts;
 pub use check::{Refused, Request, check};
 pub use evaluator::{Evaluator, matches, usage_of};
-pub use pod::{counts as counts_pod, pod_limits, pod_requests, requests_and_limits};
+pub use pod::{counts as counts_pod, pod_in_limit_range, pod_limits, pod_requests, requests_and_limits};
 pub use scope::{Scope, scopes_of};

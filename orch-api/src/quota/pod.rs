@@ -57,6 +57,16 @@ pub fn pod_limits(pod: &Value, with_status: bool) -> Amounts {
     total
 }
 
+/// What a pod asks for (`requests`) or may use (`limits`) as LimitRanges see it: without its overhead, and of what the pod
+/// itself says CPU and memory alone (`plugin/pkg/admission/limitranger/admission.go`).
+pub fn pod_in_limit_range(pod: &Value, field: &str) -> Amounts {
+    let mut total = aggregate(pod, field, false);
+    for (name, quantity) in pod_level(pod, field).iter().filter(|(name, _)| matches!(*name, "cpu" | "memory")) {
+        total.set(name, quantity);
+    }
+    total
+}
+
 fn aggregate(pod: &Value, field: &str, with_status: bool) -> Amounts {
     let amounts = |container: &Value, list: &str| effective(pod, container, list, field, with_status);
     let mut total = Amounts::default();

@@ -5,7 +5,7 @@ use super::{
     facts::{self, Fact},
     roots,
 };
-use crate::key::Name;
+use crate::{key::Name, protobuf};
 use serde_json::{Map, Value};
 use std::{
     borrow::Cow,
@@ -101,18 +101,27 @@ impl Builder<'_> {
         if let Some(values) = json.get("additionalProperties") {
             return Shape::Map { values: self.schema(values), atomic: false };
         }
+        let required = json.get("required").and_then(Value::as_array).into_iter().flatten();
+        let required: Vec<&str> = required.filter_map(Value::as_str).collect();
         let mut properties = BTreeMap::new();
         for (name, json) in json.get("properties").and_then(Value::as_object).into_iter().flatten() {
             let schema = self.schema(json);
-            let schema = facts::of(definition, name).map_or_else(|| schema.clone(), |fact| with_fact(&schema, fact));
+            let mut schema =
+                facts::of(definition, name).map_or_else(|| schema.clone(), |fact| with_fact(&schema, fact));
+            let omits = protobuf::omits_empty(facts::short(definition), name);
+            // Of what the table does not know, a list or a map is no pointer, and everything else may be one.
+            if omits
+                .unwrap_or(matches!(schema.shape, Shape::List(_) | Shape::Map { .. }) && !required.contains(&&**name))
+            {
+                Arc::make_mut(&mut schema).omit_empty = true;
+            }
             properties.insert(Cow::Owned(name.clone()), schema);
         }
-        let required = json.get("required").and_then(Value::as_array).into_iter().flatten();
         Shape::Object(Fields {
             definition: Cow::Owned(definition.to_owned()),
             type_name: Cow::Owned(definition.rsplit('.').next().unwrap_or_default().to_owned()),
             properties,
-            required: required.filter_map(Value::as_str).map(|s| Name::Owned(s.to_owned())).collect(),
+            required: required.into_iter().map(|name| Name::Owned(name.to_owned())).collect(),
             atomic: facts::of(definition, ".").and_then(|fact| fact.atomic).unwrap_or_default(),
             ..Fields::default()
         })

@@ -29,7 +29,7 @@ pub fn of(definition: &str, field: &str) -> Option<&'static Fact> {
 }
 
 /// `io.k8s.api.core.v1.Pod` is `core.v1.Pod` in the table.
-fn short(definition: &str) -> &str {
+pub(crate) fn short(definition: &str) -> &str {
     let end = definition.len();
     let dots = definition.rmatch_indices('.').nth(2).map_or(0, |(at, _)| at + 1);
     definition.get(dots..end).unwrap_or(definition)

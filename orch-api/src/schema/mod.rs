@@ -21,6 +21,8 @@ pub struct Schema {
     pub default: Option<Value>,
     /// Whether `null` is a value; otherwise it means absent.
     pub nullable: bool,
+    /// Whether an empty value is an absent one: a field of Go with `omitempty` that is no pointer.
+    pub omit_empty: bool,
 }
 
 /// What kind of value a schema describes.

@@ -57,6 +57,7 @@ pub use priority::Priority;
 pub use quota::ResourceQuota;
 pub use review::{Operation, Options, Review};
 pub use runtime_class::RuntimeClass;
+pub(crate) use service_account::EXPIRATION_SECONDS;
 pub use service_account::ServiceAccount;
 pub use storage_in_use::StorageObjectInUseProtection;
 pub use taint_nodes::TaintNodesByCondition;

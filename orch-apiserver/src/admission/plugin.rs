@@ -6,11 +6,15 @@ use crate::{
     core::Core,
 };
 use async_trait::async_trait;
+use futures::StreamExt;
 use jiff::Timestamp;
 use orch_api::{Gvr, Key, StatusError};
-use orch_store::Stored;
+use orch_store::{
+    Stored,
+    client::{WatchEvent, WatchOptions},
+};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Changes or refuses writes.
 ///
@@ -51,6 +55,30 @@ impl View<'_> {
             Some(kind) => self.core.storage.lookup(&kind, key).await,
             None => Ok(None),
         }
+    }
+
+    /// [`View::find`], for what somebody is about to make: waits for it, but not longer than that.
+    pub async fn await_one(
+        &self,
+        resource: &Gvr,
+        key: &Key,
+        patience: Duration,
+    ) -> Result<Option<Arc<Stored>>, StatusError> {
+        let found = self.find(resource, key).await?;
+        let Some(kind) = self.core.registry.find(resource).filter(|_| found.is_none()) else { return Ok(found) };
+        let options = WatchOptions {
+            namespace: key.namespace.clone(),
+            fields: format!("metadata.name={}", key.name),
+            timeout: Some(patience),
+            ..WatchOptions::default()
+        };
+        let mut events = self.core.storage.watch(&kind, &options).await?;
+        while let Some(event) = events.next().await {
+            if let WatchEvent::Added(object) = event? {
+                return Ok(Some(object));
+            }
+        }
+        Ok(None)
     }
 
     /// All objects of a resource in a namespace, or in all when it is empty.

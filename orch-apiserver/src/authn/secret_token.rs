@@ -1,9 +1,11 @@
 //! Tokens that secrets keep: who uses them is noted by the day, and those that nobody has used for long can be made invalid
 //! (KEP-2799, `pkg/serviceaccount/legacy.go`).
 
+use super::jwt;
 use crate::{
     core::{Notes, json, storage::Storage},
     registry::Registry,
+    sub::MOST_SECONDS,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
@@ -42,10 +44,15 @@ pub(crate) async fn used(
     let Some(kind) = registry.find(&Gvr::of("", "v1", "secrets")) else { return Ok(()) };
     let Ok(Some(stored)) = storage.lookup(&kind, key).await else { return Ok(()) };
     let secret: Value = stored.parse().map_err(|why| why.to_string())?;
-    let kept = json::text(&secret, &["data", "token"]);
-    if json::text(&secret, &["type"]) != TYPE || BASE64_STANDARD.decode(kept).ok().as_deref() != Some(token.as_bytes())
-    {
+    if json::text(&secret, &["type"]) != TYPE {
         return Ok(());
+    }
+    let kept = json::text(&secret, &["data", "token"]);
+    if BASE64_STANDARD.decode(kept).ok().as_deref() != Some(token.as_bytes()) {
+        return match is_for_keeping(token) {
+            true => Err("Token does not match server's copy".into()),
+            false => Ok(()),
+        };
     }
     let is_invalid = stored.meta.labels.get(INVALID_SINCE).is_some_and(|since| !since.is_empty());
     let account = json::text(&secret, &["metadata", "annotations", "kubernetes.io/service-account.name"]).to_owned();
@@ -77,6 +84,14 @@ async fn lists(registry: &Registry, storage: &Storage, account: &Key, secret: &s
     let Ok(Some(stored)) = storage.lookup(&kind, account).await else { return false };
     let account: Value = stored.parse().unwrap_or_default();
     json::items(&account, &["secrets"]).iter().any(|reference| reference["name"] == secret)
+}
+
+/// Whether the token was made for a secret to keep: only such a one lives as long as can be. One that somebody has bound to
+/// the secret for a shorter time is good without being kept.
+fn is_for_keeping(token: &str) -> bool {
+    let claims = jwt::peek(token).unwrap_or_default();
+    let time = |name: &str| json::integer(&claims, &[name]);
+    time("exp").zip(time("iat")).is_some_and(|(end, begin)| end.saturating_sub(begin) == MOST_SECONDS)
 }
 
 /// At most one write a day. Another server may have begun the next one.

@@ -41,6 +41,8 @@ pub struct TokenRequest {
     pub audiences: Vec<String>,
     /// How long the token lasts.
     pub lifetime: SignedDuration,
+    /// After how long its use is a sign that somebody does not read it again; it lasts nevertheless.
+    pub warn_after: Option<SignedDuration>,
     /// What the token is bound to.
     pub bound: Bound,
     /// A unique id (a UUID), by which audit finds the token's use.
@@ -91,6 +93,9 @@ impl TokenSigner {
             }
             Bound::Secret(secret) => kubernetes["secret"] = json!(secret),
             Bound::Node(node) => kubernetes["node"] = json!(node),
+        }
+        if let Some(after) = request.warn_after {
+            kubernetes["warnafter"] = now.saturating_add(after).unwrap_or(Timestamp::MAX).as_second().into();
         }
         let token = self.key.sign(&json!({
             "iss": self.issuer,

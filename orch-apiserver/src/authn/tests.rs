@@ -49,6 +49,7 @@ fn request() -> TokenRequest {
     TokenRequest {
         namespace: "dev".into(),
         service_account: Reference { name: "builder".into(), uid: "sa-uid".into() },
+        warn_after: None,
         audiences: Vec::new(),
         lifetime: SignedDuration::from_hours(1),
         bound: Bound::Pod(

@@ -28,12 +28,30 @@ pub fn object(call: &Call, body: Parsed, options: &WriteOptions) -> Result<Value
     typed(call, expected_of(call, &call.kind.gvk().api_version()), body, options)
 }
 
+/// A configuration that is applied to an object of the call's kind: see [`decode::conform_applied`].
+pub fn applied(call: &Call, body: Parsed, options: &WriteOptions) -> Result<Value, StatusError> {
+    read(call, expected_of(call, &call.kind.gvk().api_version()), body, options, decode::conform_applied)
+}
+
 fn expected_of<'a>(call: &'a Call, api_version: &'a str) -> Expected<'a> {
     Expected { api_version, kind: &call.kind.kind, definition: &call.kind.definition }
 }
 
 /// An object of any kind that a subresource reads.
 pub fn typed(call: &Call, expected: Expected<'_>, body: Parsed, options: &WriteOptions) -> Result<Value, StatusError> {
+    read(call, expected, body, options, decode::conform)
+}
+
+/// Makes a value fit a schema.
+type Conform = fn(&mut Value, &Schema) -> Result<Conformed, DecodeError>;
+
+fn read(
+    call: &Call,
+    expected: Expected<'_>,
+    body: Parsed,
+    options: &WriteOptions,
+    conform: Conform,
+) -> Result<Value, StatusError> {
     let Parsed { mut value, duplicates, faults } = body;
     check_kind(expected, &mut value)?;
     let version = version_of(expected.api_version);
@@ -42,7 +60,7 @@ pub fn typed(call: &Call, expected: Expected<'_>, body: Parsed, options: &WriteO
             .decode(&mut value)
             .map(|decoded| Conformed { unknown: decoded.unknown })
             .map_err(|fault| DecodeError::Content(fault.to_string())),
-        None => conform(&mut value, expected.definition),
+        None => conform(&mut value, &schema::builtin(expected.definition).unwrap_or_default()),
     };
     let conformed = conformed.map_err(|e| e.refuse(version, expected.kind))?;
     let parsed = Parsed { value, duplicates, faults };
@@ -86,7 +104,7 @@ pub fn patched(
             .decode(&mut value)
             .map(|decoded| Conformed { unknown: decoded.unknown })
             .map_err(|fault| refuse(before(), fault.to_string()))?,
-        None => conform(&mut value, &call.kind.definition).map_err(|e| refuse(before(), e.to_string()))?,
+        None => decode::conform(&mut value, &schema_of(&call.kind)).map_err(|e| refuse(before(), e.to_string()))?,
     };
     let parsed = Parsed { value, ..Parsed::default() };
     let faults = decode::strict_faults(&parsed, &conformed);
@@ -100,7 +118,7 @@ pub fn patched(
     Ok(parsed.value)
 }
 
-/// Brings what admission made of an object back into the shape of its kind.
+/// Brings what admission or a merge made of an object back into the shape of its kind.
 ///
 /// # Errors
 ///
@@ -133,13 +151,6 @@ pub fn schema_of(kind: &Kind) -> Arc<Schema> {
 /// The schema of a custom kind, where the body is one of its objects and not of a subresource's kind.
 fn custom_of<'a>(call: &'a Call, definition: &str) -> Option<&'a Version> {
     call.kind.custom.as_deref().filter(|_| call.kind.definition == definition)
-}
-
-fn conform(value: &mut Value, definition: &str) -> Result<Conformed, DecodeError> {
-    match schema::builtin(definition) {
-        Some(schema) => decode::conform(value, &schema),
-        None => decode::conform(value, &Schema::default()),
-    }
 }
 
 /// A body without `apiVersion` and `kind` is taken for what the path serves; a wrong one is refused.

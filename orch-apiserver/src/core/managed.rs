@@ -55,7 +55,8 @@ pub fn updated(call: &Call, old: &Value, new: &mut Value, options: &WriteOptions
     apply::track_update(&facts.writer(call), Some(old), new);
 }
 
-/// The live object with a configuration applied to it; `None` makes a new one.
+/// The live object with a configuration applied to it; `None` makes a new one. What is empty in the configuration of a
+/// built-in kind has its owner and is not there (`structuredmerge.go` merges before it converts).
 pub fn applied(
     call: &Call,
     live: Option<&Value>,
@@ -64,7 +65,11 @@ pub fn applied(
     now: Timestamp,
 ) -> Result<Value, StatusError> {
     let facts = Facts::of(call, options, now);
-    apply::apply(&facts.writer(call), live, config, options.force)
+    let mut merged = apply::apply(&facts.writer(call), live, config, options.force)?;
+    if call.kind.custom.is_none() {
+        decode::reshape(&call.kind, &mut merged)?;
+    }
+    Ok(merged)
 }
 
 /// Refuses a configuration that does not fit the type, in the words that apply has for it.

@@ -59,7 +59,7 @@ impl Core {
             return Err(StatusError::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
         }
         managed::check_configuration(call, config, options, self.ambient.clock.now())?;
-        let mut config = decode::object(call, Parsed { value: config.clone(), ..Parsed::default() }, options)?;
+        let mut config = decode::applied(call, Parsed { value: config.clone(), ..Parsed::default() }, options)?;
         place(call, &mut config)?;
         if self.storage.find(&call.kind, &call.key).await?.is_none() {
             return self.apply_new(call, &config, options, part).await;

@@ -4,7 +4,7 @@ use orch_api::schema::{Fields, List, ListPatch, Schema, Shape, builtin};
 use std::{ops::Deref, sync::Arc};
 
 /// The schema of anything, for fields that no schema describes.
-pub(crate) static ANY: Schema = Schema { shape: Shape::Any, default: None, nullable: false };
+pub(crate) static ANY: Schema = Schema { shape: Shape::Any, default: None, nullable: false, omit_empty: false };
 
 /// A schema with its reference followed.
 pub(crate) enum Held<'a> {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 pub(crate) use review::{review, user_info};
 pub(crate) use scale::{scale_of, set_replicas};
+pub(crate) use token::MOST_SECONDS;
 
 /// Performs a request on a subresource.
 pub(crate) async fn perform(

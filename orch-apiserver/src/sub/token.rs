@@ -3,6 +3,7 @@
 
 use super::{review::user_info, unstored};
 use crate::{
+    admission::EXPIRATION_SECONDS,
     authn::{Bound, Reference, TokenRequest},
     core::{
         Answer, Call, Core,
@@ -22,7 +23,10 @@ const TOKEN_REQUEST: Expected<'_> = Expected {
 };
 const DEFAULT_SECONDS: i64 = 3600;
 const LEAST_SECONDS: i64 = 600;
-const MOST_SECONDS: i64 = 1 << 32;
+/// The longest life of a token; those that Secrets keep ask for it.
+pub(crate) const MOST_SECONDS: i64 = 1 << 32;
+/// The life of a token of a pod whose programs may not read it again in time (`ExpirationExtensionSeconds`).
+const EXTENDED: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 /// Signs a token of a service account.
 pub(crate) async fn issue(
@@ -32,8 +36,13 @@ pub(crate) async fn issue(
     options: &WriteOptions,
 ) -> Result<Answer, StatusError> {
     let mut request = decode::typed(call, TOKEN_REQUEST, body, options)?;
-    core.admit_unstored(call, &mut request, options).await?;
+    meta::ensure_namespace(&mut request, &call.key.namespace)?;
+    check_name(call, &request)?;
     let account = core.storage.get(&call.kind, &call.key).await?;
+    check_uid(call, &request, &account.meta.uid)?;
+    json::set(&mut request, &["metadata", "name"], &*call.key.name);
+    json::set(&mut request, &["metadata", "uid"], &*account.meta.uid);
+    core.admit_unstored(call, &mut request, options).await?;
     let seconds = json::integer(&request, &["spec", "expirationSeconds"]).unwrap_or(DEFAULT_SECONDS);
     check(call, seconds)?;
     let Some(signer) = &core.signer else {
@@ -41,20 +50,26 @@ pub(crate) async fn issue(
     };
     let audiences: Vec<String> =
         json::items(&request, &["spec", "audiences"]).iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    let (now, asked) = (core.ambient.clock.now(), SignedDuration::from_secs(seconds));
+    let bound = bound(core, call, &request).await?;
+    let is_extended = matches!(bound, Bound::Pod(..))
+        && seconds == EXPIRATION_SECONDS
+        && audiences.iter().all(|audience| signer.audiences().contains(audience));
     let wanted = TokenRequest {
         namespace: call.key.namespace.to_string(),
         service_account: Reference { name: call.key.name.to_string(), uid: account.meta.uid.to_string() },
         audiences: audiences.clone(),
-        lifetime: SignedDuration::from_secs(seconds),
-        bound: bound(core, call, &request).await?,
+        lifetime: if is_extended { EXTENDED } else { asked },
+        warn_after: is_extended.then_some(asked),
+        bound,
         id: core.ambient.chance.uid(),
     };
-    let (token, expires) = signer.sign(&wanted, core.ambient.clock.now()).map_err(StatusError::internal)?;
+    let (token, _) = signer.sign(&wanted, now).map_err(StatusError::internal)?;
+    let expires = now.saturating_add(asked).map_err(StatusError::internal)?;
     let audiences = if audiences.is_empty() { signer.audiences().to_vec() } else { audiences };
     json::set(&mut request, &["spec", "audiences"], audiences);
     json::set(&mut request, &["spec", "expirationSeconds"], seconds);
-    json::set(&mut request, &["metadata", "name"], &*call.key.name);
-    json::set(&mut request, &["metadata", "namespace"], &*call.key.namespace);
+    json::set(&mut request, &["metadata", "creationTimestamp"], meta::time(now));
     let status = json!({"token": token.reveal(), "expirationTimestamp": meta::time(expires)});
     json::set(&mut request, &["status"], status);
     unstored(&request).map(Answer::created)
@@ -70,6 +85,26 @@ pub(crate) async fn review(core: &Core, call: &Call, object: &Value) -> Value {
         Ok((user, audiences)) => json!({"authenticated": true, "user": user_info(&user), "audiences": audiences}),
         Err(why) => json!({"authenticated": false, "error": why}),
     }
+}
+
+fn check_name(call: &Call, request: &Value) -> Result<(), StatusError> {
+    let name = json::meta(request, "name");
+    if name.is_empty() || name == &*call.key.name {
+        return Ok(());
+    }
+    let path = Path::new("metadata").child("name");
+    let error = FieldError::invalid(&path, name, "must match the service account name if specified");
+    Err(StatusError::invalid("authentication.k8s.io", "TokenRequest", &call.key.name, &[error]))
+}
+
+/// A request that names a UID is for that account alone, and not for one that has its name by now.
+fn check_uid(call: &Call, request: &Value, uid: &str) -> Result<(), StatusError> {
+    let asked = json::meta(request, "uid");
+    if asked.is_empty() || asked == uid {
+        return Ok(());
+    }
+    let why = format!("the UID in the token request ({asked}) does not match the UID of the service account ({uid})");
+    Err(StatusError::conflict(&Gvr::of("authentication.k8s.io", "v1", "TokenRequest"), &call.key.name, why))
 }
 
 fn check(call: &Call, seconds: i64) -> Result<(), StatusError> {

@@ -12,7 +12,8 @@ use orch_apiserver::{
 };
 use orch_store::{AdmissionHook, Ambient, backend::memory::MemoryBackend};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 const QUOTAS: &str = "/api/v1/namespaces/default/resourcequotas";
 const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
@@ -321,4 +322,66 @@ async fn who_approves_certificates_must_be_allowed_to_speak_for_the_signer() {
         answer.status(),
         format!("403 Forbidden: certificatesigningrequests.certificates.k8s.io \"c\" is forbidden: {words}")
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_waits_a_moment_for_the_default_account_of_its_namespace() {
+    let server = Server::start().await;
+    let account = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+        server.post("/api/v1/namespaces/default/serviceaccounts", account).await.ok();
+    };
+    let (made, ()) = tokio::join!(server.post(PODS, pod("early")), account);
+    assert_eq!(made.ok()["spec"]["serviceAccountName"], "default");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_without_an_account_is_refused_after_a_second_and_without_one_of_its_own_at_once() {
+    let server = Server::start().await;
+    let begun = Instant::now();
+    let missing = |name: &str, account: &str| {
+        format!(
+            "403 Forbidden: pods \"{name}\" is forbidden: error looking up service account default/{account}: \
+             serviceaccount \"{account}\" not found"
+        )
+    };
+    let mut named = pod("named");
+    named["spec"]["serviceAccountName"] = "robot".into();
+    assert_eq!(server.post(PODS, named).await.status(), missing("named", "robot"));
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(server.post(PODS, pod("plain")).await.status(), missing("plain", "default"));
+    assert!((Duration::from_secs(1)..Duration::from_secs(2)).contains(&begun.elapsed()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pods_of_an_account_that_asks_for_it_see_its_secrets_alone() {
+    let server = Server::start().await.with_account().await;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "secrets": [{"name": "a"}], "metadata": {
+        "name": "robot", "annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}});
+    server.post("/api/v1/namespaces/default/serviceaccounts", account).await.ok();
+    let mounting = |name: &str, account: &str, secret: &str| {
+        let mut pod = pod(name);
+        pod["spec"]["serviceAccountName"] = account.into();
+        pod["spec"]["volumes"] = json!([{"name": "v", "secret": {"secretName": secret}}]);
+        pod
+    };
+    server.post(PODS, mounting("good", "robot", "a")).await.ok();
+    server.post(PODS, mounting("free", "default", "b")).await.ok();
+    let because = "is not allowed because service account robot does not reference that secret";
+    assert_eq!(
+        server.post(PODS, mounting("bad", "robot", "b")).await.status(),
+        format!("403 Forbidden: pods \"bad\" is forbidden: volume with secret.secretName=\"b\" {because}")
+    );
+    let debug = |secret: &str| {
+        let container = json!({"name": "e", "image": "i", "envFrom": [{"secretRef": {"name": secret}}]});
+        json!({"spec": {"ephemeralContainers": [container]}})
+    };
+    let uri = format!("{PODS}/good/ephemeralcontainers");
+    let what = "ephemeral container e with envFrom referencing secret.secretName=\"b\"";
+    assert_eq!(
+        server.patch(&uri, "strategic-merge-patch+json", debug("b")).await.status(),
+        format!("403 Forbidden: pods \"good\" is forbidden: {what} {because}")
+    );
+    server.patch(&uri, "strategic-merge-patch+json", debug("a")).await.ok();
 }

@@ -1,4 +1,5 @@
 use crate::support::*;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
 use http::{Request, StatusCode};
 use http_body_util::Full;
 use orch_api::Gvr;
@@ -8,7 +9,7 @@ use orch_apiserver::{
     pki::{Pki, server_config},
 };
 use orch_store::{Ambient, Client, backend::memory::MemoryBackend, client::ListOptions};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tower::ServiceExt;
 
@@ -51,22 +52,16 @@ async fn reviews_answer_what_the_authorizer_thinks() {
 
 #[tokio::test]
 async fn a_service_account_token_is_signed_and_known_again() {
-    let ambient = Ambient::system();
-    let pki = Pki::in_memory(ambient.clock.now()).unwrap();
-    let signer = TokenSigner::new(pki.service_account_key(), "https://kubernetes.default.svc", Vec::new()).unwrap();
-    let api = ApiServer::builder(ambient, Arc::new(MemoryBackend::new())).token_signer(Arc::new(signer)).build().await;
-    let api = api.unwrap();
-    let server = Server { service: api.service(), api }.with_account().await;
+    let server = signing().await;
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}});
-    let uri = "/api/v1/namespaces/default/serviceaccounts/default/token";
-    let issued = server.post(uri, request).await.ok();
+    let issued = server.post(TOKEN, request).await.ok();
     let token = issued["status"]["token"].as_str().unwrap();
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}});
     let review = server.post("/apis/authentication.k8s.io/v1/tokenreviews", review).await.ok();
     assert_eq!(review["status"]["user"]["username"], "system:serviceaccount:default:default");
     let short = json!({"spec": {"audiences": [], "expirationSeconds": 5}});
     assert_eq!(
-        server.post(uri, short).await.status(),
+        server.post(TOKEN, short).await.status(),
         "422 Invalid: TokenRequest.authentication.k8s.io \"default\" is invalid: spec.expirationSeconds: Invalid value: 5: \
          may not specify a duration less than 10 minutes"
     );
@@ -116,6 +111,75 @@ async fn who_uses_a_token_that_was_made_for_an_account_by_itself_is_warned() {
     patch(&uri, json!({"metadata": {"labels": {"kubernetes.io/legacy-token-invalid-since": "2026-01-01"}}})).await;
     assert_eq!(ask(MAPS).await, (StatusCode::UNAUTHORIZED, vec![]));
     ambient.tasks.stop().await;
+}
+
+/// A server that signs tokens.
+async fn signing() -> Server {
+    let ambient = Ambient::system();
+    let pki = Pki::in_memory(ambient.clock.now()).unwrap();
+    let signer = TokenSigner::new(pki.service_account_key(), "https://kubernetes.default.svc", Vec::new()).unwrap();
+    let api = ApiServer::builder(ambient, Arc::new(MemoryBackend::new())).token_signer(Arc::new(signer)).build().await;
+    let api = api.unwrap();
+    Server { service: api.service(), api }.with_account().await
+}
+
+/// What a token says, without a look at its signature.
+fn claims(issued: &Value) -> Value {
+    let token = issued["status"]["token"].as_str().unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
+}
+
+const TOKEN: &str = "/api/v1/namespaces/default/serviceaccounts/default/token";
+
+#[tokio::test]
+async fn a_token_is_signed_for_the_account_that_is_meant_and_no_other() {
+    let server = signing().await;
+    let account = server.get("/api/v1/namespaces/default/serviceaccounts/default").await.ok();
+    let uid = account["metadata"]["uid"].as_str().unwrap();
+    let ask =
+        async |metadata: Value| server.post(TOKEN, json!({"metadata": metadata, "spec": {"audiences": []}})).await;
+    let issued = ask(json!({"name": "default", "namespace": "default", "uid": uid})).await.ok();
+    assert_eq!(issued["metadata"]["uid"], uid);
+    assert_eq!(ask(json!({})).await.ok()["metadata"]["uid"], uid);
+    assert_eq!(
+        ask(json!({"name": "other"})).await.status(),
+        "422 Invalid: TokenRequest.authentication.k8s.io \"default\" is invalid: metadata.name: Invalid value: \"other\": \
+         must match the service account name if specified"
+    );
+    assert_eq!(
+        ask(json!({"namespace": "other"})).await.status(),
+        "400 BadRequest: the namespace of the provided object does not match the namespace sent on the request"
+    );
+    assert_eq!(
+        ask(json!({"uid": "old"})).await.status(),
+        format!(
+            "409 Conflict: Operation cannot be fulfilled on TokenRequest.authentication.k8s.io \"default\": the UID in the \
+             token request (old) does not match the UID of the service account ({uid})"
+        )
+    );
+}
+
+#[tokio::test]
+async fn the_token_that_pods_get_by_themselves_lasts_a_year_and_says_an_hour() {
+    let server = signing().await;
+    server.post(PODS, pod("web")).await.ok();
+    let ask = async |seconds: i64, audiences: Value| {
+        let bound = json!({"apiVersion": "v1", "kind": "Pod", "name": "web"});
+        let spec = json!({"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": bound});
+        let issued = server.post(TOKEN, json!({"spec": spec})).await.ok();
+        let claims = claims(&issued);
+        let after = |time: &Value| time.as_i64().map(|time| time - claims["iat"].as_i64().unwrap());
+        let told: jiff::Timestamp = issued["status"]["expirationTimestamp"].as_str().unwrap().parse().unwrap();
+        assert_eq!(after(&told.as_second().into()), Some(seconds));
+        (after(&claims["exp"]), after(&claims["kubernetes.io"]["warnafter"]))
+    };
+    let year = Some(365 * 24 * 3600);
+    assert_eq!(ask(3607, json!([])).await, (year, Some(3607)));
+    assert_eq!(ask(3607, json!(["https://kubernetes.default.svc"])).await, (year, Some(3607)));
+    assert_eq!(ask(3607, json!(["vault"])).await, (Some(3607), None));
+    assert_eq!(ask(3600, json!([])).await, (Some(3600), None));
+    let unbound = server.post(TOKEN, json!({"spec": {"audiences": [], "expirationSeconds": 3607}})).await.ok();
+    assert_eq!(claims(&unbound)["kubernetes.io"].get("warnafter"), None);
 }
 
 #[tokio::test]

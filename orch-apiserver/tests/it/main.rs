@@ -5,6 +5,7 @@ mod admission;
 mod bad_input;
 mod custom;
 mod delete;
+mod empty;
 mod hook_server;
 mod identity;
 mod kube_client;

@@ -261,6 +261,41 @@ async fn the_use_of_a_token_that_a_secret_keeps_is_noted_by_the_day_and_an_inval
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_is_good_no_longer_once_its_secret_keeps_another() {
+    let cluster = Cluster::builder().seed(1).build().await.unwrap();
+    let client = cluster.client();
+    let secret = json!({"metadata": {"name": "token", "namespace": "default",
+        "annotations": {"kubernetes.io/service-account.name": "default"}}, "type": "kubernetes.io/service-account-token"});
+    add::<Secret>(&cluster, secret).await;
+    let kept = |secret: &Secret| Some(String::from_utf8(secret.data.as_ref()?.get("token")?.0.clone()).unwrap());
+    let leaked = kept(&*until::<Secret>(&cluster, &key("token"), |s| kept(s).is_some()).await).unwrap();
+    let review = async |token: &str| {
+        let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}});
+        let gvr = Gvr::of("authentication.k8s.io", "v1", "tokenreviews");
+        let answer = client.create(&gvr, &Key::cluster(""), None, body, &WriteOptions::default()).await.unwrap();
+        answer.parse::<Value>().unwrap()["status"].clone()
+    };
+    assert_eq!(review(&leaked).await["authenticated"], true);
+    let none = json!({"data": {"token": null}});
+    client.patch(&Secret::gvr(), &key("token"), None, Patch::Merge(none), &WriteOptions::default()).await.unwrap();
+    let another = |secret: &Secret| kept(secret).is_some_and(|token| token != leaked);
+    let new = kept(&*until::<Secret>(&cluster, &key("token"), another).await).unwrap();
+    assert_eq!(review(&new).await["authenticated"], true);
+    let refused = review(&leaked).await;
+    assert_eq!(
+        (&refused["authenticated"], &refused["error"]),
+        (&false.into(), &"Token does not match server's copy".into())
+    );
+    // What somebody asks for and binds to the secret is good without being kept there.
+    let bound = json!({"apiVersion": "v1", "kind": "Secret", "name": "token"});
+    let body = json!({"spec": {"audiences": [], "expirationSeconds": 3600, "boundObjectRef": bound}});
+    let options = WriteOptions::default();
+    let asked = client.create(&ServiceAccount::gvr(), &key("default"), Some("token"), body, &options).await.unwrap();
+    let asked = asked.parse::<Value>().unwrap()["status"]["token"].as_str().unwrap().to_owned();
+    assert_eq!(review(&asked).await["authenticated"], true);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_account_does_not_list_a_token_secret_that_is_gone() {
     let cluster = Cluster::builder().seed(1).build().await.unwrap();
     let client = cluster.client();

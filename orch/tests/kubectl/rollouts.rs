@@ -31,6 +31,39 @@ fn a_rollout_is_watched_undone_and_restarted() {
     });
 }
 
+/// A chart's blanks are not in what kubectl sends back: the set of the first revision is found again by the template.
+#[test]
+fn a_rollout_of_a_template_with_blanks_is_undone_without_another_replica_set() {
+    const BLANKS: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}, annotations: {}}
+    spec:
+      nodeSelector: {}
+      tolerations: []
+      hostNetwork: false
+      containers:
+      - {name: web, image: "orch.local/toolbox:latest", args: [sleep, "600"], env: [{name: A, value: ""}]}
+"#;
+    with_each(simulated, "blanks", |k| {
+        k.apply(BLANKS).succeeds();
+        k.run("rollout status deploy/web --timeout=30s").succeeds();
+        k.run("get deploy web -o jsonpath={.spec.template.spec.tolerations}").prints("");
+        k.run("set image deploy/web web=orch.local/toolbox:v2").succeeds();
+        k.run("rollout status deploy/web --timeout=30s").succeeds();
+        k.run("rollout undo deploy/web").prints("deployment.apps/web rolled back\n");
+        k.run("rollout status deploy/web --timeout=30s").succeeds();
+        assert_eq!(k.run("get rs -o name").stdout().lines().count(), 2);
+        k.apply(BLANKS).succeeds();
+        assert_eq!(k.run("get rs -o name").stdout().lines().count(), 2);
+    });
+}
+
 #[test]
 fn a_paused_rollout_waits_until_it_is_resumed() {
     with_each(simulated, "pause", |k| {

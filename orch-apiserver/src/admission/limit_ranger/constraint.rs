@@ -3,7 +3,7 @@
 use crate::core::json;
 use orch_api::{
     quantity::Quantity,
-    quota::{Amounts, pod_limits, pod_requests, requests_and_limits},
+    quota::{Amounts, pod_in_limit_range, requests_and_limits},
 };
 use serde_json::Value;
 
@@ -22,7 +22,10 @@ pub(super) fn of_pod(range: &Value, pod: &Value) -> Vec<String> {
                     faults.extend(check(limit, "Container", &requests, &limits));
                 }
             }
-            "Pod" => faults.extend(check(limit, "Pod", &pod_requests(pod, false), &pod_limits(pod, false))),
+            "Pod" => {
+                let (requests, limits) = (pod_in_limit_range(pod, "requests"), pod_in_limit_range(pod, "limits"));
+                faults.extend(check(limit, "Pod", &requests, &limits));
+            }
             _ => {}
         }
     }
@@ -179,6 +182,19 @@ mod tests {
         let one = two["spec"]["containers"][0].clone();
         two["spec"]["containers"].as_array_mut().unwrap().push(one);
         check(&most, &two, &["maximum cpu usage per Pod is 1, but limit is 1600m"]);
+    }
+
+    #[test]
+    fn the_overhead_of_a_pod_and_its_own_hugepages_are_not_limited() {
+        let most = range("Pod", json!({"max": {"cpu": "1", "hugepages-2Mi": "4Mi"}}));
+        let amounts = json!({"cpu": "1", "hugepages-2Mi": "2Mi"});
+        let mut pod = pod(amounts.clone(), amounts);
+        pod["spec"]["overhead"] = json!({"cpu": "250m"});
+        let own = json!({"cpu": "900m", "hugepages-2Mi": "8Mi"});
+        pod["spec"]["resources"] = json!({"requests": own, "limits": own});
+        check(&most, &pod, &[]);
+        pod["spec"]["resources"]["limits"]["cpu"] = "2".into();
+        check(&most, &pod, &["maximum cpu usage per Pod is 1, but limit is 2"]);
     }
 
     #[test]

@@ -1,4 +1,7 @@
-//! Every pod runs as a service account and finds its token (`plugin/pkg/admission/serviceaccount`).
+//! Every pod runs as a service account and finds its token (`plugin/pkg/admission/serviceaccount`). An account may have it
+//! that its pods see no secrets but those that it names (`mountable`).
+
+mod mountable;
 
 use super::{Operation, Plugin, Review, SERVICE_ACCOUNTS, View};
 use crate::core::json;
@@ -6,13 +9,18 @@ use async_trait::async_trait;
 use orch_api::{Gvr, Key, StatusError};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const VOLUME_PREFIX: &str = "kube-api-access-";
 const MIRROR: &str = "kubernetes.io/config.mirror";
-/// A bound token lives an hour; it is read as valid for a year where clients do not reload it.
-const EXPIRATION_SECONDS: i64 = 3607;
+/// A bound token is renewed by the hour. Asked for with these very seconds it stays good for a year, for clients that do not
+/// read it again (`WarnOnlyBoundTokenExpirationSeconds`).
+pub(crate) const EXPIRATION_SECONDS: i64 = 3607;
+/// The account that every namespace gets.
+const DEFAULT: &str = "default";
+/// How long a pod waits for it: its namespace may be a moment old.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The plugin `ServiceAccount`.
 pub struct ServiceAccount;
@@ -24,15 +32,19 @@ impl Plugin for ServiceAccount {
     }
 
     fn handles(&self, review: &Review<'_>) -> bool {
-        review.is("", "pods") && review.operation == Operation::Create
+        review.is_of("", "pods")
+            && matches!(
+                (review.operation, review.subresource()),
+                (Operation::Create, "") | (Operation::Update, "ephemeralcontainers")
+            )
     }
 
     async fn mutate(&self, view: &View<'_>, review: &Review<'_>, pod: &mut Value) -> Result<bool, StatusError> {
-        if is_mirror(pod) {
+        if is_mirror(pod) || review.operation == Operation::Update {
             return Ok(false);
         }
         if json::text(pod, &["spec", "serviceAccountName"]).is_empty() {
-            json::set(pod, &["spec", "serviceAccountName"], "default");
+            json::set(pod, &["spec", "serviceAccountName"], DEFAULT);
         }
         let account = account(view, review, pod).await?;
         if automounts(&account, pod) {
@@ -48,13 +60,19 @@ impl Plugin for ServiceAccount {
     }
 
     async fn validate(&self, view: &View<'_>, review: &Review<'_>, pod: &Value) -> Result<(), StatusError> {
-        if is_mirror(pod) {
+        let is_new = review.operation == Operation::Create;
+        if is_new && is_mirror(pod) {
             return check_mirror(pod).map_err(|why| review.forbidden(pod, why));
         }
         if json::text(pod, &["spec", "serviceAccountName"]).is_empty() {
             return Err(review.forbidden(pod, format!("no service account specified for pod {}", review.key)));
         }
-        account(view, review, pod).await.map(drop)
+        let account = account(view, review, pod).await?;
+        let fault = match is_new {
+            true => mountable::fault(&account, pod),
+            false => mountable::ephemeral_fault(&account, pod),
+        };
+        fault.map_or(Ok(()), |why| Err(review.forbidden(pod, why)))
     }
 }
 
@@ -83,9 +101,19 @@ fn check_mirror(pod: &Value) -> Result<(), &'static str> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Account {
+    metadata: Metadata,
     automount_service_account_token: Option<bool>,
     #[serde(default)]
+    secrets: Vec<Named>,
+    #[serde(default)]
     image_pull_secrets: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    name: String,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -97,7 +125,12 @@ struct Named {
 async fn account(view: &View<'_>, review: &Review<'_>, pod: &Value) -> Result<Arc<Account>, StatusError> {
     let namespace = &review.key.namespace;
     let name = json::text(pod, &["spec", "serviceAccountName"]);
-    match view.find(&SERVICE_ACCOUNTS, &Key::new(namespace.clone(), name)).await? {
+    let key = Key::new(namespace.clone(), name);
+    let found = match name {
+        DEFAULT => view.await_one(&SERVICE_ACCOUNTS, &key, PATIENCE).await?,
+        _ => view.find(&SERVICE_ACCOUNTS, &key).await?,
+    };
+    match found {
         Some(found) => found.parsed(),
         None => {
             let missing = StatusError::not_found(&Gvr::of("", "v1", "serviceaccount"), name);
