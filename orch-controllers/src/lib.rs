@@ -111,7 +111,7 @@ pub fn all(config: &Config) -> Vec<Arc<dyn ControlLoop>> {
         of(ttl_after_finished::TtlAfterFinished),
         of(pod_garbage_collector::PodGarbageCollector::default()),
         of(endpoint_slice::EndpointSliceController::default()),
-        of(namespace::NamespaceController { discovery: config.discovery.clone() }),
+        of(namespace::NamespaceController::new(config.discovery.clone())),
         of(node_lifecycle::NodeLifecycle::new(config.since)),
         of(taint_eviction::TaintEviction::default()),
         of(disruption::DisruptionController { discovery: config.discovery.clone() }),

@@ -1,7 +1,7 @@
 //! [`Controller`]: a control loop that observes caches and decides purely; and [`ControlLoop`], what the
 //! engine and the list of all loops know of it.
 
-use crate::{Error, Plan, View, Watches, engine, engine::Options, queue::Backoff, view::Caches};
+use crate::{Error, Plan, View, Watches, engine, engine::Options, executor::Refusal, queue::Backoff, view::Caches};
 use async_trait::async_trait;
 use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
@@ -54,6 +54,12 @@ pub trait Controller: Send + Sync + 'static {
     /// plan by way of [`Controller::observe`] alone; it is lost with the process. Most controllers do not need it.
     fn remember(&self, world: &Self::World, now: Timestamp, error: Option<&Error>) {
         let _ = (world, now, error);
+    }
+
+    /// Learns which actions of a plan were refused, before [`Controller::remember`], for controllers that report each of
+    /// them. Most controllers do not need it.
+    fn refused(&self, world: &Self::World, refusals: &[Refusal]) {
+        let _ = (world, refusals);
     }
 }
 

@@ -149,8 +149,8 @@ struct Answers(BareClient, bool);
 
 #[async_trait]
 impl Around for Answers {
-    fn inner(&self) -> &dyn Client {
-        &self.0
+    fn inner(&self) -> orch_store::client::Result<Arc<dyn Client>> {
+        Ok(Arc::new(self.0.clone()))
     }
 
     async fn write(&self, _: Write<'_>) -> orch_store::client::Result<Arc<Stored>> {

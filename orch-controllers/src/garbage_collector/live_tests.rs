@@ -19,8 +19,8 @@ struct Broken(BareClient);
 
 #[async_trait]
 impl Around for Broken {
-    fn inner(&self) -> &dyn Client {
-        &self.0
+    fn inner(&self) -> Result<Arc<dyn Client>> {
+        Ok(Arc::new(self.0.clone()))
     }
 
     async fn begin_watch(&self, resource: &Gvr, options: &WatchOptions) -> Result<WatchStream> {

@@ -29,13 +29,13 @@ const FINALIZERS: Topic =
 pub(super) fn report(
     namespace: &mut Namespace,
     remaining: &BTreeMap<Gvr, Remaining>,
-    errors: &[String],
+    errors: Vec<String>,
     now: Timestamp,
 ) {
     let mut set = |topic, problem| set(namespace, topic, problem, now);
     set(DISCOVERY, None);
     set(PARSING, None);
-    set(DELETION, deletion_problem(errors));
+    set(DELETION, deletion_problem(&errors));
     set(CONTENT, content_problem(remaining));
     set(FINALIZERS, finalizer_problem(remaining));
 }

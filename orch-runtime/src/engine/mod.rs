@@ -150,6 +150,7 @@ impl<C: Controller> Work for Planned<C> {
             tracing::debug!(controller = C::NAME, %key, "{action}");
         }
         let performed = self.executor.perform(&plan, journal).await;
+        self.controller.refused(&world, &performed.refusals);
         self.controller.remember(&world, now, performed.error.as_ref());
         match performed.failure {
             Some(failure) => drop(self.failures.insert(key.clone(), failure)),

@@ -20,7 +20,7 @@ use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use orch_api::{Gvr, Key, StatusError};
 use orch_store::{
     Client, Stored,
-    client::{ListOptions, Patch, WriteOptions},
+    client::{DeleteOptions, ListOptions, Patch, Propagation, WriteOptions},
 };
 use serde_json::Value;
 use std::{collections::HashSet, sync::Arc};
@@ -43,6 +43,17 @@ pub struct Performed {
     pub error: Option<Error>,
     /// The first refusal of an announced write, for the next observation.
     pub failure: Option<Failure>,
+    /// Every refusal.
+    pub refusals: Vec<Refusal>,
+}
+
+/// A refused write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Of what.
+    pub resource: Gvr,
+    /// The words of the refusal.
+    pub words: String,
 }
 
 /// The outcome of one action: what was written.
@@ -137,7 +148,9 @@ impl Executor {
             }
             Action::DeleteAll { gvr, namespace } => {
                 let select = ListOptions { namespace: namespace.clone(), ..ListOptions::default() };
-                self.client.delete_collection(gvr, &select, &Default::default()).await.map(|()| None)
+                // Some kinds are orphaned by default; what is emptied shall keep nothing.
+                let options = DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
+                self.client.delete_collection(gvr, &select, &options).await.map(|()| None)
             }
             Action::Event(notice) => {
                 self.recorder.record(notice.clone());
@@ -164,6 +177,9 @@ impl Performed {
         if let Some(announce) = announce(action).filter(|_| self.failure.is_none()) {
             let reason = announce.failure.0.to_owned();
             self.failure = Some(Failure { reason, message: error.message().to_owned() });
+        }
+        if let Some(resource) = action.resource().cloned() {
+            self.refusals.push(Refusal { resource, words: error.message().to_owned() });
         }
         self.error.get_or_insert(error.into());
     }
