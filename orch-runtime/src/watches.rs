@@ -19,6 +19,8 @@ pub type Mapper = Arc<dyn Fn(&Delta, &View<'_>) -> Vec<Key> + Send + Sync>;
 pub type Predicate = Arc<dyn Fn(&Delta) -> bool + Send + Sync>;
 /// The values under which an index files an object.
 pub type IndexFn = fn(&Stored) -> Vec<Arc<str>>;
+/// Says which resources are followed.
+pub(crate) type Wanted = Arc<dyn Fn(&View<'_>) -> Vec<Served> + Send + Sync>;
 
 /// Which changes ask for which keys of the root kind.
 #[derive(Clone)]
@@ -77,7 +79,7 @@ pub struct External {
 #[derive(Clone)]
 pub(crate) struct Discovered {
     /// Which they are now.
-    pub(crate) wanted: Arc<dyn Fn(&View<'_>) -> Vec<Served> + Send + Sync>,
+    pub(crate) wanted: Wanted,
     /// The keys that a change of one asks for.
     pub(crate) keys: Mapper,
     /// How long a key waits for more changes before it is worked on.

@@ -86,6 +86,7 @@ async fn an_address_is_written_with_its_service_and_goes_with_it() {
     assert_eq!((addresses(&server).await, ports(&store).await), (vec![], vec![]));
 }
 
+#[allow(clippy::disallowed_methods)] // The requests race on threads of their own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_over_one_store_give_no_address_and_no_port_twice() {
     let store = Arc::new(MemoryBackend::new());

@@ -268,7 +268,7 @@ async fn a_token_is_good_no_longer_once_its_secret_keeps_another() {
         "annotations": {"kubernetes.io/service-account.name": "default"}}, "type": "kubernetes.io/service-account-token"});
     add::<Secret>(&cluster, secret).await;
     let kept = |secret: &Secret| Some(String::from_utf8(secret.data.as_ref()?.get("token")?.0.clone()).unwrap());
-    let leaked = kept(&*until::<Secret>(&cluster, &key("token"), |s| kept(s).is_some()).await).unwrap();
+    let leaked = kept(&*becomes::<Secret>(&cluster, &key("token"), |s| kept(s).is_some()).await).unwrap();
     let review = async |token: &str| {
         let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}});
         let gvr = Gvr::of("authentication.k8s.io", "v1", "tokenreviews");
@@ -279,7 +279,7 @@ async fn a_token_is_good_no_longer_once_its_secret_keeps_another() {
     let none = json!({"data": {"token": null}});
     client.patch(&Secret::gvr(), &key("token"), None, Patch::Merge(none), &WriteOptions::default()).await.unwrap();
     let another = |secret: &Secret| kept(secret).is_some_and(|token| token != leaked);
-    let new = kept(&*until::<Secret>(&cluster, &key("token"), another).await).unwrap();
+    let new = kept(&*becomes::<Secret>(&cluster, &key("token"), another).await).unwrap();
     assert_eq!(review(&new).await["authenticated"], true);
     let refused = review(&leaked).await;
     assert_eq!(
