@@ -84,17 +84,13 @@ impl Core {
         if certificates::is_request(&call.kind) {
             certificates::requested(&call.user, object);
         }
-        if !self.services.concern(&call.kind) {
-            return match self.create_once(call, object, Vec::new(), options).await? {
-                Written::Done(stored) => Ok(stored),
-                Written::Stale => Err(StatusError::internal("a write alone has nothing to be late for")),
-            };
-        }
+        let before = self.services.concern(&call.kind).then(|| object.clone());
         loop {
-            let mut attempt = object.clone();
-            let beside = self.services.create(self, call, &mut attempt).await?;
-            if let Written::Done(stored) = self.create_once(call, &mut attempt, beside, options).await? {
-                return Ok(stored);
+            let beside = self.services.create(self, call, object).await?;
+            match self.create_once(call, object, beside, options).await? {
+                Written::Done(stored) => return Ok(stored),
+                // Somebody has just taken what it drew.
+                Written::Stale => before.iter().for_each(|before| object.clone_from(before)),
             }
         }
     }

@@ -47,7 +47,8 @@ enum State {
 
 impl ServiceWorld {
     pub(super) fn observe(key: &Key, view: &View<'_>) -> Option<Self> {
-        let service: Arc<Service> = view.get(key).filter(|service: &Arc<Service>| !service.is_deleting())?;
+        // One that is being deleted as well: what waits for finalizers has its addresses until it goes.
+        let service: Arc<Service> = view.get(key)?;
         let all = view.list::<ServiceCIDR>("");
         let networks: Vec<_> = all.iter().flat_map(|cidr| networks(cidr)).collect();
         let address = |ip: &String| {
@@ -71,7 +72,7 @@ impl ServiceWorld {
         }
         let key = self.service.key();
         let live = client.find::<Service>(&key).await?;
-        let Some(live) = live.filter(|live| live.uid() == self.service.uid() && !live.is_deleting()) else {
+        let Some(live) = live.filter(|live| live.uid() == self.service.uid()) else {
             self.addresses.clear();
             return Ok(self);
         };

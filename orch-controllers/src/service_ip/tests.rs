@@ -96,6 +96,20 @@ fn an_address_that_is_missing_is_made_again() {
 }
 
 #[test]
+fn a_service_that_waits_for_its_finalizers_keeps_its_address() {
+    let going = fixtures::deleting(service("web", &["10.96.0.7"]));
+    check(
+        from_ref(&going),
+        &[],
+        expect![[r#"
+            event Warning ClusterIPNotAllocated: Cluster IP [IPv4]: 10.96.0.7 is not allocated; repairing
+            create IPAddress 10.96.0.7
+        "#]],
+    );
+    check_address(from_ref(&going), address("10.96.0.7", &going, 3600), expect![[""]]);
+}
+
+#[test]
 fn an_address_that_no_network_gives_is_told_of() {
     for ip in ["10.1.0.7", "10.96.255.255"] {
         let web = service("web", &[ip]);
@@ -106,6 +120,17 @@ fn an_address_that_no_network_gives_is_told_of() {
         );
         assert_eq!(ServiceIps.plan(&world, now()).to_string(), expected);
     }
+}
+
+#[test]
+fn what_is_no_address_is_told_of() {
+    check(
+        &[service("web", &["nowhere"])],
+        &[],
+        expect![[r#"
+            event Warning ClusterIPNotValid: Cluster IP <nil> is not a valid IP; please recreate Service
+        "#]],
+    );
 }
 
 #[test]
