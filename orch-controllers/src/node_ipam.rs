@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use orch_api::{Gvr, Key, Object};
 use orch_runtime::{Controller, Plan, Target, View, Watches, plan::Notice, view::Facts};
-use orch_store::{Stored, client::Patch};
+use orch_store::{Stored, client::Patch, stored::Parts};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::json;
@@ -90,16 +90,11 @@ impl Facts for PodNetwork {
     fn of(stored: &Stored) -> Self {
         #[derive(Deserialize, Default)]
         #[serde(default)]
-        struct Lite {
-            spec: Spec,
-        }
-        #[derive(Deserialize, Default)]
-        #[serde(default)]
         struct Spec {
             #[serde(rename = "podCIDR")]
             pod_cidr: Option<String>,
         }
-        Self(stored.parse::<Lite>().unwrap_or_default().spec.pod_cidr.filter(|cidr| !cidr.is_empty()))
+        Self(Parts::<Spec>::of(stored).spec.pod_cidr.filter(|cidr| !cidr.is_empty()))
     }
 }
 

@@ -19,7 +19,7 @@ use orch_runtime::{
     plan::Notice,
     view::{Facts, Known},
 };
-use orch_store::{Stored, informer::Delta};
+use orch_store::{Stored, informer::Delta, stored::Parts};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use std::{collections::BTreeSet, sync::Arc};
@@ -151,15 +151,10 @@ impl Facts for NoExecuteTaints {
     fn of(stored: &Stored) -> Self {
         #[derive(Deserialize, Default)]
         #[serde(default)]
-        struct Lite {
-            spec: LiteSpec,
-        }
-        #[derive(Deserialize, Default)]
-        #[serde(default)]
         struct LiteSpec {
             taints: Vec<Taint>,
         }
-        let mut taints = stored.parse::<Lite>().unwrap_or_default().spec.taints;
+        let mut taints = Parts::<LiteSpec>::of(stored).spec.taints;
         taints.retain(|t| t.effect == "NoExecute");
         Self(taints)
     }

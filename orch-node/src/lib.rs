@@ -11,6 +11,7 @@
 //! **Fail-static**: stopping or killing the agent never stops a container; the next agent adopts what runs.
 
 pub mod agent;
+pub mod book;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod dns;

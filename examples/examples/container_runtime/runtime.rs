@@ -165,8 +165,7 @@ impl ContainerRuntime for Functions {
     async fn start_container(&self, container: &str) -> Result<(), RuntimeError> {
         let now = self.now();
         let mut state = self.state();
-        let found = state.find(container)?.clone();
-        let (sandbox, config) = state.containers[container].clone();
+        let (found, config) = state.book.container(container).map(|(found, config)| (found.clone(), config.clone()))?;
         if found.state != ContainerState::Created {
             return Ok(());
         }
@@ -180,11 +179,7 @@ impl ContainerRuntime for Functions {
         let input = config.stdin.then(|| Arc::new(Mutex::new(near)));
         let running = Running { task, input, output: broadcast::channel(64).0 };
         state.running.insert(container.to_owned(), running);
-        if let Some(found) = state.find_mut(container) {
-            found.state = ContainerState::Running { started_at: now, pid: 0 };
-        }
-        state.tell(&sandbox);
-        Ok(())
+        state.book.set(container, ContainerState::Running { started_at: now, pid: 0 })
     }
 
     /// A function has no say in its end: it stops at its next await, as if by SIGTERM.
@@ -201,16 +196,15 @@ impl ContainerRuntime for Functions {
     }
 
     async fn list(&self) -> Result<Vec<Sandbox>, RuntimeError> {
-        Ok(self.state().sandboxes.values().cloned().collect())
+        Ok(self.state().book.sandboxes().cloned().collect())
     }
 
     async fn sandbox(&self, sandbox: &str) -> Result<Sandbox, RuntimeError> {
-        let found = self.state().sandboxes.get(sandbox).cloned();
-        found.ok_or_else(|| RuntimeError::NotFound(format!("sandbox {sandbox:?}")))
+        self.state().book.sandbox(sandbox).cloned()
     }
 
     async fn exec(&self, container: &str, request: ExecRequest) -> Result<ExecSession, RuntimeError> {
-        if !matches!(self.state().find(container)?.state, ContainerState::Running { .. }) {
+        if !matches!(self.state().book.container(container)?.0.state, ContainerState::Running { .. }) {
             return Err(RuntimeError::Failed(format!("container {container} is not running")));
         }
         let missing = || RuntimeError::Failed(format!("{} has no function {:?}", self.image, request.command));
@@ -240,12 +234,12 @@ impl ContainerRuntime for Functions {
 
     async fn attach(&self, container: &str, request: AttachRequest) -> Result<ExecSession, RuntimeError> {
         let mut state = self.state();
-        let once = state.containers.get(container).is_some_and(|(_, config)| config.stdin_once);
+        let once = state.book.container(container).is_ok_and(|(_, config)| config.stdin_once);
         let not_running = || RuntimeError::Failed(format!("container {container} is not running"));
         let running = state.running.get_mut(container).ok_or_else(not_running)?;
         let input = if request.stdin && once { running.input.take() } else { running.input.clone() };
         let (mut output, (mut near, far)) = (running.output.subscribe(), duplex(BUFFER));
-        let mut events = state.listen();
+        let mut events = state.book.listen();
         let functions = self.clone();
         let id = container.to_owned();
         self.ambient.tasks.spawn(async move {
@@ -257,7 +251,7 @@ impl ContainerRuntime for Functions {
         });
         let exit = async move {
             loop {
-                match functions.state().find(&id).map(|found| found.state.clone()) {
+                match functions.state().book.container(&id).map(|(found, _)| found.state.clone()) {
                     Ok(ContainerState::Exited { exit_code, .. }) => return Ok(exit_code),
                     Ok(_) => {}
                     Err(_) => return Ok(0),
@@ -285,15 +279,15 @@ impl ContainerRuntime for Functions {
     }
 
     async fn reopen_log(&self, container: &str) -> Result<(), RuntimeError> {
-        self.state().find(container).map(drop)
+        self.state().book.container(container).map(drop)
     }
 
     async fn stats(&self, container: &str) -> Result<Stats, RuntimeError> {
-        self.state().find(container).map(|_| Stats::default())
+        self.state().book.container(container).map(|_| Stats::default())
     }
 
     fn events(&self) -> BoxStream<'static, RuntimeEvent> {
-        let listener = self.state().listen();
+        let listener = self.state().book.listen();
         Box::pin(futures::stream::unfold(listener, |mut l| async move { Some((l.recv().await?, l)) }))
     }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Toleration};
 use orch_api::{Gvr, Object};
 use orch_runtime::view::{Facts, Known};
-use orch_store::Stored;
+use orch_store::{Stored, stored::Parts};
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -71,6 +71,19 @@ pub enum Phase {
     Failed,
 }
 
+impl Phase {
+    /// The phase of this name; what is no phase has not begun.
+    pub(crate) fn named(name: &str) -> Self {
+        match name {
+            "Running" => Self::Running,
+            "Succeeded" => Self::Succeeded,
+            "Failed" => Self::Failed,
+            "Unknown" => Self::Unknown,
+            _ => Self::Pending,
+        }
+    }
+}
+
 impl PodFacts {
     /// Whether all containers have ended for good.
     pub fn is_finished(&self) -> bool {
@@ -124,12 +137,12 @@ impl Facts for PodFacts {
     }
 
     fn of(stored: &Stored) -> Self {
-        stored.parse::<Lite>().map(Self::from).unwrap_or_default()
+        Self::from(Lite::of(stored))
     }
 }
 
 impl From<Lite> for PodFacts {
-    fn from(Lite { metadata, spec, status }: Lite) -> Self {
+    fn from(Parts { metadata, spec, status }: Lite) -> Self {
         let condition = status.conditions.iter().find(|c| c.kind == "Ready");
         let ready = condition.filter(|c| c.status == "True");
         let bound = status.conditions.iter().find(|c| c.kind == "PodScheduled" && c.status == "True");
@@ -143,16 +156,10 @@ impl From<Lite> for PodFacts {
             ips.push(status.pod_ip.as_str().into());
         }
         Self {
-            phase: match status.phase.as_str() {
-                "Running" => Phase::Running,
-                "Succeeded" => Phase::Succeeded,
-                "Failed" => Phase::Failed,
-                "Unknown" => Phase::Unknown,
-                _ => Phase::Pending,
-            },
+            phase: Phase::named(&status.phase),
             node: spec.node_name.into(),
             bound_at: bound.and_then(|c| c.last_transition_time),
-            ready_since: ready.map(|c| c.last_transition_time.unwrap_or(Timestamp::UNIX_EPOCH)),
+            ready_since: ready.map(LiteCondition::since),
             ready_changed: condition.and_then(|c| c.last_transition_time),
             deletion_cost: cost.and_then(|c| c.parse().ok()).unwrap_or(0),
             restarts: status.container_statuses.iter().map(|c| c.restart_count).max().unwrap_or(0),
@@ -188,14 +195,7 @@ fn is_of_no_execute(toleration: &Toleration) -> bool {
 }
 
 /// The part of a pod's JSON that is read.
-#[derive(Deserialize)]
-#[serde(default)]
-#[derive(Default)]
-struct Lite {
-    metadata: LiteMeta,
-    spec: LiteSpec,
-    status: LiteStatus,
-}
+type Lite = Parts<LiteSpec, LiteStatus, LiteMeta>;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -292,13 +292,20 @@ struct LiteStatus {
     init_container_statuses: Vec<LiteContainerStatus>,
 }
 
+/// A condition of a pod.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-struct LiteCondition {
+pub(crate) struct LiteCondition {
     #[serde(rename = "type")]
-    kind: String,
-    status: String,
-    last_transition_time: Option<Timestamp>,
+    pub(crate) kind: String,
+    pub(crate) status: String,
+    pub(crate) last_transition_time: Option<Timestamp>,
+}
+
+impl LiteCondition {
+    pub(crate) fn since(&self) -> Timestamp {
+        self.last_transition_time.unwrap_or(Timestamp::UNIX_EPOCH)
+    }
 }
 
 #[derive(Deserialize, Default)]

@@ -6,7 +6,7 @@ use orch_runtime::{
     storage::{ClaimInfo, VolumeInfo},
     view::View,
 };
-use orch_store::{Stored, informer::Delta};
+use orch_store::{Stored, informer::Delta, stored::Parts};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl PodUse {
         if !mentions_claims(stored) {
             return Self::default();
         }
-        let Lite { metadata, spec, status } = stored.parse().unwrap_or_default();
+        let Parts { metadata, spec, status }: Parts<LiteSpec, LiteStatus, LiteMeta> = Parts::of(stored);
         let claim = |volume: LiteVolume| match (volume.persistent_volume_claim, volume.ephemeral) {
             (Some(source), _) => Some((source.claim_name, false)),
             (None, Some(_)) => Some((claim_name(&stored.key.name, &volume.name).into(), true)),
@@ -112,14 +112,6 @@ pub fn claims_of_pod(delta: &Delta, _: &View<'_>) -> Vec<Key> {
 pub fn is_of_pod(claim: &PersistentVolumeClaim, pod_uid: &str) -> bool {
     let owners = claim.metadata.owner_references.iter().flatten();
     owners.filter(|owner| owner.controller == Some(true)).any(|owner| owner.uid == pod_uid)
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Lite {
-    metadata: LiteMeta,
-    spec: LiteSpec,
-    status: LiteStatus,
 }
 
 #[derive(Deserialize, Default)]

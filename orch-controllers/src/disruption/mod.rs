@@ -25,9 +25,13 @@ use k8s_openapi::api::{
 };
 use orch_api::{Key, Object};
 use orch_runtime::{Controller, Discovery, Error, Plan, View, Watches, plan::Notice, view::Known};
-use orch_store::{Client, Stored, informer::Delta, stored::Labels};
+use orch_store::{
+    Client, Stored,
+    informer::Delta,
+    stored::{Labels, Parts},
+};
 use scale::Scales;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Counts what budgets allow.
@@ -152,29 +156,20 @@ fn budgets_of_pod(delta: &Delta, view: &View<'_>) -> Vec<Key> {
 fn budgets_of_workload(delta: &Delta, view: &View<'_>) -> Vec<Key> {
     #[derive(Deserialize, Default, PartialEq)]
     #[serde(default)]
-    struct Lite {
-        spec: LiteSpec,
-    }
-    #[derive(Deserialize, Default, PartialEq)]
-    #[serde(default)]
     struct LiteSpec {
         replicas: Option<i32>,
-        template: LiteTemplate,
-    }
-    #[derive(Deserialize, Default, PartialEq)]
-    #[serde(default)]
-    struct LiteTemplate {
-        metadata: LiteMeta,
+        template: Parts<IgnoredAny, IgnoredAny, LiteMeta>,
     }
     #[derive(Deserialize, Default, PartialEq)]
     #[serde(default)]
     struct LiteMeta {
         labels: BTreeMap<String, String>,
     }
-    let read = |stored: &Option<Arc<Stored>>| stored.as_ref().and_then(|s| s.parse::<Lite>().ok()).unwrap_or_default();
+    let read =
+        |stored: &Option<Arc<Stored>>| stored.as_ref().map(|s| Parts::<LiteSpec>::of(s).spec).unwrap_or_default();
     let (old, new) = (read(&delta.old), read(&delta.new));
     let Some(stored) = delta.new.as_ref().or(delta.old.as_ref()).filter(|_| old != new) else { return Vec::new() };
-    let labels = if delta.new.is_some() { new } else { old }.spec.template.metadata.labels;
+    let labels = if delta.new.is_some() { new } else { old }.template.metadata.labels;
     let labels: Labels = labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     budgets(&stored.key.namespace, &labels, view)
 }

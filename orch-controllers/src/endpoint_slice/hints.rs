@@ -10,8 +10,8 @@ use k8s_openapi::api::{
 };
 use orch_api::{Gvr, Object, quantity::Quantity};
 use orch_runtime::view::{Facts, Known};
-use orch_store::Stored;
-use serde::Deserialize;
+use orch_store::{Stored, stored::Parts};
+use serde::{Deserialize, de::IgnoredAny};
 use std::collections::BTreeMap;
 
 /// The annotations by which a service asks for hints; the first is of old, and wins.
@@ -46,16 +46,11 @@ impl Facts for NodeCpu {
     fn of(stored: &Stored) -> Self {
         #[derive(Deserialize, Default)]
         #[serde(default)]
-        struct Lite {
-            status: Status,
-        }
-        #[derive(Deserialize, Default)]
-        #[serde(default)]
         struct Status {
             allocatable: BTreeMap<String, String>,
             conditions: Vec<NodeCondition>,
         }
-        let status = stored.parse::<Lite>().unwrap_or_default().status;
+        let status = Parts::<IgnoredAny, Status>::of(stored).status;
         let labels = &stored.meta.labels;
         let is_control_plane = ["control-plane", "master"]
             .iter()

@@ -1,12 +1,12 @@
 //! [`JobPod`]: what a Job looks at in its pods, and [`Claimed`]: a pod that is the Job's.
 
 use super::spec;
-use crate::common::Phase;
+use crate::common::{Phase, facts::LiteCondition};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use orch_api::Gvr;
 use orch_runtime::view::{Facts, Known};
-use orch_store::Stored;
+use orch_store::{Stored, stored::Parts};
 use serde::Deserialize;
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -124,18 +124,12 @@ impl Facts for JobPod {
         if stored.controller().is_some_and(|owner| &*owner.kind != "Job") {
             return Self::default(); // Nobody asks.
         }
-        stored.parse::<Lite>().map(|lite| lite.facts(stored)).unwrap_or_default()
+        facts(&Lite::of(stored), stored)
     }
 }
 
 /// The part of a pod's JSON that is read.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Lite {
-    metadata: LiteMeta,
-    spec: LiteSpec,
-    status: LiteStatus,
-}
+type Lite = Parts<LiteSpec, LiteStatus, LiteMeta>;
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
@@ -169,15 +163,6 @@ struct LiteStatus {
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-struct LiteCondition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-    last_transition_time: Option<Timestamp>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
 struct LiteContainerStatus {
     name: String,
     restart_count: i32,
@@ -197,59 +182,51 @@ struct LiteTerminated {
     finished_at: Option<Timestamp>,
 }
 
-impl Lite {
-    fn facts(&self, stored: &Stored) -> JobPod {
-        let Self { metadata, spec, status } = self;
-        let ready = status.conditions.iter().find(|c| c.kind == "Ready" && c.status == "True");
-        let all = || status.container_statuses.iter().chain(&status.init_container_statuses);
-        let number = |name| metadata.annotations.get(name).and_then(|text| text.parse().ok()).filter(|n| *n >= 0);
-        let exits = all().filter_map(|container| {
-            let code = container.state.terminated.as_ref()?.exit_code;
-            (code != 0).then(|| Exit { container: container.name.as_str().into(), code })
-        });
-        JobPod {
-            phase: match status.phase.as_str() {
-                "Running" => Phase::Running,
-                "Succeeded" => Phase::Succeeded,
-                "Failed" => Phase::Failed,
-                "Unknown" => Phase::Unknown,
-                _ => Phase::Pending,
-            },
-            is_bound: !spec.node_name.is_empty(),
-            ready_since: ready.map(|c| c.last_transition_time.unwrap_or(Timestamp::UNIX_EPOCH)),
-            index: metadata.annotations.get(INDEX).and_then(|text| text.parse().ok()),
-            failures: number(FAILURES).unwrap_or(0),
-            ignored: number(IGNORED).unwrap_or(0),
-            restarts: all().map(|container| container.restart_count).sum(),
-            finished_at: self.finished_at(stored),
-            exits: exits.collect(),
-            conditions: status.conditions.iter().map(|c| (c.kind.as_str().into(), c.status.as_str().into())).collect(),
-        }
+fn facts(lite: &Lite, stored: &Stored) -> JobPod {
+    let Parts { metadata, spec, status } = lite;
+    let ready = status.conditions.iter().find(|c| c.kind == "Ready" && c.status == "True");
+    let all = || status.container_statuses.iter().chain(&status.init_container_statuses);
+    let number = |name| metadata.annotations.get(name).and_then(|text| text.parse().ok()).filter(|n| *n >= 0);
+    let exits = all().filter_map(|container| {
+        let code = container.state.terminated.as_ref()?.exit_code;
+        (code != 0).then(|| Exit { container: container.name.as_str().into(), code })
+    });
+    JobPod {
+        phase: Phase::named(&status.phase),
+        is_bound: !spec.node_name.is_empty(),
+        ready_since: ready.map(LiteCondition::since),
+        index: metadata.annotations.get(INDEX).and_then(|text| text.parse().ok()),
+        failures: number(FAILURES).unwrap_or(0),
+        ignored: number(IGNORED).unwrap_or(0),
+        restarts: all().map(|container| container.restart_count).sum(),
+        finished_at: finished_at(lite, stored),
+        exits: exits.collect(),
+        conditions: status.conditions.iter().map(|c| (c.kind.as_str().into(), c.status.as_str().into())).collect(),
     }
+}
 
-    /// When the last container ended, or else since when it is not ready, or else when it was asked to go, or else when
-    /// it was made (`getFinishedTime`).
-    fn finished_at(&self, stored: &Stored) -> Timestamp {
-        let deleted = || {
-            let grace = SignedDuration::from_secs(self.metadata.deletion_grace_period_seconds);
-            stored.meta.deletion_timestamp?.saturating_sub(grace).ok()
-        };
-        let found = self.last_exit().or_else(|| self.not_ready_since()).or_else(deleted);
-        found.or(stored.meta.creation_timestamp).unwrap_or(Timestamp::UNIX_EPOCH)
-    }
+/// When the last container ended, or else since when it is not ready, or else when it was asked to go, or else when
+/// it was made (`getFinishedTime`).
+fn finished_at(lite: &Lite, stored: &Stored) -> Timestamp {
+    let deleted = || {
+        let grace = SignedDuration::from_secs(lite.metadata.deletion_grace_period_seconds);
+        stored.meta.deletion_timestamp?.saturating_sub(grace).ok()
+    };
+    let found = last_exit(lite).or_else(|| not_ready_since(lite)).or_else(deleted);
+    found.or(stored.meta.creation_timestamp).unwrap_or(Timestamp::UNIX_EPOCH)
+}
 
-    /// When the last container ended, sidecars included; `None` while one has not.
-    fn last_exit(&self) -> Option<Timestamp> {
-        let sidecars = |status: &&LiteContainerStatus| {
-            self.spec.init_containers.iter().any(|c| c.name == status.name && c.restart_policy == "Always")
-        };
-        let status = &self.status;
-        let all = status.container_statuses.iter().chain(status.init_container_statuses.iter().filter(sidecars));
-        let ends: Option<Vec<Timestamp>> = all.map(|c| c.state.terminated.as_ref()?.finished_at).collect();
-        ends?.into_iter().max()
-    }
+/// When the last container ended, sidecars included; `None` while one has not.
+fn last_exit(lite: &Lite) -> Option<Timestamp> {
+    let sidecars = |status: &&LiteContainerStatus| {
+        lite.spec.init_containers.iter().any(|c| c.name == status.name && c.restart_policy == "Always")
+    };
+    let status = &lite.status;
+    let all = status.container_statuses.iter().chain(status.init_container_statuses.iter().filter(sidecars));
+    let ends: Option<Vec<Timestamp>> = all.map(|c| c.state.terminated.as_ref()?.finished_at).collect();
+    ends?.into_iter().max()
+}
 
-    fn not_ready_since(&self) -> Option<Timestamp> {
-        self.status.conditions.iter().find(|c| c.kind == "Ready" && c.status == "False")?.last_transition_time
-    }
+fn not_ready_since(lite: &Lite) -> Option<Timestamp> {
+    lite.status.conditions.iter().find(|c| c.kind == "Ready" && c.status == "False")?.last_transition_time
 }

@@ -20,9 +20,9 @@ use k8s_openapi::api::{
 };
 use orch_api::{Gvr, Key, Object};
 use orch_runtime::{Controller, Error, Plan, View, Watches, plan::Notice, view::Facts};
-use orch_store::{Stored, informer::Delta};
+use orch_store::{Stored, informer::Delta, stored::Parts};
 use registry::{Presence, Registry};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use zones::{Permit, Zone, Zones};
@@ -197,15 +197,10 @@ impl Facts for NodeFacts {
     fn of(stored: &Stored) -> Self {
         #[derive(Deserialize, Default)]
         #[serde(default)]
-        struct Lite {
-            status: LiteStatus,
-        }
-        #[derive(Deserialize, Default)]
-        #[serde(default)]
         struct LiteStatus {
             conditions: Vec<NodeCondition>,
         }
-        let conditions = stored.parse::<Lite>().unwrap_or_default().status.conditions;
+        let conditions = Parts::<IgnoredAny, LiteStatus>::of(stored).status.conditions;
         let is = |status| conditions.iter().any(|c| c.type_ == "Ready" && c.status == status);
         Self { ready: is("True"), silent: is("Unknown") }
     }

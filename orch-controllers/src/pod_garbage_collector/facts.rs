@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint};
 use orch_api::{Gvr, Object, conditions};
 use orch_runtime::view::Facts;
-use orch_store::Stored;
-use serde::Deserialize;
+use orch_store::{Stored, stored::Parts};
+use serde::{Deserialize, de::IgnoredAny};
 use std::sync::Arc;
 
 /// Whether a node is not ready and somebody has said, by a taint, that it is out of service: its pods run no more
@@ -21,12 +21,6 @@ impl Facts for OutOfService {
     fn of(stored: &Stored) -> Self {
         #[derive(Deserialize, Default)]
         #[serde(default)]
-        struct Lite {
-            spec: LiteSpec,
-            status: LiteStatus,
-        }
-        #[derive(Deserialize, Default)]
-        #[serde(default)]
         struct LiteSpec {
             taints: Vec<Taint>,
         }
@@ -35,17 +29,13 @@ impl Facts for OutOfService {
         struct LiteStatus {
             conditions: Vec<NodeCondition>,
         }
-        let Lite { spec, status } = stored.parse().unwrap_or_default();
+        let Parts { spec, status, .. }: Parts<LiteSpec, LiteStatus> = Parts::of(stored);
         let is_tainted = spec.taints.iter().any(|taint| taint.key == "node.kubernetes.io/out-of-service");
         Self(is_tainted && !conditions::is_true(&status.conditions, "Ready"))
     }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct LitePod {
-    status: LitePodStatus,
-}
+type LitePod = Parts<IgnoredAny, LitePodStatus>;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -61,7 +51,7 @@ pub(super) fn ended_index(stored: &Stored) -> Vec<Arc<str>> {
 
 pub(super) fn has_ended(stored: &Stored) -> bool {
     fn read(stored: &Stored) -> bool {
-        let phase = stored.parse::<LitePod>().unwrap_or_default().status.phase;
+        let phase = LitePod::of(stored).status.phase;
         matches!(phase.as_str(), "Succeeded" | "Failed")
     }
     *stored.memo(read)
@@ -77,7 +67,7 @@ pub(super) struct Ended {
 
 impl Ended {
     pub(super) fn of(stored: &Stored) -> Self {
-        let reason = stored.parse::<LitePod>().unwrap_or_default().status.reason;
+        let reason = LitePod::of(stored).status.reason;
         Self {
             was_not_evicted: reason != "Evicted",
             created: stored.meta.creation_timestamp,

@@ -14,8 +14,8 @@ use crate::probe::{Check, Prober};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use orch_runtime::node::container::{
-    Ability, AttachRequest, ByteStream, Container, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest,
-    ExecSession, Image, RegistryAuth, RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
+    Ability, AttachRequest, ByteStream, ContainerConfig, ContainerRuntime, ContainerState, ExecRequest, ExecSession,
+    Image, RegistryAuth, RuntimeError, RuntimeEvent, RuntimeInfo, Sandbox, SandboxConfig, Stats,
 };
 use orch_store::Ambient;
 use parking_lot::Mutex;
@@ -44,7 +44,7 @@ impl SimulatedRuntime {
 
     /// Ends a running container, as if its process had ended.
     pub fn exit(&self, container: &str, exit_code: i32) -> bool {
-        self.state.lock().exit(container, exit_code, self.ambient.clock.now())
+        self.state.lock().book.exit(container, exit_code, "", self.ambient.clock.now())
     }
 
     /// Changes what is wrong with the node.
@@ -61,7 +61,7 @@ impl SimulatedRuntime {
     pub fn lose_everything(&self) {
         let now = self.ambient.clock.now();
         let mut state = self.state.lock();
-        let all: Vec<String> = state.sandboxes.keys().cloned().collect();
+        let all: Vec<String> = state.book.sandboxes().map(|sandbox| sandbox.id.clone()).collect();
         all.iter().for_each(|sandbox| state.stop_sandbox(sandbox, now));
     }
 
@@ -84,7 +84,7 @@ impl SimulatedRuntime {
         let (state, clock) = (self.state.clone(), self.ambient.clock.clone());
         self.ambient.tasks.spawn(async move {
             tokio::time::sleep(timed.after).await;
-            state.lock().exit_as(&container, timed.exit_code, &timed.reason, clock.now());
+            state.lock().book.exit(&container, timed.exit_code, &timed.reason, clock.now());
         });
     }
 }
@@ -130,7 +130,7 @@ impl ContainerRuntime for SimulatedRuntime {
 
     async fn start_container(&self, container: &str) -> Result<(), RuntimeError> {
         let rules = self.state.lock().rules(container)?;
-        if self.state.lock().container(container)?.state != ContainerState::Created {
+        if self.state.lock().book.container(container)?.0.state != ContainerState::Created {
             return Ok(());
         }
         tokio::time::sleep(self.takes(rules.start_time)).await;
@@ -146,27 +146,26 @@ impl ContainerRuntime for SimulatedRuntime {
         let Ok(rules) = self.state.lock().rules(container) else { return Ok(()) };
         tokio::time::sleep(self.takes(rules.stop_time).min(grace)).await;
         let code = if rules.stop_time > grace { 137 } else { rules.stop_exit_code };
-        self.state.lock().exit(container, code, self.ambient.clock.now());
+        self.state.lock().book.exit(container, code, "", self.ambient.clock.now());
         Ok(())
     }
 
     async fn remove_container(&self, container: &str) -> Result<(), RuntimeError> {
-        self.state.lock().remove_container(container);
+        self.state.lock().book.remove_container(container);
         Ok(())
     }
 
     async fn list(&self) -> Result<Vec<Sandbox>, RuntimeError> {
-        Ok(self.state.lock().sandboxes.values().cloned().collect())
+        Ok(self.state.lock().book.sandboxes().cloned().collect())
     }
 
     async fn sandbox(&self, sandbox: &str) -> Result<Sandbox, RuntimeError> {
-        let state = self.state.lock();
-        state.sandboxes.get(sandbox).cloned().ok_or_else(|| RuntimeError::NotFound(format!("sandbox {sandbox:?}")))
+        self.state.lock().book.sandbox(sandbox).cloned()
     }
 
     async fn exec(&self, container: &str, request: ExecRequest) -> Result<ExecSession, RuntimeError> {
-        let found: Container = self.state.lock().container(container)?.clone();
-        if !matches!(found.state, ContainerState::Running { .. }) {
+        let state = self.state.lock().book.container(container)?.0.state.clone();
+        if !matches!(state, ContainerState::Running { .. }) {
             return Err(RuntimeError::Failed(format!("container {container} is not running")));
         }
         let (text, code) = rules::exec(&request.command);
@@ -191,14 +190,14 @@ impl ContainerRuntime for SimulatedRuntime {
 
     /// A session without output: input goes nowhere, and the end is the container's.
     async fn attach(&self, container: &str, request: AttachRequest) -> Result<ExecSession, RuntimeError> {
-        let mut events = self.state.lock().subscribe();
+        let mut events = self.state.lock().book.listen();
         let (state, id) = (self.state.clone(), container.to_owned());
-        let code = move || match state.lock().container(&id).map(|c| c.state.clone()) {
+        let code = move || match state.lock().book.container(&id).map(|(c, _)| c.state.clone()) {
             Ok(ContainerState::Exited { exit_code, .. }) => Some(exit_code),
             Ok(_) => None,
             Err(_) => Some(0),
         };
-        if !matches!(self.state.lock().container(container)?.state, ContainerState::Running { .. }) {
+        if !matches!(self.state.lock().book.container(container)?.0.state, ContainerState::Running { .. }) {
             return Err(RuntimeError::Failed(format!("container {container} is not running")));
         }
         let (stdout, kept) = tokio::io::duplex(1);
@@ -229,14 +228,14 @@ impl ContainerRuntime for SimulatedRuntime {
     }
 
     async fn reopen_log(&self, container: &str) -> Result<(), RuntimeError> {
-        self.state.lock().container(container).map(drop)
+        self.state.lock().book.container(container).map(drop)
     }
 
     async fn stats(&self, container: &str) -> Result<Stats, RuntimeError> {
         let now = self.ambient.clock.now();
         let state = self.state.lock();
-        let rules = state.rules(container)?;
-        let ContainerState::Running { started_at, .. } = &state.container(container)?.state else {
+        let (found, rules) = state.book.container(container)?;
+        let ContainerState::Running { started_at, .. } = &found.state else {
             return Ok(Stats::default());
         };
         let age = Duration::try_from(now.duration_since(*started_at)).unwrap_or_default();
@@ -246,7 +245,7 @@ impl ContainerRuntime for SimulatedRuntime {
     }
 
     fn events(&self) -> BoxStream<'static, RuntimeEvent> {
-        let receiver = self.state.lock().subscribe();
+        let receiver = self.state.lock().book.listen();
         Box::pin(futures::stream::unfold(receiver, |mut r| async move { Some((r.recv().await?, r)) }))
     }
 

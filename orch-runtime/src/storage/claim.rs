@@ -1,12 +1,12 @@
 //! [`ClaimInfo`]: a PersistentVolumeClaim in a few fields.
 
-use super::{AccessModes, Strings, class_of, marks, storage};
+use super::{AccessModes, Annotated, Strings, class_of, marks, storage};
 use crate::view::Facts;
 use k8s_openapi::{
     api::core::v1::PersistentVolumeClaim, apimachinery::pkg::apis::meta::v1::LabelSelector as TypedSelector,
 };
 use orch_api::{Gvr, Key, Object, label_selector::Selector, quantity::Quantity};
-use orch_store::{Revision, Stored};
+use orch_store::{Revision, Stored, stored::Parts};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ pub enum ClaimPhase {
 impl ClaimInfo {
     /// Reads the stored JSON.
     pub fn read(stored: &Stored) -> Self {
-        let Json { metadata, spec, status } = stored.parse().unwrap_or_default();
+        let Parts { metadata, spec, status }: Parts<Spec, Status, Annotated> = Parts::of(stored);
         let annotations = &metadata.annotations;
         let provisioner = annotations.get(marks::PROVISIONER).or_else(|| annotations.get(marks::PROVISIONER_OF_OLD));
         // The API server lets only selectors through that can be read.
@@ -109,20 +109,6 @@ impl Facts for ClaimInfo {
     fn of(stored: &Stored) -> Self {
         Self::read(stored)
     }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Json {
-    metadata: Metadata,
-    spec: Spec,
-    status: Status,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Metadata {
-    annotations: Strings,
 }
 
 #[derive(Deserialize, Default)]

@@ -1,6 +1,6 @@
 //! [`ClassInfo`]: a StorageClass in a few fields; [`CapacityInfo`]: what a CSI driver has left.
 
-use super::{Strings, marks};
+use super::{Annotated, marks};
 use crate::{scheduler::NodeInfo, view::Facts};
 use jiff::Timestamp;
 use k8s_openapi::{api::storage::v1::StorageClass, apimachinery::pkg::apis::meta::v1::LabelSelector as TypedSelector};
@@ -118,16 +118,10 @@ impl CapacityInfo {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Json {
-    metadata: Metadata,
+    metadata: Annotated,
     provisioner: Arc<str>,
     volume_binding_mode: Arc<str>,
     allowed_topologies: Vec<Topology>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Metadata {
-    annotations: Strings,
 }
 
 #[derive(Deserialize, Default)]

@@ -26,6 +26,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 type Strings = BTreeMap<Arc<str>, Arc<str>>;
 
+/// The metadata that is read.
+#[derive(serde::Deserialize, Default)]
+#[serde(default)]
+struct Annotated {
+    annotations: Strings,
+}
+
 /// The class that an annotation of old names, or the field.
 fn class_of(annotations: &Strings, field: Option<Arc<str>>) -> Option<Arc<str>> {
     annotations.get(marks::CLASS_OF_OLD).cloned().or(field)

@@ -1,10 +1,13 @@
 //! [`VolumeInfo`]: a PersistentVolume in a few fields.
 
-use super::{AccessModes, Strings, class_of, marks, storage};
+use super::{AccessModes, Annotated, Strings, class_of, marks, storage};
 use crate::{scheduler::NodeTerm, view::Facts};
 use k8s_openapi::api::core::v1::PersistentVolume;
 use orch_api::{Gvr, Key, Object, quantity::Quantity};
-use orch_store::{Revision, Stored, stored::Labels};
+use orch_store::{
+    Revision, Stored,
+    stored::{Labels, Parts},
+};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -112,7 +115,7 @@ impl VolumePhase {
 impl VolumeInfo {
     /// Reads the stored JSON.
     pub fn read(stored: &Stored) -> Self {
-        let Json { metadata, spec, status } = stored.parse().unwrap_or_default();
+        let Parts { metadata, spec, status }: Parts<Spec, Status, Annotated> = Parts::of(stored);
         let annotations = &metadata.annotations;
         let claim = spec.claim_ref.map(|c| ClaimRef { key: Key::new(c.namespace, c.name), uid: c.uid });
         Self {
@@ -162,20 +165,6 @@ impl Facts for VolumeInfo {
     fn of(stored: &Stored) -> Self {
         Self::read(stored)
     }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Json {
-    metadata: Metadata,
-    spec: Spec,
-    status: Status,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Metadata {
-    annotations: Strings,
 }
 
 #[derive(Deserialize, Default)]

@@ -3,11 +3,13 @@
 mod intern;
 mod memo;
 mod meta;
+mod parts;
 mod string_map;
 #[cfg(test)]
 mod tests;
 
 pub use meta::{Labels, Meta, Owner};
+pub use parts::Parts;
 pub use string_map::StringMap;
 
 use crate::backend::Revision;
