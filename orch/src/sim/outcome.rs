@@ -75,12 +75,22 @@ impl Outcome {
         self.failures.is_empty()
     }
 
-    /// How many objects of each kind the loops created and deleted.
+    /// How many objects of each kind the loops created and deleted. An object goes once, and of those who may delete it whoever
+    /// comes first does: what they deleted is counted together.
     pub fn made_and_unmade(&self) -> Tally {
-        let loops = self.tally.iter().filter(|((who, verb, _), _)| {
-            who != USER && who != "apiserver" && !who.starts_with("node-") && *verb != Verb::Update
-        });
-        loops.map(|(key, count)| (key.clone(), *count)).collect()
+        let mut tally = Tally::new();
+        for ((who, verb, kind), count) in &self.tally {
+            let is_loop = who != USER && who != "apiserver" && !who.starts_with("node-");
+            let who = match verb {
+                Verb::Create => who.clone(),
+                Verb::Delete => "all loops".into(),
+                _ => continue,
+            };
+            if is_loop {
+                *tally.entry((who, *verb, kind.clone())).or_default() += count;
+            }
+        }
+        tally
     }
 }
 
