@@ -87,17 +87,17 @@ pub(super) fn decide(world: &World, observed: &Observed, now: Timestamp) -> Deci
     let outcome = world.past.outcome.as_ref();
     draft.tell_outcome(outcome, min, measures_others(&spec));
     // The metrics do not know yet what a rescale has brought: the next look decides, by those that do.
-    if let Some(Outcome::Done { to, .. }) = outcome {
+    let decided = if let Some(Outcome::Done { to, .. }) = outcome { Some(*to) } else { None };
+    if let Some(to) = decided {
         draft.decision.recommendation = None;
-        desired = *to;
+        desired = to;
     }
     let status = &mut draft.decision.status;
     status.current_replicas = Some(current);
     status.desired_replicas = desired;
     status.current_metrics = metrics;
-    let is_decided = matches!(outcome, Some(Outcome::Done { .. }));
     draft.decision.rescale =
-        (desired != current && !is_decided).then_some(Rescale { from: current, to: desired, reason });
+        (desired != current && decided.is_none()).then_some(Rescale { from: current, to: desired, reason });
     draft.done()
 }
 

@@ -225,3 +225,12 @@ fn init_containers_and_sidecars_count_as_they_run() {
     });
     assert_eq!(pod("p", spec).requests.cpu_millis, 350);
 }
+
+/// Where the next pod goes, or why not, without what preemption has to say.
+pub(super) fn next(state: &mut State, at: Timestamp) -> String {
+    match state.step(at) {
+        None => "nobody".into(),
+        Some(Work::Bind(assumed)) => assumed.node.to_string(),
+        Some(Work::Refuse(_, refusal, _)) => refusal.message.split(" preemption: ").next().unwrap().to_owned(),
+    }
+}

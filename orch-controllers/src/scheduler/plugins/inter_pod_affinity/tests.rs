@@ -1,8 +1,7 @@
 use crate::scheduler::{
     state::{State, Work},
-    tests::{later, node, now, pod},
+    tests::{later, next, node, now, pod},
 };
-use jiff::Timestamp;
 use orch_runtime::scheduler::PodInfo;
 use orch_store::Stored;
 use serde_json::{Value, json};
@@ -50,15 +49,6 @@ fn with(nodes: &[&str], pods: impl IntoIterator<Item = PodInfo>) -> State {
     }
     pods.into_iter().for_each(|pod| state.pod_set(pod, now()));
     state
-}
-
-/// Where the next pod goes, or why not, without what preemption has to say.
-fn next(state: &mut State, at: Timestamp) -> String {
-    match state.step(at) {
-        None => "nobody".into(),
-        Some(Work::Bind(assumed)) => assumed.node.to_string(),
-        Some(Work::Refuse(_, refusal, _)) => refusal.message.split(" preemption: ").next().unwrap().to_owned(),
-    }
 }
 
 #[track_caller]

@@ -1,8 +1,7 @@
 use crate::scheduler::{
     state::{State, Work},
-    tests::{later, node, now},
+    tests::{later, next, node, now},
 };
-use jiff::Timestamp;
 use orch_runtime::scheduler::PodInfo;
 use orch_store::Stored;
 use serde_json::{Value, json};
@@ -57,14 +56,6 @@ fn in_zone(name: &str) -> k8s_openapi::api::core::v1::Node {
     let allocatable = json!({ "cpu": "100", "memory": "100Gi", "pods": "100" });
     node.status.as_mut().unwrap().allocatable = serde_json::from_value(allocatable).unwrap();
     node
-}
-
-fn next(state: &mut State, at: Timestamp) -> String {
-    match state.step(at) {
-        None => "nobody".into(),
-        Some(Work::Bind(assumed)) => assumed.node.to_string(),
-        Some(Work::Refuse(_, refusal, _)) => refusal.message.split(" preemption: ").next().unwrap().to_owned(),
-    }
 }
 
 #[track_caller]
